@@ -1,0 +1,242 @@
+"""What the API answers, described for its readers, and how it becomes JSON."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, Field
+from starlette.responses import Response
+
+from levare.model import ATTEMPT_STATES, JOB_STATES
+
+At = Annotated[AwareDatetime, Field(examples=["2030-01-01T12:00:00.250000Z"])]
+
+
+class Job(BaseModel):
+    """A wish to run a command, and what became of it."""
+
+    id: str = Field(description="Ten lower-case letters and digits.", examples=["k3v9x2m1qa"])
+    name: str = Field(examples=["resnet-50"])
+    team: str = Field(examples=["vision"])
+    project: str = Field(examples=["imagenet"])
+    user: str = Field(description="The name of the token that submitted it.", examples=["admin"])
+    state: Literal[JOB_STATES] = Field(description="Where it stands.", examples=["running"])
+    priority: int = Field(description="From 0 to 9; 9 is the most urgent.", examples=[5])
+    command: list[str] = Field(examples=[["python", "train.py"]])
+    cwd: str = Field(description="Empty for a directory of its own under LEVARE_HOME.", examples=["/data/imagenet"])
+    env: dict[str, str] = Field(examples=[{"SEED": "1"}])
+    gpus: int = Field(examples=[2])
+    gpu_memory_mib: int | None = Field(description="MiB of each GPU; null for whole GPUs.", examples=[20480])
+    cpus: int = Field(examples=[8])
+    memory_mib: int = Field(description="MiB of main memory.", examples=[32768])
+    needs: list[str] = Field(description="Ids of jobs that must succeed first.", examples=[["a1b2c3d4e5"]])
+    timeout_seconds: int | None = Field(description="Seconds until it is ended; null for never.", examples=[3600])
+    grace_seconds: int = Field(description="Seconds from SIGTERM to SIGKILL.", examples=[10])
+    retries: int = Field(description="How often it is started again after a failure.", examples=[2])
+    on_lost: Literal["keep", "requeue"] = Field(description="What happens when its node falls silent.")
+    start_after: At | None = Field(description="It does not start before this.")
+    attempt: int = Field(description="The number of its latest attempt, 0 before any.", examples=[1])
+    node: str | None = Field(description="Where it is, or last was.", examples=["node-a"])
+    exit_code: int | None = Field(description="128 + signal if it ended by a signal.", examples=[0])
+    reason: str | None = Field(description="How it ended, in a sentence.", examples=["Exited with code 0."])
+    progress: float | None = Field(description="From 0 to 1, as the training tells it.", examples=[0.4])
+    created_at: At
+    started_at: At | None = Field(description="When its latest attempt started.")
+    finished_at: At | None
+    cancel_requested_at: At | None = Field(description="When somebody asked to cancel it.")
+
+
+class Jobs(BaseModel):
+    items: list[Job]
+    next_cursor: str | None = Field(description="The `cursor` of the next page; null on the last.")
+
+
+class HeldGpu(BaseModel):
+    """What an attempt holds of a GPU."""
+
+    uuid: str = Field(examples=["GPU-5d5ba0c6-d33d-2b2c-524d-9e3d8d2b8a77"])
+    index: int | None = Field(description="Its number on the node; null if it has left the node.", examples=[0])
+    model: str = Field(examples=["NVIDIA H100"])
+    memory_mib: int = Field(description="MiB of it.", examples=[20480])
+
+
+class Attempt(BaseModel):
+    """One try of a job on one node."""
+
+    id: str = Field(description="Also the id of its Celery task.", examples=["k3v9x2m1qa-1"])
+    job: str = Field(examples=["k3v9x2m1qa"])
+    number: int = Field(description="1 for the first.", examples=[1])
+    state: Literal[ATTEMPT_STATES] = Field(examples=["running"])
+    node: str = Field(examples=["node-a"])
+    queue: str = Field(description="The Celery queue that it was sent to.", examples=["gpu.node-a"])
+    gpus: list[HeldGpu]
+    placed_at: At
+    claimed_at: At | None
+    started_at: At | None
+    ended_at: At | None
+    exit_code: int | None = Field(examples=[0])
+    signal: int | None = Field(description="The signal that ended it.", examples=[9])
+    reason: str | None = Field(examples=["Exited with code 0."])
+    peak_memory_mib: int | None = Field(description="MiB of main memory at most.", examples=[2048])
+    cpu_seconds: float | None = Field(description="Seconds of CPU time.", examples=[120.5])
+    gpu_memory_mib: int | None = Field(description="MiB of GPU memory at most.", examples=[18000])
+    gpu_utilisation_percent: float | None = Field(description="Mean over its GPUs and its life.", examples=[87.5])
+    log_bytes: int = Field(description="Bytes that it has written, cuts included.", examples=[4096])
+    points: int = Field(description="Lines of metrics that were taken.", examples=[100])
+    points_dropped: int = Field(description="Lines of metrics that were not valid.", examples=[0])
+
+
+class Attempts(BaseModel):
+    items: list[Attempt]
+
+
+class Reason(BaseModel):
+    """Why a job waits."""
+
+    code: str = Field(description="Stable across versions.", examples=["gpus-busy"])
+    kind: Literal["will-wait", "can-never-run", "misconfigured"]
+    message: str = Field(examples=["Asks for 4 whole GPUs on one node; the most that are free on one is 2 (node-a)."])
+    asked: float | None = Field(examples=[4])
+    available: float | None = Field(examples=[2])
+
+
+class Why(BaseModel):
+    job: str = Field(examples=["k3v9x2m1qa"])
+    state: Literal[JOB_STATES]
+    reasons: list[Reason] = Field(description="Empty unless the job is blocked or waiting.")
+
+
+class Verdict(BaseModel):
+    """What a submit would do."""
+
+    accepted: Literal[True] = Field(description="A job that would be refused is answered with the problem instead.")
+    state: Literal[JOB_STATES] = Field(description="The state that it would have at first.")
+    reasons: list[Reason] = Field(description="Why it would wait.")
+
+
+class Point(BaseModel):
+    """One line of a metrics file."""
+
+    offset: int = Field(description="Where the line begins, in bytes.", examples=[0])
+    at: At
+    stage: str | None = Field(examples=["train"])
+    step: int | None = Field(examples=[10])
+    epoch: float | None = Field(examples=[1.0])
+    values: dict[str, float | str] = Field(
+        description="NaN and infinities are the strings NaN, Infinity and -Infinity.", examples=[{"loss": 0.31}]
+    )
+
+
+class Trend(BaseModel):
+    """One metric in one stage."""
+
+    last: float | str = Field(examples=[0.31])
+    best_min: float | None = Field(description="The least finite value.", examples=[0.31])
+    best_max: float | None = Field(description="The greatest finite value.", examples=[2.3])
+    count: int = Field(description="How often it was told.", examples=[100])
+
+
+class Metrics(BaseModel):
+    items: list[Point]
+    next: int | None = Field(description="The `after` of the next page; null on the last.", examples=[4096])
+    summary: dict[str, dict[str, Trend]] = Field(description="By stage and metric; without a stage under an empty name.")
+
+
+Sample = Annotated[
+    dict[str, float],
+    Field(description="`at` in seconds since 1970; all other names end in their unit.", examples=[{"at": 1790000000.0}]),
+]
+
+
+class Usage(BaseModel):
+    """What an attempt used in all; null until it is over or measured."""
+
+    peak_memory_mib: int | None = Field(examples=[2048])
+    cpu_seconds: float | None = Field(examples=[120.5])
+    gpu_memory_mib: int | None = Field(examples=[18000])
+    gpu_utilisation_percent: float | None = Field(examples=[87.5])
+
+
+class Samples(BaseModel):
+    items: list[Sample] = Field(description="About one a second, oldest first; of the last 24 hours at most.")
+    usage: Usage
+
+
+class NodeSamples(BaseModel):
+    items: list[Sample] = Field(description="About one a second of the last hour, oldest first.")
+
+
+class Device(BaseModel):
+    """A GPU of a node."""
+
+    uuid: str = Field(examples=["GPU-5d5ba0c6-d33d-2b2c-524d-9e3d8d2b8a77"])
+    index: int = Field(examples=[0])
+    model: str = Field(examples=["NVIDIA H100"])
+    memory_mib: int = Field(description="MiB in all.", examples=[81920])
+    free_mib: int = Field(description="MiB that no attempt holds.", examples=[61440])
+    simulated: bool = Field(description="True for a GPU that exists only in the bookkeeping.")
+    attempts: list[str] = Field(description="Ids of the attempts on it.", examples=[["k3v9x2m1qa-1"]])
+
+
+class Node(BaseModel):
+    """A machine with a worker."""
+
+    name: str = Field(examples=["node-a"])
+    state: Literal["ready", "draining", "lost"] = Field(description="Only a ready node takes new attempts.")
+    cpus: int = Field(examples=[16])
+    memory_mib: int = Field(description="MiB that it offers.", examples=[131072])
+    cpus_free: int = Field(examples=[8])
+    memory_free_mib: int = Field(description="MiB that no attempt has asked for.", examples=[65536])
+    devices: list[Device]
+    version: str = Field(description="Of levare on it.", examples=["0.1.0"])
+    joined_at: At
+    renewed_at: At = Field(description="When it last said that it lives.")
+    labels: dict[str, str]
+    attempts: list[str] = Field(description="Ids of the attempts on it.", examples=[["k3v9x2m1qa-1"]])
+    sample: Sample | None = Field(description="Its last heartbeat; null if that is older than 15 s.")
+
+
+class Nodes(BaseModel):
+    items: list[Node]
+
+
+class Token(BaseModel):
+    id: str = Field(examples=["k3v9x2m1qa"])
+    name: str = Field(examples=["laptop"])
+    role: str = Field(examples=["admin"])
+    created_at: At
+    expires_at: At | None = Field(description="null for never.")
+    revoked_at: At | None
+
+
+class NewToken(Token):
+    token: str | None = Field(description="Shown this once; null in a dry run.", examples=["lv_2Vn..."])
+
+
+class Tokens(BaseModel):
+    items: list[Token]
+
+
+class Health(BaseModel):
+    status: Literal["ok"]
+
+
+class Readiness(BaseModel):
+    """`ok`, or what is wrong, for each part."""
+
+    database: str = Field(examples=["ok"])
+    redis: str = Field(examples=["ok"])
+
+
+def answer(content: Any, status: int = HTTPStatus.OK, headers: Mapping[str, str] | None = None) -> Response:
+    """JSON as it is; the fields have been picked by the models above, so nothing is checked twice."""
+    body = json.dumps(content, default=_plain, ensure_ascii=False, separators=(",", ":"))
+    return Response(body.encode("utf-8", "backslashreplace"), status, headers, "application/json")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return f"{value.astimezone(UTC).replace(tzinfo=None).isoformat()}Z"
+    return vars(value)

@@ -1,0 +1,80 @@
+"""One request: who asks, when, and the parts that answer it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from threading import Event
+from typing import Annotated, Any
+
+from fastapi import Depends, Query, Request
+from fastapi.dependencies.utils import get_flat_dependant
+from fastapi.routing import APIRoute
+from sqlalchemy import Connection
+
+from app import problems
+from levare.pulse import Pulse
+from levare.settings import Settings
+from levare.store.audit import Actor
+from levare.store.engine import Database
+
+DryRun = Annotated[
+    bool, Query(description="Try everything, keep nothing: the answer says what would happen.", examples=[True])
+]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the process has; `stopping` is set when it is about to end, so that streams end too."""
+
+    settings: Settings
+    database: Database
+    pulse: Pulse
+    stopping: Event
+
+
+@dataclass(frozen=True)
+class Call:
+    database: Database
+    pulse: Pulse
+    stopping: Event
+    actor: Actor
+    now: datetime
+
+    @contextmanager
+    def writing(self, *, dry_run: bool = False) -> Iterator[Connection]:
+        """One transaction; in a dry run it is tried and then undone."""
+        with self.database.writing() as connection:
+            if not dry_run:
+                yield connection
+                return
+            with connection.begin_nested() as trial:
+                yield connection
+                trial.rollback()
+
+
+async def _call(request: Request) -> Call:
+    _refuse_unknown_parameters(request)
+    parts: Parts = request.app.state.parts
+    return Call(parts.database, parts.pulse, parts.stopping, request.scope["levare.actor"], datetime.now(UTC))
+
+
+Asked = Annotated[Call, Depends(_call)]
+
+
+def _refuse_unknown_parameters(request: Request) -> None:
+    """A misspelt filter must not list everything."""
+    if not request.query_params:
+        return
+    known = _query_parameters(request.scope["route"])
+    unknown = [name for name in dict.fromkeys(request.query_params) if name not in known]
+    if unknown:
+        raise problems.invalid([problems.unknown(name, known, what="parameter") for name in unknown])
+
+
+@cache
+def _query_parameters(route: Any) -> tuple[str, ...]:
+    if not isinstance(route, APIRoute):
+        return ()
+    return tuple(parameter.alias for parameter in get_flat_dependant(route.dependant).query_params)

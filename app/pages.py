@@ -1,0 +1,58 @@
+"""Lists in pages: a cursor that stays right while rows come, and only the fields that are wanted."""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import Query
+from pydantic import BaseModel
+
+from app import problems
+from levare.errors import Fault, InvalidRequest
+
+Limit = Annotated[int, Query(ge=1, le=500, description="The most items in one answer.", examples=[50])]
+Cursor = Annotated[
+    str | None,
+    Query(max_length=200, description="`next_cursor` of the page before; the other parameters stay the same."),
+]
+Fields = Annotated[
+    str | None,
+    Query(max_length=1000, description="Only these fields of each item, with commas between.", examples=["id,state"]),
+]
+
+
+def cursor_after(row: Mapping[str, Any]) -> str:
+    """The place of a row in a list by time and id."""
+    return urlsafe_b64encode(f"{row['created_at'].isoformat()} {row['id']}".encode()).decode().rstrip("=")
+
+
+def place_of(cursor: str | None) -> tuple[datetime, str] | None:
+    """What `cursor_after` was given; raise InvalidRequest for anything that it did not make."""
+    if cursor is None:
+        return None
+    try:
+        text = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
+        at, _, row_id = text.partition(" ")
+        place = datetime.fromisoformat(at), row_id
+        if place[0].tzinfo is None or not row_id.isalnum() or cursor_after({"created_at": place[0], "id": row_id}) != cursor:
+            raise ValueError(text)
+    except (ValueError, OverflowError):
+        fault = Fault("cursor", "is no cursor of this list", cursor, "a next_cursor")
+        raise InvalidRequest("The cursor is not one that this list gave.", "Begin without a cursor.", [fault]) from None
+    return place
+
+
+def selected(model: type[BaseModel], fields: str | None) -> Sequence[str]:
+    """The names of the fields that are wanted; all of them by default."""
+    known = list(model.model_fields)
+    wanted = [name.strip() for name in fields.split(",")] if fields else known
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise problems.invalid([problems.unknown(name, known, what="field of an item") for name in unknown])
+    return wanted
+
+
+def picked(row: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Exactly these fields; a field that the row lacks is an error of ours."""
+    return {name: row[name] for name in names}

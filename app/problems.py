@@ -1,0 +1,209 @@
+"""Errors as `application/problem+json` (RFC 9457): what was wrong, the limit, the next step."""
+
+import json
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from levare.errors import Fault, InvalidRequest, LevareError, NotFound
+
+MEDIA_TYPE = "application/problem+json"
+_MOST = 1 << 63
+_SHOWN = 200  # characters of a value that an error repeats
+
+
+class BadRequest(LevareError):
+    code, title, status = "bad-request", "The request cannot be read", 400
+
+
+class MethodNotAllowed(LevareError):
+    code, title, status = "method-not-allowed", "This path does not know the method", 405
+
+
+class RequestTimeout(LevareError):
+    code, title, status = "request-timeout", "The request did not arrive in time", 408
+
+
+class UnsupportedMedia(LevareError):
+    code, title, status = "unsupported-media-type", "The body is not JSON", 415
+
+
+class RangeNotSatisfiable(LevareError):
+    code, title, status = "range-not-satisfiable", "Nothing is kept in this range", 416
+
+
+class Misdirected(LevareError):
+    code, title, status = "misdirected", "This server does not answer under that name", 421
+
+
+class ProblemError(BaseModel):
+    """One wrong value."""
+
+    field: str = Field(description="Where the value stands, such as `gpus` or `env.PATH`.", examples=["gpus"])
+    value: Any = Field(None, description="The value as it came, shortened; absent values are null.", examples=[-1])
+    limit: Any = Field(None, description="What is allowed.", examples=["at least 0"])
+    message: str = Field(description="What is wrong with it.", examples=["must be at least 0"])
+
+
+class Problem(BaseModel):
+    """An error as RFC 9457 has it."""
+
+    type: str = Field(description="A URI of the kind of error.", examples=["urn:levare:problem:invalid-request"])
+    title: str = Field(description="The kind of error in words.", examples=["The request is not valid"])
+    status: int = Field(description="The HTTP status.", examples=[422])
+    detail: str = Field(description="What was wrong this time.", examples=["gpus is -1: must be at least 0."])
+    instance: str = Field(description="The path of the request.", examples=["/v1/jobs"])
+    code: str = Field(description="The kind of error, stable across versions.", examples=["invalid-request"])
+    next_step: str = Field(description="What to do now.", examples=["Correct what `errors` names and send it again."])
+    errors: list[ProblemError] = Field(description="Every wrong value; empty if no single value is to blame.")
+
+
+def document(error: LevareError, instance: str) -> dict[str, Any]:
+    return {
+        "type": f"urn:levare:problem:{error.code}",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.detail,
+        "instance": instance,
+        "code": error.code,
+        "next_step": error.next_step,
+        "errors": [
+            {
+                "field": fault.field,
+                "value": shown(fault.value),
+                "limit": shown(fault.limit),
+                "message": fault.message,
+            }
+            for fault in error.faults
+        ],
+    }
+
+
+def response(error: LevareError, instance: str, headers: Mapping[str, str] | None = None) -> Response:
+    body = json.dumps(shown(document(error, instance), None)).encode()
+    challenge = {"WWW-Authenticate": 'Bearer realm="levare"'} if error.status == HTTPStatus.UNAUTHORIZED else {}
+    return Response(body, error.status, {**challenge, **(headers or {})}, MEDIA_TYPE)
+
+
+def shown(value: Any, longest: int | None = _SHOWN) -> Any:
+    """A value as JSON can repeat it: text without broken characters and not too long, no NaN, nothing deep."""
+    if value is None or isinstance(value, bool) or (isinstance(value, int | float) and abs(value) < _MOST):
+        return value
+    if longest is None and isinstance(value, Mapping):
+        return {key: shown(each, None) for key, each in value.items()}
+    if longest is None and isinstance(value, list):
+        return [shown(each, None) for each in value]
+    text = value if isinstance(value, str) else _as_text(value)
+    clean = text.encode("utf-8", "backslashreplace").decode()
+    return clean if longest is None or len(clean) <= longest else f"{clean[:longest]}..."
+
+
+def _as_text(value: Any) -> str:
+    try:
+        return json.dumps(value, default=str)
+    except (ValueError, RecursionError):
+        return f"a {type(value).__name__}"
+
+
+async def on_invalid(request: Request, error: Exception) -> Response:
+    """What FastAPI finds wrong with a request, in our words."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101  # FastAPI calls it for nothing else
+    first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        where = f"{first['ctx']['error']} at character {first['loc'][-1]}"
+        return response(BadRequest(f"The body is not JSON: {where}.", "Send a JSON object."), request.url.path)
+    known = _known_fields(request)
+    return response(invalid([_fault(each, known) for each in error.errors()]), request.url.path)
+
+
+def _known_fields(request: Request) -> Sequence[str]:
+    body = getattr(request.scope.get("route"), "body_field", None)
+    return list(body.field_info.annotation.model_fields) if body else ()
+
+
+async def on_http_error(request: Request, error: Exception) -> Response:
+    """What the framework refuses: unknown paths, methods that a path does not know, bodies that cannot be read."""
+    assert isinstance(error, HTTPException)  # noqa: S101  # Starlette calls it for nothing else
+    path, headers = request.url.path, error.headers
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        problem = NotFound(f"There is nothing at {path}.", "/openapi.json and /docs list every path.")
+    elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = (headers or {}).get("Allow", "")
+        fault = Fault("method", "is not known here", request.method, allowed)
+        problem = MethodNotAllowed(f"{path} does not know {request.method}.", f"It knows {allowed}.", [fault])
+    else:
+        problem = BadRequest(f"{error.detail}.", "/docs shows what this path takes.")
+    return response(problem, path, headers)
+
+
+def invalid(found: Sequence[Fault]) -> InvalidRequest:
+    """The error that tells of all faults, beginning with the first in a sentence."""
+    first, others = found[0], len(found) - 1
+    more = f" {others} more: see errors." if others else ""
+    has_value = first.value is not None
+    subject = f"{first.field} is {json.dumps(shown(first.value))}:" if has_value else first.field
+    return InvalidRequest(f"{subject} {first.message}.{more}", "Correct what `errors` names and send it again.", found)
+
+
+def unknown(name: str, known: Sequence[str], *, what: str = "field") -> Fault:
+    """A name that means nothing here, with the nearest that does."""
+    near = get_close_matches(name, known, 1, cutoff=0.5)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return Fault(name, f"is no {what} of this request{hint}", None, ", ".join(known))
+
+
+def _fault(error: Mapping[str, Any], known: Sequence[str]) -> Fault:
+    field = ".".join(str(part) for part in error["loc"][1:]) or str(error["loc"][0])
+    kind, context = error["type"], error.get("ctx") or {}
+    if kind == "missing":
+        return Fault(field, "is required", None, "a value")
+    if kind == "extra_forbidden":
+        return unknown(field, known)
+    limit = _limit(kind, context)
+    message = f"must be {limit}" if limit else error["msg"].removeprefix("Value error, ")
+    return Fault(field, message, error.get("input"), limit or context.get("limit"))
+
+
+_LIMITS = {
+    "greater_than_equal": "at least {ge}",
+    "greater_than": "more than {gt}",
+    "less_than_equal": "at most {le}",
+    "less_than": "less than {lt}",
+    "string_too_long": "at most {max_length} characters",
+    "string_too_short": "at least {min_length} characters",
+    "too_long": "at most {max_length} long",
+    "too_short": "at least {min_length} long",
+    "string_pattern_mismatch": "text that matches {pattern}",
+    "literal_error": "one of {expected}",
+    "enum": "one of {expected}",
+    "string_type": "text",
+    "string_unicode": "text in valid Unicode",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing_size": "a whole number of at most 18 digits",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "list_type": "a list",
+    "dict_type": "an object",
+    "model_type": "a JSON object",
+    "model_attributes_type": "a JSON object",
+    "timezone_aware": "a time with a zone, such as 2030-01-01T12:00:00Z",
+    "datetime_type": "a time such as 2030-01-01T12:00:00Z",
+    "datetime_parsing": "a time such as 2030-01-01T12:00:00Z",
+    "datetime_from_date_parsing": "a time such as 2030-01-01T12:00:00Z",
+    "datetime_object_invalid": "a time such as 2030-01-01T12:00:00Z",
+}
+
+
+def _limit(kind: str, context: Mapping[str, Any]) -> str | None:
+    text = _LIMITS.get(kind)
+    return text.format(**context) if text else None

@@ -1,0 +1,79 @@
+"""
+The conductor, as a scheduler of `celery beat`.
+
+It keeps nothing in memory: each tick reads SQL. It waits for the doorbell inside its own tick,
+because beat's sleep between ticks cannot be woken, and returns at least twice a second.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from celery.beat import Scheduler
+from sqlalchemy.exc import SQLAlchemyError
+from structlog import get_logger
+
+from beat.bell import Bell
+from beat.leader import RENEW_EVERY, Leader
+from beat.sender import Sender
+from beat.tick import Tick
+from levare import settings
+from levare.errors import StaleLeader
+from levare.store.engine import Database
+
+log = get_logger()
+
+_POLL_SECONDS = 0.5
+_AFTER_TROUBLE_SECONDS = 1.0
+
+
+class Conductor(Scheduler):
+    def __init__(self, *args: Any, lazy: bool = False, **kwargs: Any) -> None:
+        self._begun = False
+        super().__init__(*args, lazy=lazy, **kwargs)
+
+    schedule = property(lambda _self: {})  # nothing of Celery's own; the schedules live in SQL
+
+    def setup_schedule(self) -> None:
+        """Called once, by the instance that will tick."""
+        configured = settings.load()
+        self._database = Database(configured.database)
+        self._leader = Leader(self._database)
+        self._tick = Tick(self._database, self._leader, lost_after=configured.lost_after)
+        self._bell = Bell(configured.redis_url)
+        self._sender = Sender(self.app)
+        self._bell.start()
+        self._sender.start()
+        self._begun = True
+
+    def tick(self, *_: Any, **__: Any) -> float:
+        """Wait for the doorbell, then decide if we lead. Returns the seconds that beat should sleep: none."""
+        try:
+            return self._conduct()
+        except StaleLeader:
+            self._leader.stale()
+        except SQLAlchemyError as error:
+            log.warning("database.unreachable", error=str(error.__cause__ or error))
+            return _AFTER_TROUBLE_SECONDS
+        return 0
+
+    def _conduct(self) -> float:
+        if not self._leader.leads():
+            return RENEW_EVERY.total_seconds() / 2
+        self._bell.wait(_POLL_SECONDS)
+        messages, again = self._tick.run(now=datetime.now(UTC))
+        self._sender.hand_over(messages)
+        if again:
+            self._bell.ring()
+        return 0
+
+    def close(self) -> None:
+        """Give the lease up, so that another beat need not wait for it to run out."""
+        if self._begun:
+            try:
+                self._leader.release()
+            except SQLAlchemyError as error:
+                log.warning("leadership.not_released", error=str(error))
+
+    @property
+    def info(self) -> str:
+        return "    . state -> SQL"

@@ -1,0 +1,117 @@
+"""
+One decision: load, decide, apply, send.
+
+The reading, the deciding and the writing are three places; nothing but SQL is called while a
+connection is open, and what is to be sent is handed on after the commit.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from time import monotonic
+
+from sqlalchemy import Connection
+
+from beat.leader import Leader
+from levare.decide import lifecycle
+from levare.decide.placement import place
+from levare.model import WAITING, Decision, Move, Silent
+from levare.store import attempts, nodes, snapshot
+from levare.store.engine import Database
+from levare.store.messages import Message, due_messages
+from levare.store.snapshot import Snapshot
+
+
+class Watchman:
+    """How long each node has been silent, by this process's own monotonic clock since it first saw its last renewal."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[int, float]] = {}
+
+    def silences(self, renewals: Mapping[str, int]) -> dict[str, timedelta]:
+        clock = monotonic()
+        self._seen = {
+            name: seen if (seen := self._seen.get(name)) and seen[0] == count else (count, clock)
+            for name, count in renewals.items()
+        }
+        return {name: timedelta(seconds=clock - since) for name, (_, since) in self._seen.items()}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one decision changes."""
+
+    decision: Decision
+    moves: Sequence[Move]
+    lost_nodes: Mapping[str, int]
+    """Name -> the count of renewals at which it was seen to stand still."""
+    lost_attempts: Sequence[str]
+    unclaimed_to_cancel: Sequence[str]
+
+    @property
+    def changes_anything(self) -> bool:
+        changes = (self.decision.placements, self.moves, self.lost_nodes, self.lost_attempts, self.unclaimed_to_cancel)
+        return any(changes)
+
+    @property
+    def calls_for_another(self) -> bool:
+        """Whether its consequences may allow more at once."""
+        back_in_the_queue = any(move.state == WAITING for move in self.moves)
+        return back_in_the_queue or bool(self.lost_attempts or self.unclaimed_to_cancel)
+
+
+class Tick:
+    def __init__(self, database: Database, leader: Leader, *, lost_after: timedelta) -> None:
+        self._database, self._leader, self._lost_after = database, leader, lost_after
+        self._watchman = Watchman()
+
+    def run(self, *, now: datetime) -> tuple[list[Message], bool]:
+        """Decide once; return what is to be sent, and whether to decide again at once."""
+        with self._database.reading() as connection:
+            seen = snapshot.load(connection, now=now)
+        plan = self._decide(seen, now)
+        if not (plan.changes_anything or seen.unsent or self._leader.renewal_is_due()):
+            return [], False
+        with self._database.writing() as connection:
+            self._leader.renew_in(connection)
+            return self._apply(connection, plan, now), plan.calls_for_another
+
+    def _decide(self, seen: Snapshot, now: datetime) -> Plan:
+        silences = self._watchman.silences(seen.renewals)
+        silent = [
+            Silent(
+                live.attempt_id, live.node, silences.get(live.node, timedelta()), live.on_lost, live.cancel_requested
+            )
+            for live in seen.live
+        ]
+        moves = [
+            *lifecycle.settle(seen.ended),
+            *lifecycle.cancel(seen.to_cancel),
+            *lifecycle.unblock(seen.blocked, now=now),
+        ]
+        lost_nodes = {name: seen.renewals[name] for name, silence in silences.items() if silence >= self._lost_after}
+        awake = [node for node in seen.nodes if node.name not in lost_nodes]
+        return Plan(
+            decision=place(seen.waiting, awake, now=now),
+            moves=moves,
+            lost_nodes={node.name: lost_nodes[node.name] for node in seen.nodes if self._is_news(node, lost_nodes)},
+            lost_attempts=lifecycle.lost_attempts(silent, lost_after=self._lost_after),
+            unclaimed_to_cancel=seen.unclaimed_to_cancel,
+        )
+
+    @staticmethod
+    def _is_news(node: snapshot.Node, lost: Mapping[str, int]) -> bool:
+        return node.name in lost and node.state != "lost"
+
+    def _apply(self, connection: Connection, plan: Plan, now: datetime) -> list[Message]:
+        nodes.declare_lost(connection, plan.lost_nodes)
+        if plan.lost_attempts:
+            attempts.lose(connection, plan.lost_attempts, reason=self._why_lost(), now=now)
+        if plan.unclaimed_to_cancel:
+            attempts.cancel_unclaimed(connection, plan.unclaimed_to_cancel, now=now)
+        attempts.move(connection, plan.moves, now=now)
+        attempts.place(connection, plan.decision.placements, now=now)
+        return due_messages(connection, now=now)
+
+    def _why_lost(self) -> str:
+        return f"Its node did not renew its lease for {self._lost_after.total_seconds():g} s."

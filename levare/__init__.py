@@ -1,0 +1,23 @@
+"""
+levare: scheduling and monitoring of training on shared machines.
+
+Training code says `import levare` and calls `log`, `progress`, `checkpoint`, `output` and
+`stopping`; scripts use `Client`. The import costs a training process next to nothing: the
+client and what it stands on are loaded when `Client` is first named.
+"""
+
+from levare.run import checkpoint, log, output, progress, stopping
+
+TYPE_CHECKING = False  # `typing` alone would cost more than all of this
+if TYPE_CHECKING:
+    from levare.client import Client
+
+__all__ = ["Client", "checkpoint", "log", "output", "progress", "stopping"]
+
+
+def __getattr__(name: str) -> object:
+    if name == "Client":
+        from levare.client import Client
+
+        return Client
+    raise AttributeError(f"module 'levare' has no attribute {name!r}")

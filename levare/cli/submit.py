@@ -1,0 +1,92 @@
+"""`levare submit` and `rerun`: a command becomes a job."""
+
+import os
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from levare.cli import terminal, words
+from levare.cli.kinds import DURATION, JOB, MOMENT, SIZE, VARIABLE
+
+if TYPE_CHECKING:
+    from levare.client import Client, Job
+
+SENT = ("PATH", "VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV", "LANG")
+"""Variables of the submitter's shell that go with a job, so that its `python` is the one meant here."""
+_AGAIN = (
+    *("name", "team", "project", "priority", "gpus", "gpu_memory_mib", "cpus", "memory_mib", "needs"),
+    *("retries", "timeout_seconds", "grace_seconds", "env", "cwd", "on_lost"),
+)
+
+
+@click.command(context_settings={"allow_interspersed_args": False})
+@click.option("--name", help="A name for people; need not be unique.")
+@click.option("--team", help="The team it belongs to.")
+@click.option("--project", help="The project it belongs to.")
+@click.option("--priority", type=click.IntRange(0, 9), help="0 to 9; higher starts first, 5 if not said.")
+@click.option("--gpus", type=click.IntRange(0, 64), help="So many GPUs of one machine.")
+@click.option("--gpu-memory", "gpu_memory_mib", type=SIZE, help="Only so much of each GPU, such as 20GiB.")
+@click.option("--cpus", type=click.IntRange(1), help="So many CPUs, 1 if not said.")
+@click.option("--memory", "memory_mib", type=SIZE, help="So much memory, such as 64GiB.")
+@click.option("--needs", multiple=True, type=JOB, help="Start only when this job has succeeded; repeatable.")
+@click.option("--retries", type=click.IntRange(0, 100), help="Try again so often when it fails.")
+@click.option("--timeout", "timeout_seconds", type=DURATION, help="End it after so long: 90s, 15m, 2h, 1d.")
+@click.option("--grace", "grace_seconds", type=DURATION, help="Time to end between TERM and KILL, 10s if not said.")
+@click.option("--env", "env", multiple=True, type=VARIABLE, help="NAME=VALUE for the job, or NAME as here; repeatable.")
+@click.option("--at", "start_after", type=MOMENT, help="Not before this time: 2030-12-24T20:00, or +30m.")
+@click.option("--cwd", help="The directory to run in, this one if not said; '' for one of its own.")
+@click.option("--on-lost", type=click.Choice(["keep", "requeue"]), help="When its machine is lost: hold on, or start elsewhere.")
+@click.option("--dry-run", is_flag=True, help="Only say whether it would be accepted and what it would wait for.")
+@click.option("--follow", is_flag=True, help="Stay with it: print its log, and exit with its code.")
+@terminal.json_option
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def submit(command: Sequence[str], *, dry_run: bool, follow: bool, as_json: bool, **options: Any) -> None:
+    """
+    Submit a command as a job and print the job's id.
+
+    \b
+    levare submit --gpus 1 --name resnet -- python train.py --lr 0.1
+
+    The job gets PATH, VIRTUAL_ENV, CONDA_PREFIX, CONDA_DEFAULT_ENV and LANG of this shell and what
+    --env says; nothing else of this environment.
+    """
+    wish = _wish(**options)
+    with terminal.connect() as client:
+        if dry_run:
+            _tell_dry_run(client.dry_run(command, **wish), as_json=as_json)
+            return
+        _tell(client, client.submit(command, **wish), follow=follow, as_json=as_json)
+
+
+@click.command()
+@click.argument("job", type=JOB)
+@click.option("--follow", is_flag=True, help="Stay with it: print its log, and exit with its code.")
+@terminal.json_option
+def rerun(job: str, *, follow: bool, as_json: bool) -> None:
+    """Submit the request of a job again and print the new job's id."""
+    with terminal.connect() as client:
+        old = client.job(job)
+        wish: Any = {name: old[name] for name in _AGAIN}
+        _tell(client, client.submit(old["command"], **wish), follow=follow, as_json=as_json)
+
+
+def _wish(env: Sequence[tuple[str, str]], cwd: str | None, start_after: datetime | None, **rest: Any) -> Any:
+    """What was said, and what goes without saying: where we are, and the variables of SENT."""
+    sent = {name: os.environ[name] for name in SENT if os.environ.get(name)}
+    said = {name: value for name, value in rest.items() if value not in (None, ())}
+    place = str(Path.cwd()) if cwd is None else cwd and os.path.abspath(cwd)
+    later = {"start_after": start_after} if start_after else {}
+    return {**said, **later, "env": {**sent, **dict(env)}, "cwd": place}
+
+
+def _tell(client: "Client", job: "Job", *, follow: bool, as_json: bool) -> None:
+    if follow:
+        from levare.cli.logs import follow_to_end
+
+        terminal.note(f"{job['id']} submitted") if not as_json else terminal.document(job)
+        sys.exit(follow_to_end(client, job["id"], as_json=as_json))
+    terminal.document(job) if as_json else click.echo(job["id"])

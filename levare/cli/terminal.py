@@ -1,0 +1,104 @@
+"""What goes to the reader: JSON, tables, notes. Everything of an answer is treated as text, never as markup."""
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from levare.cli.words import plain
+
+if TYPE_CHECKING:  # both take longer to import than --help may take
+    from rich.console import Console
+    from rich.text import Text
+
+    from levare.client import Client
+
+_STYLES = {
+    "blocked": "yellow",
+    "waiting": "yellow",
+    "placed": "cyan",
+    "starting": "cyan",
+    "running": "bold cyan",
+    "succeeded": "green",
+    "failed": "red",
+    "timed_out": "red",
+    "out_of_memory": "red",
+    "lost": "red",
+    "cancelled": "magenta",
+    "preempted": "magenta",
+    "ready": "green",
+    "draining": "yellow",
+}
+_NATURAL_WIDTH = 1000  # off a terminal nothing is cut: there is no edge to keep to
+
+
+def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--json`, the same on every command."""
+    text = "Print JSON, and nothing else, to stdout."
+    return click.option("--json", "as_json", is_flag=True, help=text)(command)
+
+
+def connect() -> "Client":
+    """The client of this command: the one that the caller gave as the context's object, or one by the environment."""
+    from levare.client import Client
+
+    return click.get_current_context().find_root().obj or Client()
+
+
+def is_terminal() -> bool:
+    return sys.stdout.isatty()
+
+
+def document(value: Any) -> None:
+    """One JSON document: on one line, or indented on a terminal."""
+    click.echo(json.dumps(value, indent=2 if is_terminal() else None))
+
+
+def note(text: str) -> None:
+    """Something to know that is no result: to stderr."""
+    click.echo(plain(text), err=True)
+
+
+def console() -> "Console":
+    from rich.console import Console
+
+    width = None if is_terminal() else _NATURAL_WIDTH
+    return Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
+
+
+def state(name: str) -> "Text":
+    return cell(name, _STYLES.get(name, ""))
+
+
+def cell(text: str, style: str = "") -> "Text":
+    """One line, cut with an ellipsis where there is no room."""
+    from rich.text import Text
+
+    return Text(plain(text), style=style, no_wrap=True, overflow="ellipsis")
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence["Text | str"]], *, flexible: Sequence[str] = ()) -> Any:
+    """A table whose `flexible` columns give way when the terminal is too narrow; heads that end with `>` stand right."""
+    from rich.table import Table
+
+    grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for head in heads:
+        name = head.removesuffix(">")
+        grid.add_column(name, justify="right" if head != name else "left", no_wrap=name not in flexible)
+    for row in rows:
+        grid.add_row(*(cell(each) if isinstance(each, str) else each for each in row))
+    return grid
+
+
+def facts(pairs: Iterable[tuple[str, "Text | str | None"]]) -> Any:
+    """Names and values, one a line, without those that have no value."""
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    for name, value in pairs:
+        if value not in (None, ""):
+            grid.add_row(Text(name, style="dim"), Text(plain(value)) if isinstance(value, str) else value)
+    return grid

@@ -1,0 +1,44 @@
+"""`levare wait`: until jobs have ended, with their exit codes."""
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from levare.cli import terminal
+from levare.cli.jobs import standing
+from levare.cli.kinds import DURATION, JOB
+
+if TYPE_CHECKING:
+    from levare.client import Job
+
+TIMED_OUT = 124  # as timeout(1) says it
+
+
+@click.command()
+@click.argument("jobs", type=JOB, nargs=-1, required=True, metavar="JOB...")
+@click.option("--timeout", type=DURATION, help="Give up after so long, with exit code 124; the jobs run on.")
+@terminal.json_option
+def wait(jobs: Sequence[str], timeout: int | None, *, as_json: bool) -> None:
+    """Wait until jobs have ended; exit with the job's own code, of several with the first that is not 0."""
+    until = None if timeout is None else time.monotonic() + timeout
+    ended: list[Job] = []
+    with terminal.connect() as client:
+        for job in jobs:
+            try:
+                ended.append(client.wait(job, timeout=None if until is None else max(until - time.monotonic(), 0)))
+            except TimeoutError as error:
+                terminal.note(str(error))
+                sys.exit(TIMED_OUT)
+            if not as_json:
+                click.echo(standing(ended[-1]))
+    if as_json:
+        terminal.document(ended[0] if len(jobs) == 1 else {"items": ended})
+    sys.exit(next((code for code in map(exit_code, ended) if code), 0))
+
+
+def exit_code(job: "Job") -> int:
+    """The job's own; 1 for one that did not succeed and left none."""
+    return 0 if job["state"] == "succeeded" else job["exit_code"] or 1

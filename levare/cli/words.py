@@ -1,0 +1,130 @@
+"""Numbers as people read them, short enough for a column."""
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # the answers come with httpx, which takes longer to import than --help may take
+    from levare.client.answers import Attempt, Job, Trend
+
+NOTHING = "-"
+
+
+def plain(text: str) -> str:
+    """The text without control characters, so that a name or a reason cannot steer the reader's terminal."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def clock(text: str | None) -> str:
+    """A time of the API in this machine's zone."""
+    at = moment(text)
+    return at.astimezone().strftime("%Y-%m-%d %H:%M:%S") if at else NOTHING
+
+
+def span(duration: timedelta | float) -> str:
+    """`0.4s`, `42s`, `3m12s`, `2h05m`, `4d03h`."""
+    seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
+    if seconds < 10:
+        return f"{max(seconds, 0):.1f}s".replace(".0s", "s")
+    whole = int(seconds)
+    for unit, below, size, smaller in (("d", "h", 86400, 3600), ("h", "m", 3600, 60), ("m", "s", 60, 1)):
+        if whole >= size:
+            return f"{whole // size}{unit}{whole % size // smaller:02}{below}"
+    return f"{whole}s"
+
+
+def since(text: str, now: datetime | None = None) -> str:
+    return span((now or datetime.now(UTC)) - datetime.fromisoformat(text))
+
+
+def between(start: str | None, end: str | None, now: datetime | None = None) -> str:
+    """How long something took, or has taken until now."""
+    begun = moment(start)
+    return span((moment(end) or now or datetime.now(UTC)) - begun) if begun else NOTHING
+
+
+def size(mib: float | None) -> str:
+    """`512MiB`, `20GiB`, `1.5TiB`: as the options take it."""
+    if mib is None:
+        return NOTHING
+    value, units = float(mib), ["MiB", "GiB", "TiB"]
+    while value >= 1024 and len(units) > 1:
+        value, units = value / 1024, units[1:]
+    return f"{value:.1f}".rstrip("0").rstrip(".") + units[0] if value < 100 else f"{value:.0f}{units[0]}"
+
+
+def number(value: float | str | None) -> str:
+    """Four significant digits; what is no finite number as it is called."""
+    if value is None:
+        return NOTHING
+    if isinstance(value, str) or not math.isfinite(value):
+        return str(value)
+    return f"{value:,.0f}" if float(value).is_integer() and abs(value) < 1e9 else f"{value:.4g}"
+
+
+def percent(part: float | None) -> str:
+    """A part of 1; never 100% before it is whole."""
+    return NOTHING if part is None else f"{math.floor(part * 100 + 1e-9)}%"
+
+
+def resources(job: "Job") -> str:
+    """`2 GPU, 8 CPU, 64GiB`: what a job asks for, without what every job has."""
+    parts = [_gpus(job["gpus"], job["gpu_memory_mib"])] if job["gpus"] else []
+    parts += [f"{job['cpus']} CPU"] if job["cpus"] > 1 or not parts else []
+    return ", ".join(parts + ([size(job["memory_mib"])] if job["memory_mib"] else []))
+
+
+def _gpus(count: int, memory_mib: int | None) -> str:
+    if memory_mib is None:
+        return f"{count} GPU"
+    return f"{size(memory_mib)} GPU" if count == 1 else f"{count}x{size(memory_mib)} GPU"
+
+
+def lasted(job: "Job") -> str:
+    """How long a job has run, or, before that, has been there."""
+    return between(job["started_at"] or job["created_at"], job["finished_at"])
+
+
+def time_left(job: "Job", now: datetime | None = None) -> str | None:
+    """The rest at the pace so far; None where there is nothing to go by."""
+    begun, done = moment(job["started_at"]), job["progress"]
+    if job["state"] != "running" or not begun or not done or done >= 1:
+        return None
+    return span(((now or datetime.now(UTC)) - begun) * (1 / done - 1))
+
+
+def held(attempt: "Attempt") -> str:
+    """The GPUs of an attempt by their numbers on the node: `0 1 (A100)`."""
+    if not attempt["gpus"]:
+        return NOTHING
+    numbers = " ".join("?" if gpu["index"] is None else str(gpu["index"]) for gpu in attempt["gpus"])
+    models = sorted({gpu["model"] for gpu in attempt["gpus"] if gpu["model"]})
+    return f"{numbers} ({', '.join(models)})" if models else numbers
+
+
+def stage_line(values: Mapping[str, "Trend"]) -> str:
+    return "  ".join(f"{name} {number(trend['last'])}" for name, trend in values.items())
+
+
+def usage(sample: Mapping[str, Any]) -> str:
+    """What an attempt uses now, from its last sample."""
+    parts = [
+        ("GPU {}%", number_of(sample, "gpu_utilisation_percent")),
+        ("GPU memory {}", size(sample["gpu_memory_mib"]) if sample.get("gpu_memory_mib") else None),
+        ("CPU {}%", number_of(sample, "cpu_percent")),
+        ("memory {}", size(sample.get("memory_mib")) if sample.get("memory_mib") else None),
+    ]
+    return "  ".join(text.format(value) for text, value in parts if value)
+
+
+def number_of(sample: Mapping[str, Any], name: str) -> str | None:
+    return None if sample.get(name) is None else f"{sample[name]:.0f}"
+
+
+def listed(items: Sequence[str]) -> str:
+    return ", ".join(items) or NOTHING

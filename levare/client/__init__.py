@@ -1,0 +1,50 @@
+"""The client of levare's API: `Client` has one method per endpoint and answers typed dicts."""
+
+from levare.client.address import Address, find
+from levare.client.answers import (
+    Attempt,
+    Device,
+    DryRun,
+    Health,
+    Job,
+    Log,
+    LogCut,
+    LogEnd,
+    LogEvent,
+    LogText,
+    Metrics,
+    Node,
+    Point,
+    Reason,
+    Samples,
+    Token,
+    Trend,
+    Why,
+    Wish,
+)
+from levare.client.api import Client
+
+__all__ = [
+    "Address",
+    "Attempt",
+    "Client",
+    "Device",
+    "DryRun",
+    "Health",
+    "Job",
+    "Log",
+    "LogCut",
+    "LogEnd",
+    "LogEvent",
+    "LogText",
+    "Metrics",
+    "Node",
+    "Point",
+    "Reason",
+    "Samples",
+    "Token",
+    "Trend",
+    "Why",
+    "Wish",
+    "find",
+]

@@ -1,0 +1,245 @@
+"""What the API answers, as it comes over the wire: times are RFC 3339 strings, sizes MiB, durations seconds."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal, NotRequired, TypedDict
+
+
+class Wish(TypedDict, total=False):
+    """What a submit may say about a job beside its command; what is left out is as the API's documentation says."""
+
+    name: str
+    team: str
+    project: str
+    priority: int
+    gpus: int
+    gpu_memory_mib: int | None
+    cpus: int
+    memory_mib: int
+    needs: Sequence[str]
+    retries: int
+    timeout_seconds: int | None
+    grace_seconds: int
+    env: Mapping[str, str]
+    cwd: str
+    start_after: str | datetime | None
+    on_lost: str
+
+
+class Job(TypedDict):
+    """`attempt` is the number of the latest attempt, 0 before any; `gpu_memory_mib` None means whole GPUs."""
+
+    id: str
+    name: str
+    team: str
+    project: str
+    user: str
+    state: str
+    priority: int
+    command: list[str]
+    cwd: str
+    env: dict[str, str]
+    gpus: int
+    gpu_memory_mib: int | None
+    cpus: int
+    memory_mib: int
+    needs: list[str]
+    timeout_seconds: int | None
+    grace_seconds: int
+    retries: int
+    on_lost: str
+    start_after: str | None
+    attempt: int
+    node: str | None
+    exit_code: int | None
+    reason: str | None
+    progress: float | None
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    cancel_requested_at: str | None
+
+
+class AttemptDevice(TypedDict):
+    """A GPU that an attempt holds, and how much of its memory."""
+
+    uuid: str
+    index: int
+    model: str
+    memory_mib: int
+
+
+class Attempt(TypedDict):
+    id: str
+    job: str
+    number: int
+    state: str
+    node: str
+    queue: str
+    gpus: list[AttemptDevice]
+    placed_at: str
+    claimed_at: str | None
+    started_at: str | None
+    ended_at: str | None
+    exit_code: int | None
+    signal: int | None
+    reason: str | None
+    peak_memory_mib: int | None
+    cpu_seconds: float | None
+    gpu_memory_mib: int | None
+    gpu_utilisation_percent: float | None
+    log_bytes: int
+    points: int
+    points_dropped: int
+
+
+class Log(TypedDict):
+    """
+    Bytes of a log from `offset` on. `size` counts everything ever written.
+
+    `cut` is the span just before `offset` that is no longer kept; with `complete` nothing more will come.
+    """
+
+    data: bytes
+    offset: int
+    next_offset: int
+    size: int
+    cut: tuple[int, int] | None
+    complete: bool
+
+
+class LogText(TypedDict):
+    """A piece of what attempt `attempt` wrote, at its true offset."""
+
+    event: Literal["log"]
+    attempt: int
+    offset: int
+    data: bytes
+
+
+class LogCut(TypedDict):
+    """Bytes [start, end) of the attempt's log are no longer kept."""
+
+    event: Literal["cut"]
+    attempt: int
+    start: int
+    end: int
+
+
+class LogEnd(TypedDict):
+    """Nothing more will come of this attempt; `state` is the attempt's or, once that is final, the job's."""
+
+    event: Literal["end"]
+    attempt: int
+    state: str
+    exit_code: int | None
+    reason: str | None
+
+
+LogEvent = LogText | LogCut | LogEnd
+
+
+class Point(TypedDict):
+    """One line of an attempt's metrics file; infinities and NaN come as strings."""
+
+    offset: int
+    at: str
+    stage: str | None
+    step: int | None
+    epoch: float | None
+    values: dict[str, float | str]
+
+
+class Trend(TypedDict):
+    """What became of one metric in one stage."""
+
+    last: float | str
+    best_min: float | None
+    best_max: float | None
+    count: int
+
+
+class Metrics(TypedDict):
+    items: list[Point]
+    next: int | None
+    summary: dict[str, dict[str, Trend]]
+
+
+class Samples(TypedDict):
+    """Samples of an attempt, oldest first, and what it used in all; units are in the names."""
+
+    items: list[dict[str, Any]]
+    usage: dict[str, float | None]
+
+
+class Reason(TypedDict):
+    """Why a job waits; `kind` is `will-wait`, `can-never-run` or `misconfigured`."""
+
+    code: str
+    kind: str
+    message: str
+    asked: float | None
+    available: float | None
+
+
+class Why(TypedDict):
+    job: str
+    state: str
+    reasons: list[Reason]
+
+
+class DryRun(TypedDict):
+    """What a submit would have done."""
+
+    state: NotRequired[str]
+    reasons: list[Reason]
+
+
+class Device(TypedDict):
+    """A GPU of a node and the attempts on it."""
+
+    uuid: str
+    index: int
+    model: str
+    memory_mib: int
+    free_mib: int
+    simulated: bool
+    attempts: list[str]
+
+
+class Node(TypedDict):
+    """`sample` is the last heartbeat, None when none has come lately."""
+
+    name: str
+    state: str
+    cpus: int
+    memory_mib: int
+    cpus_free: int
+    memory_free_mib: int
+    devices: list[Device]
+    version: str
+    joined_at: str
+    renewed_at: str
+    labels: dict[str, str]
+    attempts: list[str]
+    sample: dict[str, Any] | None
+
+
+class Token(TypedDict):
+    """`token` is there only in the answer that creates it."""
+
+    id: str
+    name: str
+    role: str
+    created_at: str
+    expires_at: str | None
+    revoked_at: NotRequired[str | None]
+    token: NotRequired[str]
+
+
+class Health(TypedDict, total=False):
+    """Whether the parts behind the API answer; `ready` tells if the API can work."""
+
+    ready: bool
+    database: Any
+    redis: Any

@@ -1,0 +1,255 @@
+"""One method per endpoint."""
+
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self, Unpack
+from urllib.parse import quote
+from uuid import uuid4
+
+import httpx
+
+from levare.client import address
+from levare.client.answers import (
+    Attempt,
+    DryRun,
+    Health,
+    Job,
+    Log,
+    LogEvent,
+    Metrics,
+    Node,
+    Samples,
+    Token,
+    Why,
+    Wish,
+)
+from levare.client.stream import follow_attempt
+from levare.client.wire import Wire
+from levare.model import FINAL
+
+_LONG_PATIENCE = 600.0
+_FIRST_LOOK, _LONGEST_LOOK = 0.1, 1.0
+_PAGE = 200
+
+
+class Client:
+    """
+    A client of levare's API, usable from several threads and as a context manager.
+
+    Without arguments it finds the API by LEVARE_URL and LEVARE_TOKEN, else by the nearest state
+    directory. A request that is safe to repeat is repeated for `patience` seconds while the API
+    does not answer; a submit carries a key of its own, so that it makes one job however often it
+    is sent. What the API refuses, and that it cannot be reached, is a levare.errors.LevareError.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        token: str | None = None,
+        *,
+        timeout: float = 30,
+        patience: float = 3,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self.address = address.find(url, token)
+        self._wire = Wire(self.address, timeout=timeout, patience=patience, transport=transport)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the connections; the client is not usable afterwards."""
+        self._wire.close()
+
+    def submit(self, command: Sequence[str], *, idempotency_key: str | None = None, **wish: Unpack[Wish]) -> Job:
+        """
+        Submit a command and return its job.
+
+        Give `idempotency_key` where a program that starts again must not make a second job.
+        """
+        headers = {"Idempotency-Key": idempotency_key or uuid4().hex}
+        return self._wire.ask("POST", "/v1/jobs", json=_body(command, wish), headers=headers)
+
+    def dry_run(self, command: Sequence[str], **wish: Unpack[Wish]) -> DryRun:
+        """What `submit` with the same arguments would do; nothing changes."""
+        params = {"dry_run": "true"}
+        return self._wire.ask("POST", "/v1/jobs", json=_body(command, wish), params=params)
+
+    def jobs(
+        self,
+        *,
+        state: str | Sequence[str] | None = None,
+        team: str | None = None,
+        project: str | None = None,
+        name: str | None = None,
+        user: str | None = None,
+        order: str | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Job]:
+        """At most `limit` jobs, newest first unless `order` says otherwise; pages are fetched as they are needed."""
+        wanted = {"state": state, "team": team, "project": project, "name": name, "user": user, "order": order}
+        cursor, left = None, limit
+        while left is None or left > 0:
+            page = self._get("/v1/jobs", **wanted, cursor=cursor, limit=min(left or _PAGE, _PAGE))
+            yield from page["items"]
+            left = None if left is None else left - len(page["items"])
+            cursor = page["next_cursor"]
+            if not cursor:
+                return
+
+    def job(self, job: str) -> Job:
+        return self._get(f"/v1/jobs/{_part(job)}")
+
+    def cancel(self, job: str) -> Job:
+        """Wish that a job be cancelled; to wish it again, or for a final job, changes nothing."""
+        return self._wire.ask("DELETE", f"/v1/jobs/{_part(job)}")
+
+    def wait(self, job: str, *, timeout: float | None = None, patience: float = _LONG_PATIENCE) -> Job:
+        """
+        The job once it is final, however long that takes; TimeoutError after `timeout` seconds.
+
+        The API may be silent for `patience` seconds at a time, as when it is restarted.
+        """
+        until = None if timeout is None else time.monotonic() + timeout
+        pause = _FIRST_LOOK
+        while (found := self._get_patiently(f"/v1/jobs/{_part(job)}", patience))["state"] not in FINAL:
+            if until and time.monotonic() + pause > until:
+                raise TimeoutError(f"Job {job} is still {found['state']} after {timeout:g} s.")
+            time.sleep(pause)
+            pause = min(1.5 * pause, _LONGEST_LOOK)
+        return found
+
+    def attempts(self, job: str) -> list[Attempt]:
+        return self._get(f"/v1/jobs/{_part(job)}/attempts")["items"]
+
+    def log(self, job: str, *, attempt: int | None = None, offset: int | None = None, limit: int | None = None) -> Log:
+        """
+        The log of an attempt, the latest by default, from `offset` on (from the end if negative).
+
+        Without `offset` and `limit` it is the whole kept log, with a line where something is cut.
+        """
+        params = {"attempt": attempt, "offset": offset, "limit": limit}
+        response = self._wire.checked("GET", f"/v1/jobs/{_part(job)}/logs", params=_given(params))
+        return _log(response)
+
+    def follow(
+        self, job: str, *, attempt: int | None = None, offset: int | None = None, patience: float = _LONG_PATIENCE
+    ) -> Iterator[LogEvent]:
+        """
+        What an attempt writes, as it writes it, up to its end; without `attempt`, of all attempts from the latest on.
+
+        Broken connections are made again where they broke; `patience` is as in `wait`.
+        """
+        if attempt is not None:
+            yield from follow_attempt(self._wire, _part(job), attempt, offset=offset, patience=patience)
+            return
+        number = 0
+        while number := self._attempt_after(job, number, patience):
+            yield from follow_attempt(self._wire, _part(job), number, offset=offset, patience=patience)
+            offset = None
+
+    def metrics(
+        self,
+        job: str,
+        *,
+        attempt: int | None = None,
+        stage: str | None = None,
+        name: str | None = None,
+        after: int | None = None,
+        limit: int | None = None,
+    ) -> Metrics:
+        """Points beyond the offset `after`, and a summary per stage of all; `next` is the `after` of the next page."""
+        params = {"attempt": attempt, "stage": stage, "name": name, "after": after, "limit": limit}
+        return self._get(f"/v1/jobs/{_part(job)}/metrics", **params)
+
+    def samples(self, job: str, *, attempt: int | None = None) -> Samples:
+        return self._get(f"/v1/jobs/{_part(job)}/samples", attempt=attempt)
+
+    def why(self, job: str) -> Why:
+        return self._get(f"/v1/jobs/{_part(job)}/why")
+
+    def nodes(self) -> list[Node]:
+        return self._get("/v1/nodes")["items"]
+
+    def node(self, name: str) -> Node:
+        return self._get(f"/v1/nodes/{_part(name)}")
+
+    def node_samples(self, name: str) -> list[dict[str, Any]]:
+        return self._get(f"/v1/nodes/{_part(name)}/samples")["items"]
+
+    def set_node_state(self, name: str, state: str) -> Node:
+        """`draining` takes no new attempts and lets those that run end; `ready` takes them again."""
+        return self._wire.ask("PUT", f"/v1/nodes/{_part(name)}/state", json={"state": state})
+
+    def tokens(self) -> list[Token]:
+        return self._get("/v1/tokens")["items"]
+
+    def create_token(self, name: str, *, role: str | None = None, expires_at: str | datetime | None = None) -> Token:
+        """The new token; the answer is the only place where its secret is ever shown, so it is never sent twice."""
+        body = _given({"name": name, "role": role, "expires_at": _instant(expires_at)})
+        return self._wire.ask("POST", "/v1/tokens", repeatable=False, json=body)
+
+    def revoke_token(self, token_id: str) -> None:
+        self._wire.checked("DELETE", f"/v1/tokens/{_part(token_id)}")
+
+    def health(self) -> Health:
+        """What stands behind the API, whether it is well or not; asks once, without patience."""
+        response = self._wire.send("GET", "/readyz", patience=0)
+        health: Health = self._wire.document(response)
+        return {**health, "ready": response.is_success}
+
+    def _attempt_after(self, job: str, number: int, patience: float) -> int:
+        """The job's latest attempt once it is beyond `number`, or 0 when the job is final without one."""
+        pause = _FIRST_LOOK
+        while True:
+            found = self._get_patiently(f"/v1/jobs/{_part(job)}", patience)
+            if found["attempt"] > number:
+                return found["attempt"]
+            if found["state"] in FINAL:
+                return 0
+            time.sleep(pause)
+            pause = min(1.5 * pause, _LONGEST_LOOK)
+
+    def _get(self, path: str, **params: Any) -> Any:
+        return self._wire.ask("GET", path, params=_given(params))
+
+    def _get_patiently(self, path: str, patience: float) -> Any:
+        return self._wire.ask("GET", path, patience=patience)
+
+
+def _body(command: Sequence[str], wish: Wish) -> dict[str, Any]:
+    return {"command": list(command), **wish, **_given({"start_after": _instant(wish.get("start_after"))})}
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _instant(moment: str | datetime | None) -> str | None:
+    return moment.isoformat() if isinstance(moment, datetime) else moment
+
+
+def _part(name: str) -> str:
+    """A name as one part of a path."""
+    return quote(name, safe="")
+
+
+def _log(response: httpx.Response) -> Log:
+    headers, data = response.headers, response.content
+    offset, size = int(headers.get("Levare-Offset", 0)), int(headers.get("Levare-Size", len(data)))
+    start, _, end = headers.get("Levare-Cut", "").partition("-")
+    return Log(
+        data=data,
+        offset=offset,
+        next_offset=int(headers.get("Levare-Next-Offset", size)),
+        size=size,
+        cut=(int(start), int(end)) if end else None,
+        complete=headers.get("Levare-Complete") == "true",
+    )

@@ -1,0 +1,84 @@
+"""What follows from what has happened: endings, retries, needs, cancels, lost nodes."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from levare.model import (
+    BLOCKED,
+    CANCELLED,
+    FAILED,
+    LIVE,
+    LOST,
+    PREEMPTED,
+    SUCCEEDED,
+    WAITING,
+    Blocked,
+    Ended,
+    Move,
+    Silent,
+)
+
+MOST_LOSSES = 3
+"""How often a job is started again after its node was lost, besides its own retries."""
+
+
+def settle(ended: Iterable[Ended]) -> list[Move]:
+    """A job follows its latest attempt: to its end, or back to the queue."""
+    return [_consequence(attempt) for attempt in ended]
+
+
+def _consequence(ended: Ended) -> Move:
+    if ended.outcome == SUCCEEDED:
+        return _end(ended, SUCCEEDED)
+    if ended.cancel_requested or ended.outcome == CANCELLED:
+        return _end(ended, CANCELLED)
+    if ended.outcome == PREEMPTED:
+        return _again(ended, lost=True)
+    if ended.outcome == LOST:
+        return _again(ended, lost=True) if ended.losses < MOST_LOSSES else _end(ended, FAILED)
+    tries_used = ended.attempt - ended.losses
+    return _again(ended) if tries_used <= ended.retries else _end(ended, FAILED)
+
+
+def _end(ended: Ended, state: str) -> Move:
+    return Move(ended.job_id, LIVE, state, ended.reason, ended.exit_code)
+
+
+def _again(ended: Ended, *, lost: bool = False) -> Move:
+    return Move(ended.job_id, LIVE, WAITING, ended.reason, ended.exit_code, lost=lost)
+
+
+def unblock(blocked: Iterable[Blocked], *, now: datetime) -> list[Move]:
+    """A blocked job goes on when all it needs has succeeded and its time has come; it is skipped when a need failed."""
+    moves = (_unblocked(job, now) for job in blocked)
+    return [move for move in moves if move]
+
+
+def _unblocked(job: Blocked, now: datetime) -> Move | None:
+    hopeless = sorted(needed for needed, state in job.needs.items() if state in (FAILED, CANCELLED))
+    if hopeless:
+        fates = ", ".join(f"{needed} {job.needs[needed]}" for needed in hopeless)
+        return Move(job.job_id, (BLOCKED,), CANCELLED, f"Skipped because it needs {fates}.")
+    is_time = job.start_after is None or job.start_after <= now
+    if is_time and all(state == SUCCEEDED for state in job.needs.values()):
+        return Move(job.job_id, (BLOCKED,), WAITING)
+    return None
+
+
+def cancel(job_ids: Iterable[str]) -> list[Move]:
+    """Jobs that nobody has started yet are cancelled at once."""
+    return [Move(job_id, (BLOCKED, WAITING), CANCELLED, "Cancelled before it started.") for job_id in job_ids]
+
+
+def lost_attempts(silent: Sequence[Silent], *, lost_after: timedelta) -> list[str]:
+    """
+    The attempts that are given up because their node is silent.
+
+    With `requeue` the node has fenced itself by now, so that nothing runs twice. With `keep` nothing
+    is given up unless the job is to be cancelled.
+    """
+    return [
+        attempt.attempt_id
+        for attempt in silent
+        if attempt.silence >= lost_after and (attempt.on_lost == "requeue" or attempt.cancel_requested)
+    ]

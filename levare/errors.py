@@ -1,0 +1,80 @@
+"""Every error that a person can meet: what was wrong, with the numbers, and what to do next."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One wrong value: where it stands, what it was, what is allowed."""
+
+    field: str
+    message: str
+    value: object = None
+    limit: object = None
+
+
+@dataclass
+class LevareError(Exception):
+    """The base of all errors with a stable `code`; `status` is the HTTP status that carries it."""
+
+    detail: str
+    next_step: str = ""
+    faults: Sequence[Fault] = field(default_factory=tuple)
+
+    code = "error"
+    title = "Something went wrong"
+    status = 500
+
+    def __str__(self) -> str:
+        return f"{self.detail} {self.next_step}".strip()
+
+
+class InvalidRequest(LevareError):
+    code, title, status = "invalid-request", "The request is not valid", 422
+
+
+class CanNeverRun(LevareError):
+    code, title, status = "can-never-run", "No node could ever run this job", 422
+
+
+class UnknownNeeds(LevareError):
+    code, title, status = "unknown-needs", "A needed job does not exist", 422
+
+
+class NotFound(LevareError):
+    code, title, status = "not-found", "There is no such thing", 404
+
+
+class Unauthorized(LevareError):
+    code, title, status = "unauthorized", "A valid token is needed", 401
+
+
+class Forbidden(LevareError):
+    code, title, status = "forbidden", "This is not allowed", 403
+
+
+class Conflict(LevareError):
+    code, title, status = "conflict", "This contradicts the present state", 409
+
+
+class IdempotencyMismatch(LevareError):
+    code, title, status = "idempotency-mismatch", "The key was used with another body", 422
+
+
+class TooLarge(LevareError):
+    code, title, status = "too-large", "The request is too large", 413
+
+
+class Unavailable(LevareError):
+    code, title, status = "unavailable", "A part of levare does not answer", 503
+
+
+class InvalidSetting(LevareError):
+    code, title, status = "invalid-setting", "A setting is not valid", 500
+
+
+class StaleLeader(LevareError):
+    """A write carried an epoch that another beat has since succeeded; nothing was written."""
+
+    code, title, status = "stale-leader", "Another beat leads", 409

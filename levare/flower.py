@@ -1,0 +1,59 @@
+"""
+Flower on loopback: `python -m levare.flower`. It shows attempts under their own ids, to whoever has the password.
+
+The user is `levare`, the password that of `Settings.secret`. Nothing is taken from a flowerconfig.py or from
+FLOWER_* variables, so that neither can open what is closed here.
+"""
+
+import logging
+import os
+import signal
+import sys
+
+import flower.app
+import structlog
+from flower.options import default_options
+from flower.urls import settings as pages
+from flower.views.monitor import Metrics
+
+from levare import broker, logs
+from levare.settings import Settings, load
+
+USER = "levare"
+
+
+def main() -> None:
+    settings = load()
+    logs.configure(settings, process="flower")
+    logging.getLogger("tornado.access").setLevel(logging.ERROR)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    os.environ.pop("FLOWER_UNAUTHENTICATED_API", None)
+    _close_metrics()
+    server = make_server(settings)
+    port = server.start_http_server()
+    structlog.get_logger().info("flower.started", address=f"http://127.0.0.1:{port}", user=USER)
+    try:
+        server.start()
+    except (KeyboardInterrupt, SystemExit):
+        server.stop()
+
+
+def make_server(settings: Settings) -> flower.app.Flower:
+    """Flower over this deployment's broker: loopback only, behind a password, keeping nothing on disk."""
+    default_options.address = "127.0.0.1"
+    default_options.port = settings.flower_port
+    default_options.basic_auth = [f"{USER}:{settings.secret}"]
+    default_options.read_only = not settings.flower_actions
+    default_options.persistent = False
+    return flower.app.Flower(capp=broker.make_app(settings), options=default_options, **pages)
+
+
+def _close_metrics() -> None:
+    """Flower serves /metrics to everyone, password or not."""
+    flower.app.default_handlers[:] = [
+        route for route in flower.app.default_handlers if not (isinstance(route, tuple) and route[1] is Metrics)
+    ]
+
+
+if __name__ == "__main__":
+    main()

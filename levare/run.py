@@ -1,0 +1,309 @@
+"""
+The training side: tells levare how a training goes, by appending lines to a file.
+
+Training never waits for levare and never dies of it. Nothing here talks to a network, takes a
+lock or raises: what cannot be written (a value that is no number, a full disk) is dropped,
+counted, and said once on stderr. Outside a job `log`, `progress` and `stopping` do nothing, and
+`checkpoint` and `output` are folders of the working directory.
+
+Standard library only, and until the first call only what Python has loaded anyway.
+"""
+
+import os
+import sys
+import time
+
+TYPE_CHECKING = False  # importing `typing` would take longer than importing this module
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+    from types import FrameType
+    from typing import Any
+
+_NAME_LIMIT = 128
+_VALUES_A_LINE = 64
+_TEXTS = (str, bytes, bytearray)
+"""What `float()` would read, though it is no number."""
+_LITERALS = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+
+
+def log(
+    values: "Mapping[str, Any] | None" = None,
+    *,
+    step: "int | None" = None,
+    stage: "str | None" = None,
+    epoch: "float | None" = None,
+    **metrics: "Any",
+) -> None:
+    """
+    Note metrics of the training: `levare.log(step=10, stage="train", loss=0.31)`.
+
+    A value is whatever `float()` accepts, NaN and infinities too: a number, a NumPy scalar, a
+    tensor of one element (one on a GPU is waited for). `stage` is the part of the training, such
+    as train, val or test. `step`, `stage` and `epoch` may stand in `values` too; the name `time`
+    is levare's own. A value that is no number is dropped, and the rest of the call is kept.
+
+    One call is one write at the end of the file, so lines of threads and forks never mix.
+    """
+    path = os.environ.get("LEVARE_METRICS")
+    if not path:
+        return
+    if values is not None:
+        metrics, step, stage, epoch = _merged(values, metrics, step, stage, epoch)
+    head = _head(step, stage, epoch)
+    texts = [text for name, value in metrics.items() if (text := _text(name, value))]
+    if texts:
+        _file.append(path, _lines(head, texts).encode())
+
+
+def progress(done: float, total: "float | None" = None) -> None:
+    """
+    Note how far the training is: `progress(3, 10)`, or a fraction from 0 to 1 as in `progress(0.3)`.
+
+    Call it as often as you like: only a change of a thousandth is written.
+    """
+    path = os.environ.get("LEVARE_METRICS")
+    fraction = _fraction(done, total) if path else None
+    if path and fraction is not None and fraction != _file.told:
+        _file.told = fraction
+        _file.append(path, f'{{"progress":{fraction}}}\n'.encode())
+
+
+def checkpoint() -> "Path":
+    """The folder for checkpoints, made if there is none. The next attempt of the job finds what this one left there."""
+    return _folder("LEVARE_CHECKPOINTS", "checkpoints")
+
+
+def output() -> "Path":
+    """The folder for results, made if there is none. All attempts of a job have the same."""
+    return _folder("LEVARE_OUTPUT", "output")
+
+
+def stopping() -> bool:
+    """
+    Whether the job has been asked to end (SIGTERM): then save a checkpoint and exit, the grace is running.
+
+    The first call, which must come from the main thread, takes the signal over: from then on it
+    no longer ends the process by itself. A handler that was there is called as well. Forked
+    children, such as the workers of a data loader, end by the signal as they would without levare.
+    """
+    if _stop.watcher != os.getpid() and "LEVARE_JOB" in os.environ:
+        _stop.watch()
+    return _stop.asked
+
+
+class _File:
+    """
+    The file of metrics, kept open between calls.
+
+    A program may close descriptors that it does not know, and the number may then be another
+    file's. So the descriptor is used only while it still is what was opened.
+    """
+
+    def __init__(self) -> None:
+        self.told: float | None = None
+        """The progress that was written last."""
+        self._opened: tuple[str, int, int, int] = ("", -1, 0, 0)
+        self._torn = False
+
+    def append(self, path: str, lines: bytes) -> None:
+        """Add the lines in one write. After a write that was cut short, the rest of that line is given up."""
+        if self._torn:
+            lines = b"\n" + lines
+        try:
+            self._torn = os.write(self._descriptor(path), lines) < len(lines)
+        except OSError as error:
+            _drop("file", f"{path} cannot be written: {error.strerror or error}")
+            return
+        if self._torn:
+            _drop("file", f"{path} cannot be written: it takes no more bytes")
+
+    def _descriptor(self, path: str) -> int:
+        name, descriptor, device, inode = self._opened
+        if name == path:
+            try:
+                now = os.fstat(descriptor)
+            except OSError:
+                return self._open(path)
+            if now.st_ino == inode and now.st_dev == device:
+                return descriptor
+        return self._open(path)
+
+    def _open(self, path: str) -> int:
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        now = os.fstat(descriptor)
+        self._opened = (path, descriptor, now.st_dev, now.st_ino)
+        return descriptor
+
+
+class _Stop:
+    """The wish that this process end, once it has come."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self.watcher = -1
+        """The process that called `stopping`."""
+        self._before: Any = None
+
+    def watch(self) -> None:
+        import signal
+
+        before = signal.getsignal(signal.SIGTERM)
+        try:
+            signal.signal(signal.SIGTERM, self._came)
+        except ValueError:
+            _drop("thread", "stopping() must be called once from the main thread to see that the job is to end")
+            return
+        self.watcher = os.getpid()
+        if before != self._came:  # a forked child may have inherited this very handler
+            self._before = before
+
+    def _came(self, number: int, frame: "FrameType | None") -> None:
+        if callable(self._before):
+            self._before(number, frame)
+        if self.watcher == os.getpid():
+            self.asked = True
+        elif self._before in (None, 0):  # a child that never asked: what the system does by default
+            import signal
+
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+
+class _Troubles:
+    """What was dropped, by kind: each kind is said once, and how often it came at the end."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+
+    def note(self, kind: str, sentence: str) -> None:
+        self._counts[kind] = self._counts.get(kind, 0) + 1
+        if self._counts[kind] == 1:
+            _say(f"{sentence}. The training goes on; more of this is counted, not said.")
+        if sum(self._counts.values()) == 1:
+            import atexit
+
+            atexit.register(self.report)
+
+    def report(self) -> None:
+        if sum(self._counts.values()) > len(self._counts):
+            _say("dropped in all: " + ", ".join(f"{count} ({kind})" for kind, count in self._counts.items()) + ".")
+
+
+class _Quotes(dict[str, str]):
+    """Names as JSON writes them. Empty for what is no name."""
+
+    def __missing__(self, name: str) -> str:
+        import json
+
+        fits = isinstance(name, str) and 0 < len(name) <= _NAME_LIMIT
+        if not fits:
+            _drop("name", f"{name!r:.200} is no name: it takes a text of 1 to {_NAME_LIMIT} characters")
+        self[name] = json.dumps(name) if fits else ""
+        return self[name]
+
+
+_file = _File()
+_stop = _Stop()
+_troubles = _Troubles()
+_quotes = _Quotes()
+_drop = _troubles.note
+
+
+def _merged(values: "Any", metrics: "dict[str, Any]", *reserved: "Any") -> "tuple[Any, Any, Any, Any]":
+    """All metrics of a call, and its step, stage and epoch, which may stand among `values`."""
+    try:
+        merged = {**values, **metrics}
+    except Exception:  # noqa: BLE001 - it may be anything, and training must not die of it
+        _drop("value", f"log() takes a mapping of names to numbers, not {type(values).__name__}")
+        merged = metrics
+    inner = [merged.pop(name, None) for name in ("step", "stage", "epoch")]
+    step, stage, epoch = (inside if given is None else given for given, inside in zip(reserved, inner, strict=True))
+    return merged, step, stage, epoch
+
+
+def _head(step: "Any", stage: "Any", epoch: "Any") -> str:
+    """The reserved part of a line; what of it cannot be written is left out."""
+    head = f'"time":{time.time()!r},'
+    if step is not None and (text := _step(step)):
+        head += f'"step":{text},'
+    if stage is not None and (text := _stage(stage)):
+        head += f'"stage":{text},'
+    if epoch is not None and (text := _number("epoch", epoch)):
+        head += f'"epoch":{text},'
+    return head
+
+
+def _lines(head: str, texts: "list[str]") -> str:
+    """One line, or more where there are more values than levare reads from a line."""
+    if len(texts) <= _VALUES_A_LINE:
+        return f"{{{head}{','.join(texts)}}}\n"
+    return _lines(head, texts[:_VALUES_A_LINE]) + _lines(head, texts[_VALUES_A_LINE:])
+
+
+def _step(value: "Any") -> str:
+    try:
+        if (whole := int(value)) == value:
+            return str(whole)
+    except Exception:  # noqa: BLE001, S110 - any object's code may run here; what is said below holds then too
+        pass
+    _drop("step", f"step is {value!r:.80}, which is no whole number")
+    return ""
+
+
+def _stage(value: "Any") -> str:
+    if isinstance(value, str):
+        return _quotes[value]
+    _drop("stage", f"stage is {value!r:.80}, which is no text such as train, val or test")
+    return ""
+
+
+def _text(name: str, value: "Any") -> str:
+    """A metric as it stands in a line; empty where its name or its value cannot be written."""
+    if name == "time":
+        _drop("name", "the name 'time' is levare's own, for when a value was noted: choose another")
+        return ""
+    quoted = _quotes[name]
+    number = _number(name, value) if quoted else ""
+    return f"{quoted}:{number}" if number else ""
+
+
+def _number(name: str, value: "Any") -> str:
+    """The JSON of a number, with Python's NaN and Infinity; empty for what is no number."""
+    try:
+        text = repr(float(value)) if not isinstance(value, _TEXTS) else ""
+    except Exception as error:  # noqa: BLE001 - any tensor's code may run here, and raise anything
+        _drop("value", f"{name!r} is no number ({type(error).__name__}: {error!s:.200})")
+        return ""
+    if not text:
+        _drop("value", f"{name!r} is the text {value!r:.80}, which is no number")
+    return _LITERALS.get(text, text)
+
+
+def _fraction(done: "Any", total: "Any") -> "float | None":
+    try:
+        fraction = float(done) / (1.0 if total is None else float(total))
+    except Exception as error:  # noqa: BLE001 - as in `_number`
+        fraction = repr(error)
+    if isinstance(fraction, float) and 0 <= fraction <= (1 if total is None else float("inf")):
+        return round(min(fraction, 1.0), 3)
+    _drop("progress", f"progress({done!r:.80}, {total!r:.80}) is no fraction from 0 to 1: {fraction}")
+    return None
+
+
+def _folder(variable: str, outside: str) -> "Path":
+    from pathlib import Path
+
+    folder = Path(os.environ.get(variable) or outside)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        _drop("folder", f"the folder {folder} cannot be made: {error.strerror or error}")
+    return folder
+
+
+def _say(sentence: str) -> None:
+    try:
+        sys.stderr.write(f"levare: {sentence}\n")
+    except Exception:  # noqa: BLE001 - stderr may be closed, or anything that a program put there
+        return

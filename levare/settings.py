@@ -1,0 +1,186 @@
+"""The `LEVARE_*` variables of the processes: read once, checked, frozen. One sentence each."""
+
+import os
+import re
+import socket
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from hashlib import sha256
+from pathlib import Path
+from secrets import token_hex, token_urlsafe
+
+from levare.errors import InvalidSetting
+
+_SIZES_MIB = {"": 1, "MIB": 1, "M": 1, "GIB": 1024, "G": 1024, "TIB": 1024**2, "T": 1024**2}
+_MOST_SIMULATED = 64
+_UNIX_PATH_LIMIT = 100  # sun_path holds 108 bytes with its end mark
+
+
+@dataclass(frozen=True)
+class Settings:
+    home: Path
+    """LEVARE_HOME: the state directory, `.levare` by default."""
+    database: str
+    """LEVARE_DATABASE: SQLAlchemy URL; SQLite in the state directory by default."""
+    redis: str
+    """LEVARE_REDIS: URL of Redis or Valkey; empty for the embedded one on a unix socket."""
+    host: str
+    """LEVARE_HOST: the address that the API listens on, 127.0.0.1 by default."""
+    port: int
+    """LEVARE_PORT: the port of the API, 8420 by default."""
+    flower_port: int
+    """LEVARE_FLOWER_PORT: the port of Flower on loopback, 5555 by default."""
+    flower_actions: bool
+    """LEVARE_FLOWER_ACTIONS: 1 lets Flower terminate jobs; it is read-only by default."""
+    node: str
+    """LEVARE_NODE: this machine's name in the fleet, the host name by default."""
+    cpus: int
+    """LEVARE_CPUS: CPUs this node offers, all that the process may use by default."""
+    memory_mib: int | None
+    """LEVARE_MEMORY: memory this node offers, such as 64GiB; all of it by default."""
+    simulated_gpus: str
+    """LEVARE_SIMULATED_GPUS: such as 4x80GiB; GPUs that exist only in the bookkeeping."""
+    lost_after: timedelta
+    """LEVARE_LOST_AFTER: seconds without a renewed lease until a node is lost, 60 by default."""
+    log_limit_mib: int
+    """LEVARE_LOG_LIMIT: how much of a log is kept, half from its head and half from its tail, 8MiB by default."""
+    log_format: str
+    """LEVARE_LOG_FORMAT: `console` or `json`; by default console on a terminal and json elsewhere."""
+
+    @property
+    def renew_every(self) -> timedelta:
+        return self.lost_after / 12
+
+    @property
+    def stop_after(self) -> timedelta:
+        """When a node that cannot renew ends what may be started elsewhere, well before it is declared lost."""
+        return self.lost_after / 2
+
+    @property
+    def fence_grace(self) -> timedelta:
+        """From TERM to KILL when a node fences itself; another quarter is left for drift."""
+        return self.lost_after / 4
+
+    @property
+    def runs(self) -> Path:
+        return self.home / "runs"
+
+    @property
+    def token_file(self) -> Path:
+        return self.home / "admin.token"
+
+    @property
+    def embedded_socket(self) -> Path:
+        """Where the embedded Valkey listens."""
+        return socket_path(self.home / "valkey", "valkey.sock")
+
+    @property
+    def redis_url(self) -> str:
+        return self.redis or f"unix://:{self.secret}@{self.embedded_socket}"
+
+    @property
+    def secret(self) -> str:
+        """The password of the embedded Valkey and of Flower's page; made at first use, readable by this user only."""
+        return kept_secret(self.home / "secret")
+
+
+def load(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read and check the variables; raise InvalidSetting with the variable, its value and what is allowed."""
+    home = Path(environ.get("LEVARE_HOME") or ".levare").absolute()
+    return Settings(
+        home=home,
+        database=environ.get("LEVARE_DATABASE") or f"sqlite:///{home / 'levare.db'}",
+        redis=environ.get("LEVARE_REDIS") or "",
+        host=environ.get("LEVARE_HOST") or "127.0.0.1",
+        port=_whole(environ, "LEVARE_PORT", 8420, low=0, high=65535),
+        flower_port=_whole(environ, "LEVARE_FLOWER_PORT", 5555, low=0, high=65535),
+        flower_actions=_whole(environ, "LEVARE_FLOWER_ACTIONS", 0, low=0, high=1) == 1,
+        node=_node(environ),
+        cpus=_whole(environ, "LEVARE_CPUS", len(os.sched_getaffinity(0)), low=1, high=65536),
+        memory_mib=_size(environ, "LEVARE_MEMORY"),
+        simulated_gpus=_simulated(environ),
+        lost_after=timedelta(seconds=_whole(environ, "LEVARE_LOST_AFTER", 60, low=4, high=86400)),
+        log_limit_mib=_size(environ, "LEVARE_LOG_LIMIT") or 8,
+        log_format=_log_format(environ),
+    )
+
+
+def size_mib(text: str) -> int:
+    """`20GiB`, `20G` and `20480` are 20480 MiB; raise ValueError for anything else."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", text.strip())
+    if not match or match[2].upper() not in _SIZES_MIB:
+        raise ValueError(f"{text!r} is not a size such as 512MiB, 20GiB or 1TiB")
+    return round(float(match[1]) * _SIZES_MIB[match[2].upper()])
+
+
+def simulated_devices(text: str) -> list[int]:
+    """`4x80GiB` is four devices of 81920 MiB; raise ValueError for anything else."""
+    count, _, size = text.partition("x")
+    if not count.isdigit() or not 0 < int(count) <= _MOST_SIMULATED:
+        raise ValueError(
+            f"{text!r} is not a number of devices and a size such as 4x80GiB (1 to {_MOST_SIMULATED} devices)"
+        )
+    return [size_mib(size)] * int(count)
+
+
+def kept_secret(path: Path) -> str:
+    """The secret in a 0600 file, made if there is none; whoever comes first decides, all others read the same."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        draft = path.with_name(f".{path.name}.{os.getpid()}.{token_hex(4)}")
+        draft.touch(mode=0o600)
+        draft.write_text(token_urlsafe(32))
+        with suppress(FileExistsError):
+            os.link(draft, path)
+        draft.unlink()
+    return path.read_text().strip()
+
+
+def socket_path(folder: Path, name: str) -> Path:
+    """The path of a unix socket in a folder of ours; in a short 0700 folder of this user's where that is too long."""
+    if len(str(folder / name)) <= _UNIX_PATH_LIMIT:
+        return folder / name
+    digest = sha256(str(folder).encode()).hexdigest()[:16]
+    return Path(f"/tmp/levare-{os.getuid()}-{digest}") / name  # noqa: S108 - its maker checks its owner
+
+
+def _whole(environ: Mapping[str, str], name: str, default: int, *, low: int, high: int) -> int:
+    text = environ.get(name) or str(default)
+    if not text.isdigit() or not low <= int(text) <= high:
+        raise InvalidSetting(f"{name} is {text!r}.", f"Set a whole number from {low} to {high}.")
+    return int(text)
+
+
+def _size(environ: Mapping[str, str], name: str) -> int | None:
+    text = environ.get(name)
+    try:
+        return size_mib(text) if text else None
+    except ValueError as error:
+        raise InvalidSetting(f"{name}: {error}.", "Set a number with MiB, GiB or TiB.") from None
+
+
+def _simulated(environ: Mapping[str, str]) -> str:
+    text = environ.get("LEVARE_SIMULATED_GPUS", "")
+    try:
+        simulated_devices(text) if text else None
+    except ValueError as error:
+        raise InvalidSetting(f"LEVARE_SIMULATED_GPUS: {error}.", "Set it to, for example, 4x80GiB.") from None
+    return text
+
+
+def _node(environ: Mapping[str, str]) -> str:
+    name = environ.get("LEVARE_NODE") or re.sub(r"[^a-z0-9-]", "-", socket.gethostname().lower()) or "node"
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", name):
+        raise InvalidSetting(
+            f"LEVARE_NODE is {name!r}.", "Use at most 63 lower-case letters, digits and inner hyphens."
+        )
+    return name
+
+
+def _log_format(environ: Mapping[str, str]) -> str:
+    text = environ.get("LEVARE_LOG_FORMAT", "")
+    if text not in ("", "console", "json"):
+        raise InvalidSetting(f"LEVARE_LOG_FORMAT is {text!r}.", "Set it to console or json.")
+    return text

@@ -1,0 +1,185 @@
+"""The wishes of people: a job to run, a job to cancel. What becomes of them is decided elsewhere."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from levare.decide.placement import can_never_run
+from levare.errors import CanNeverRun, Conflict, Fault, IdempotencyMismatch, UnknownNeeds
+from levare.model import BLOCKED, CANCELLED, FAILED, FINAL, SUCCEEDED, WAITING, Request
+from levare.store import audit, views
+from levare.store.audit import Actor
+from levare.store.snapshot import load_nodes
+from levare.store.tables import idempotency, jobs, needs
+
+_ASK_LESS = "Ask for less, or add a node that has it; `levare nodes` shows what there is."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """A wish to run a command, already validated. Sizes are MiB, durations whole seconds, times aware."""
+
+    command: Sequence[str]
+    name: str = ""
+    team: str = "default"
+    project: str = "default"
+    priority: int = 5
+    gpus: int = 0
+    gpu_memory_mib: int | None = None
+    cpus: int = 1
+    memory_mib: int = 0
+    needs: Sequence[str] = ()
+    retries: int = 0
+    timeout_seconds: int | None = None
+    grace_seconds: int = 10
+    env: Mapping[str, str] = field(default_factory=dict)
+    cwd: str = ""
+    start_after: datetime | None = None
+    on_lost: str = "keep"
+
+    @property
+    def request(self) -> Request:
+        """Memory of a GPU without a number of GPUs means one GPU."""
+        gpus = self.gpus or int(self.gpu_memory_mib is not None)
+        return Request(gpus, self.gpu_memory_mib, self.cpus, self.memory_mib)
+
+    @property
+    def digest(self) -> str:
+        """Equal wishes have equal digests, however their JSON was written."""
+        return sha256(json.dumps(asdict(self), sortidempotency=True, default=str).encode()).hexdigest()
+
+
+def submit(
+    connection: Connection, wish: Submission, *, job_id: str, actor: Actor, key: str | None, now: datetime
+) -> Mapping[str, Any]:
+    """
+    Record the job and return it as `views.job` would.
+
+    The same key of the same token gives the job it gave before, or IdempotencyMismatch under another
+    wish. Raises UnknownNeeds, Conflict or CanNeverRun for a job that could never start.
+    """
+    if key is None:
+        return _insert(connection, wish, job_id, actor, now)
+    known = _known(connection, wish, actor, key)
+    if known:
+        return known
+    try:
+        with connection.begin_nested():
+            job = _insert(connection, wish, job_id, actor, now)
+            row = {"token_id": actor.token_id, "key": key, "digest": wish.digest, "job_id": job_id, "created_at": now}
+            connection.execute(insert(idempotency).values(**row))
+    except IntegrityError:  # the same key came at the same instant, and was faster
+        job = _known(connection, wish, actor, key)
+        if job is None:
+            raise
+    return job
+
+
+def wish_cancel(connection: Connection, job_id: str, *, actor: Actor, now: datetime) -> Mapping[str, Any]:
+    """Record that a job is to be cancelled and return it. A final job, or one already so wished, stays as it is."""
+    wish = (
+        update(jobs)
+        .where(jobs.c.id == job_id, jobs.c.cancel_requested_at.is_(None), jobs.c.state.not_in(FINAL))
+        .values(cancel_requested_at=now, cancelled_by=actor.name)
+    )
+    if connection.execute(wish).rowcount:
+        audit.record(connection, actor, "job.cancel_requested", job_id, now=now)
+    return views.job(connection, job_id)
+
+
+def _known(connection: Connection, wish: Submission, actor: Actor, key: str) -> Mapping[str, Any] | None:
+    """The job that this key of this token gave before."""
+    columns = select(idempotency.c.digest, idempotency.c.job_id)
+    row = connection.execute(columns.where(idempotency.c.token_id == actor.token_id, idempotency.c.key == key)).first()
+    if row is None:
+        return None
+    if row.digest != wish.digest:
+        fault = Fault("Idempotency-Key", f"was used for job {row.job_id} with another body", key, "one body a key")
+        raise IdempotencyMismatch(
+            f"The key {key!r} made job {row.job_id} from another body.", "Send a new key with a new body.", [fault]
+        )
+    return views.job(connection, row.job_id)
+
+
+def _insert(connection: Connection, wish: Submission, job_id: str, actor: Actor, now: datetime) -> Mapping[str, Any]:
+    _check_fits(connection, wish.request)
+    needs_unmet = _unmet(connection, wish.needs)
+    too_early = wish.start_after is not None and wish.start_after > now
+    state = BLOCKED if needs_unmet or too_early else WAITING
+    connection.execute(insert(jobs), [_row(wish, job_id, state, actor, now)])
+    if wish.needs:
+        connection.execute(insert(needs), [{"job_id": job_id, "needed_id": needed} for needed in wish.needs])
+    audit.record(connection, actor, "job.submitted", job_id, now=now, name=wish.name, team=wish.team)
+    return views.job(connection, job_id)
+
+
+def _check_fits(connection: Connection, request: Request) -> None:
+    reason = can_never_run(request, load_nodes(connection))
+    if reason:
+        fault = Fault(_field(reason.code), reason.message, reason.asked, reason.available)
+        raise CanNeverRun(reason.message, _ASK_LESS, [fault])
+
+
+def _field(code: str) -> str:
+    """The field of a submission that a reason of placement speaks of."""
+    return {"too-many-gpus": "gpus", "too-much-cpus": "cpus", "too-much-memory": "memory_mib"}.get(code, "gpus")
+
+
+def _unmet(connection: Connection, needs: Sequence[str]) -> bool:
+    """Whether a need is still to succeed; raise if one is unknown or can no longer succeed."""
+    if not needs:
+        return False
+    states: dict[str, str] = dict(connection.execute(select(jobs.c.id, jobs.c.state).where(jobs.c.id.in_(needs))).all())
+    unknown = [needed for needed in needs if needed not in states]
+    if unknown:
+        faults = [Fault("needs", "is no job", needed, "ids of existing jobs") for needed in unknown]
+        raise UnknownNeeds(f"No such job: {', '.join(unknown)}.", "Name jobs that `levare jobs` lists.", faults)
+    hopeless = [needed for needed in needs if states[needed] in (FAILED, CANCELLED)]
+    if hopeless:
+        faults = [Fault("needs", f"has {states[needed]}", needed, "jobs that can still succeed") for needed in hopeless]
+        fates = ", ".join(f"{needed} has {states[needed]}" for needed in hopeless)
+        raise Conflict(f"A needed job cannot succeed any more: {fates}.", "Run it again and need the new job.", faults)
+    return any(state != SUCCEEDED for state in states.values())
+
+
+def _row(wish: Submission, job_id: str, state: str, actor: Actor, now: datetime) -> dict[str, Any]:
+    """Every column of a job that nothing has happened to yet."""
+    request = wish.request
+    return {
+        "id": job_id,
+        "name": wish.name,
+        "team": wish.team,
+        "project": wish.project,
+        "user": actor.name,
+        "state": state,
+        "priority": wish.priority,
+        "command": list(wish.command),
+        "cwd": wish.cwd,
+        "env": dict(wish.env),
+        "gpus": request.gpus,
+        "gpu_memory_mib": request.gpu_memory_mib,
+        "cpus": request.cpus,
+        "memory_mib": request.memory_mib,
+        "shape": request.shape,
+        "timeout_seconds": wish.timeout_seconds,
+        "grace_seconds": wish.grace_seconds,
+        "retries": wish.retries,
+        "on_lost": wish.on_lost,
+        "start_after": wish.start_after,
+        "attempt": 0,
+        "losses": 0,
+        "exit_code": None,
+        "reason": None,
+        "progress": None,
+        "created_at": now,
+        "started_at": None,
+        "finished_at": None,
+        "cancel_requested_at": None,
+        "cancelled_by": None,
+    }

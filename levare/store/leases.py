@@ -1,0 +1,69 @@
+"""
+Who leads a role: one row, an epoch that grows with each owner, a count that grows with each renewal.
+
+No clock is compared across machines: whoever wants to take over has itself watched the row stand still.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from levare.errors import StaleLeader
+from levare.store.tables import leases
+
+
+@dataclass(frozen=True)
+class Lease:
+    owner: str | None
+    epoch: int
+    renewals: int
+
+
+def read(connection: Connection, role: str) -> Lease | None:
+    row = connection.execute(select(leases).where(leases.c.role == role)).one_or_none()
+    return Lease(row.owner, row.epoch, row.renewals) if row else None
+
+
+def take(connection: Connection, role: str, *, owner: str, seen: Lease | None, now: datetime) -> int | None:
+    """Become the owner, if the lease is still as it was seen; return the new epoch, or None if someone was faster."""
+    if seen is None:
+        return _first(connection, role, owner, now)
+    changed = connection.execute(
+        update(leases)
+        .where(leases.c.role == role, leases.c.epoch == seen.epoch, leases.c.renewals == seen.renewals)
+        .values(owner=owner, epoch=seen.epoch + 1, renewals=seen.renewals + 1, renewed_at=now)
+    )
+    return seen.epoch + 1 if changed.rowcount else None
+
+
+def _first(connection: Connection, role: str, owner: str, now: datetime) -> int | None:
+    row = {"role": role, "owner": owner, "epoch": 1, "renewals": 1, "renewed_at": now}
+    try:
+        connection.execute(insert(leases).values(row))
+    except IntegrityError:
+        return None
+    return 1
+
+
+def renew(connection: Connection, role: str, *, owner: str, epoch: int, now: datetime) -> None:
+    """
+    Renew, first in every transaction of a leader: it fences the writes that follow.
+
+    Raise StaleLeader if the lease has gone to another; the caller's transaction then writes nothing.
+    """
+    renewed = connection.execute(
+        update(leases)
+        .where(leases.c.role == role, leases.c.owner == owner, leases.c.epoch == epoch)
+        .values(renewals=leases.c.renewals + 1, renewed_at=now)
+    )
+    if not renewed.rowcount:
+        raise StaleLeader(f"The lease of {role!r} has moved on from epoch {epoch}.", "Nothing was written.")
+
+
+def release(connection: Connection, role: str, *, owner: str, epoch: int) -> None:
+    """Give the lease up, so that the next one need not wait."""
+    connection.execute(
+        update(leases).where(leases.c.role == role, leases.c.owner == owner, leases.c.epoch == epoch).values(owner=None)
+    )

@@ -1,0 +1,98 @@
+"""Nodes: joining, the lease that says they are alive, what they may take."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, case, delete, insert, select, update
+
+from levare.model import Device
+from levare.store.tables import devices, nodes
+
+
+@dataclass(frozen=True)
+class NodeFacts:
+    """What a worker says of its machine when it joins."""
+
+    name: str
+    boot_id: str
+    cpus: int
+    memory_mib: int
+    devices: Sequence[Device]
+    simulated: bool
+    version: str
+
+
+def join(connection: Connection, facts: NodeFacts, *, incarnation: str, now: datetime) -> None:
+    """Enter the fleet, or come back to it: what the machine has is replaced, a drain stays in force."""
+    row = {
+        "incarnation": incarnation,
+        "boot_id": facts.boot_id,
+        "renewed_at": now,
+        "cpus": facts.cpus,
+        "memory_mib": facts.memory_mib,
+        "version": facts.version,
+    }
+    known = connection.execute(
+        update(nodes)
+        .where(nodes.c.name == facts.name)
+        .values(row | {"renewals": nodes.c.renewals + 1, "state": _awake()})
+    )
+    if not known.rowcount:
+        first = {"name": facts.name, "state": "ready", "renewals": 1, "joined_at": now, "labels": {}}
+        connection.execute(insert(nodes).values(row | first))
+    _replace_devices(connection, facts)
+
+
+def _replace_devices(connection: Connection, facts: NodeFacts) -> None:
+    connection.execute(delete(devices).where(devices.c.node == facts.name))
+    rows = [
+        {
+            "uuid": device.uuid,
+            "node": facts.name,
+            "index": device.index,
+            "model": device.model,
+            "memory_mib": device.memory_mib,
+            "simulated": facts.simulated,
+        }
+        for device in facts.devices
+    ]
+    if rows:
+        connection.execute(insert(devices), rows)
+
+
+def renew(connection: Connection, name: str, *, incarnation: str, now: datetime) -> bool:
+    """Say that the node lives. False if another incarnation has joined under its name."""
+    renewed = connection.execute(
+        update(nodes)
+        .where(nodes.c.name == name, nodes.c.incarnation == incarnation)
+        .values(renewals=nodes.c.renewals + 1, renewed_at=now, state=_awake())
+    )
+    return bool(renewed.rowcount)
+
+
+def declare_lost(connection: Connection, seen: Mapping[str, int]) -> None:
+    """Nodes (name -> renewals) that have been silent for too long, unless they have renewed since they were seen."""
+    for name, renewals in seen.items():
+        connection.execute(
+            update(nodes)
+            .where(nodes.c.name == name, nodes.c.renewals == renewals, nodes.c.state != "lost")
+            .values(state="lost")
+        )
+
+
+def set_state(connection: Connection, name: str, state: str) -> bool:
+    """`draining` takes nothing new, `ready` does. False if there is no such node."""
+    changed = connection.execute(
+        update(nodes).where(nodes.c.name == name, nodes.c.state.in_(("ready", "draining"))).values(state=state)
+    )
+    return bool(changed.rowcount)
+
+
+def _awake() -> object:
+    return case((nodes.c.state == "lost", "ready"), else_=nodes.c.state)
+
+
+def renewals(connection: Connection) -> dict[str, int]:
+    """Name -> how often its lease has been renewed."""
+    return {row.name: row.renewals for row in connection.execute(select(nodes.c.name, nodes.c.renewals))}

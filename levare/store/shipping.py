@@ -1,0 +1,82 @@
+"""What a worker ships while an attempt runs: pieces of its log, lines of its metrics, each once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, and_, delete, func, insert, select, update
+
+from levare.store.tables import attempts, jobs, logs, metrics
+
+
+@dataclass(frozen=True)
+class Point:
+    """One line of a metrics file; `offset` is where the line begins."""
+
+    offset: int
+    at: datetime
+    stage: str | None
+    step: int | None
+    epoch: float | None
+    values: dict[str, float | str]
+
+
+@dataclass
+class Points:
+    """A stretch of a metrics file, read from `begin` to `end`."""
+
+    begin: int
+    end: int
+    points: list[Point] = field(default_factory=list)
+    dropped: int = 0
+    progress: float | None = None
+
+
+def log_position(connection: Connection, attempt_id: str) -> int:
+    """Up to where the log of an attempt has been shipped."""
+    end = func.max(logs.c.offset + func.length(logs.c.data))
+    return connection.execute(select(end).where(logs.c.attempt_id == attempt_id)).scalar() or 0
+
+
+def metrics_position(connection: Connection, attempt_id: str) -> tuple[int, int]:
+    """Up to which byte its metrics have been shipped, and how many points that were."""
+    columns = select(attempts.c.metrics_offset, attempts.c.points).where(attempts.c.id == attempt_id)
+    row = connection.execute(columns).one()
+    return row.metrics_offset, row.points
+
+
+def append_log(connection: Connection, attempt_id: str, pieces: Sequence[tuple[int, bytes]], *, size: int) -> None:
+    """Add pieces (offset, bytes) that lie behind all that was shipped, and say how much was written in all."""
+    rows = [{"attempt_id": attempt_id, "offset": offset, "data": data} for offset, data in pieces]
+    if rows:
+        connection.execute(insert(logs), rows)
+    connection.execute(update(attempts).where(attempts.c.id == attempt_id).values(log_bytes=size))
+
+
+def drop_log(connection: Connection, attempt_id: str, *, begin: int, end: int) -> None:
+    """Give back the pieces that begin in [begin, end)."""
+    inside = and_(logs.c.attempt_id == attempt_id, logs.c.offset >= begin, logs.c.offset < end)
+    connection.execute(delete(logs).where(inside))
+
+
+def append_points(connection: Connection, attempt_id: str, read: Points) -> bool:
+    """Add what was read, unless somebody has shipped that stretch already: then False, and nothing is written."""
+    advanced = connection.execute(
+        update(attempts)
+        .where(attempts.c.id == attempt_id, attempts.c.metrics_offset == read.begin)
+        .values(
+            metrics_offset=read.end,
+            points=attempts.c.points + len(read.points),
+            points_dropped=attempts.c.points_dropped + read.dropped,
+        )
+        .returning(attempts.c.job_id)
+    ).one_or_none()
+    if advanced is None:
+        return False
+    rows: list[dict[str, Any]] = [{"attempt_id": attempt_id, **vars(point)} for point in read.points]
+    if rows:
+        connection.execute(insert(metrics), rows)
+    if read.progress is not None:
+        connection.execute(update(jobs).where(jobs.c.id == advanced.job_id).values(progress=read.progress))
+    return True

@@ -1,0 +1,276 @@
+"""
+The tables. Times are aware and UTC, sizes are MiB, durations are whole seconds.
+
+SQLModel gives schema and reads; transitions are guarded UPDATEs in Core. A table class does
+not validate, so requests are validated before they come here and CHECKs hold the line.
+"""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, LargeBinary, MetaData, Text
+from sqlmodel import Field, SQLModel
+
+from levare.model import ATTEMPT_STATES, JOB_STATES
+from levare.store.types import Json, Utc
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class Table(SQLModel):
+    """What every table shares: one metadata, so that migrations see all of them and nothing else."""
+
+    metadata = metadata
+    if TYPE_CHECKING:
+        __tablename__: ClassVar[str]  # pyright: ignore[reportIncompatibleVariableOverride]
+
+
+def _one_of(column: str, values: tuple[str, ...]) -> str:
+    return f"{column} IN ({', '.join(repr(v) for v in values)})"
+
+
+def _instant(*, index: bool = False, nullable: bool = True) -> Any:
+    return Column(Utc, index=index, nullable=nullable)
+
+
+class JobRow(Table, table=True):
+    """A wish to run a command, and what became of it. `attempt` is the number of the latest attempt, 0 before any."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        CheckConstraint(_one_of("state", JOB_STATES), name="state"),
+        CheckConstraint("priority BETWEEN 0 AND 9", name="priority"),
+        CheckConstraint(
+            "gpus >= 0 AND cpus >= 1 AND memory_mib >= 0 AND retries >= 0 AND attempt >= 0", name="amounts"
+        ),
+        CheckConstraint("on_lost IN ('keep', 'requeue')", name="on_lost"),
+        Index("ix_jobs_queue", "state", "shape", "priority", "created_at"),
+        Index("ix_jobs_created", "created_at", "id"),
+    )
+
+    id: str = Field(primary_key=True)
+    name: str
+    team: str
+    project: str
+    user: str
+    """The name of the token that submitted it."""
+    state: str
+    priority: int
+    command: list[str] = Field(sa_column=Column(Json, nullable=False))
+    cwd: str
+    env: dict[str, str] = Field(sa_column=Column(Json, nullable=False))
+    gpus: int
+    gpu_memory_mib: int | None
+    """Of each GPU; None asks for whole GPUs."""
+    cpus: int
+    memory_mib: int
+    shape: str
+    """Jobs of one shape ask for the same, so one answer of the scheduler serves them all."""
+    timeout_seconds: int | None
+    grace_seconds: int
+    retries: int
+    on_lost: str
+    start_after: datetime | None = Field(sa_column=_instant())
+    attempt: int
+    losses: int
+    """How often an attempt was lost through no fault of its own; bounded, and not counted as a retry."""
+    exit_code: int | None
+    reason: str | None = Field(sa_column=Column(Text))
+    """How it ended, in a sentence."""
+    progress: float | None
+    """From 0 to 1, as the training told it."""
+    created_at: datetime = Field(sa_column=_instant(nullable=False))
+    started_at: datetime | None = Field(sa_column=_instant())
+    finished_at: datetime | None = Field(sa_column=_instant())
+    cancel_requested_at: datetime | None = Field(sa_column=_instant(index=True))
+    cancelled_by: str | None
+
+
+class NeedRow(Table, table=True):
+    """`job` starts only when `needed` has succeeded."""
+
+    __tablename__ = "needs"
+
+    job_id: str = Field(sa_column=Column(ForeignKey("jobs.id"), primary_key=True))
+    needed_id: str = Field(sa_column=Column(ForeignKey("jobs.id"), primary_key=True, index=True))
+
+
+class IdempotencyRow(Table, table=True):
+    """One submit under a key of one token, and the digest of its body, so that a repeat makes no second job."""
+
+    __tablename__ = "idempotency"
+
+    token_id: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    digest: str
+    job_id: str = Field(sa_column=Column(ForeignKey("jobs.id"), nullable=False))
+    created_at: datetime = Field(sa_column=_instant(nullable=False))
+
+
+class AttemptRow(Table, table=True):
+    """
+    One try of a job on one node. Its id is the Celery task id.
+
+    It holds `devices`, `cpus` and `memory_mib` of its node while its state is live, and nothing after.
+    """
+
+    __tablename__ = "attempts"
+    __table_args__ = (
+        CheckConstraint(_one_of("state", ATTEMPT_STATES), name="state"),
+        Index("ix_attempts_job", "job_id", "number", unique=True),
+        Index("ix_attempts_live", "state", "node"),
+        Index("ix_attempts_settled", "settled", "state"),
+    )
+
+    id: str = Field(primary_key=True)
+    job_id: str = Field(sa_column=Column(ForeignKey("jobs.id"), nullable=False))
+    number: int
+    state: str
+    node: str
+    queue: str
+    devices: dict[str, int] = Field(sa_column=Column(Json, nullable=False))
+    """Device UUID -> MiB of it that this attempt holds."""
+    cpus: int
+    memory_mib: int
+    placed_at: datetime = Field(sa_column=_instant(nullable=False))
+    sent_at: datetime | None = Field(sa_column=_instant())
+    sent_to: str | None
+    """The incarnation of the node that the last message was meant for."""
+    incarnation: str | None
+    """The incarnation of the node that claimed or adopted it."""
+    claimed_at: datetime | None = Field(sa_column=_instant())
+    started_at: datetime | None = Field(sa_column=_instant())
+    ended_at: datetime | None = Field(sa_column=_instant())
+    settled: bool
+    """Whether beat has drawn the consequence of its ending for the job."""
+    exit_code: int | None
+    signal: int | None
+    reason: str | None = Field(sa_column=Column(Text))
+    peak_memory_mib: int | None
+    cpu_seconds: float | None
+    gpu_memory_mib: int | None
+    gpu_utilisation_percent: float | None
+    log_bytes: int = Field(sa_type=BigInteger)
+    """How much the process has written, cuts included."""
+    metrics_offset: int = Field(sa_type=BigInteger)
+    """How many bytes of its metrics file are in SQL."""
+    points: int
+    points_dropped: int
+
+
+class LogRow(Table, table=True):
+    """A piece of what an attempt wrote, at its true offset. Between pieces that do not touch lies a cut."""
+
+    __tablename__ = "logs"
+
+    attempt_id: str = Field(sa_column=Column(ForeignKey("attempts.id"), primary_key=True))
+    offset: int = Field(primary_key=True, sa_type=BigInteger)
+    data: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class MetricRow(Table, table=True):
+    """One line of an attempt's metrics file; `offset` is where the line begins, so a line can come only once."""
+
+    __tablename__ = "metrics"
+
+    attempt_id: str = Field(sa_column=Column(ForeignKey("attempts.id"), primary_key=True))
+    offset: int = Field(primary_key=True, sa_type=BigInteger)
+    at: datetime = Field(sa_column=_instant(nullable=False))
+    stage: str | None
+    step: int | None
+    epoch: float | None
+    values: dict[str, float | str] = Field(sa_column=Column(Json, nullable=False))
+    """Name -> number; NaN and infinities as the strings `NaN`, `Infinity` and `-Infinity`."""
+
+
+class NodeRow(Table, table=True):
+    """A machine with a worker. `renewals` grows with every renewal of its lease by its `incarnation`."""
+
+    __tablename__ = "nodes"
+    __table_args__ = (CheckConstraint(_one_of("state", ("ready", "draining", "lost")), name="state"),)
+
+    name: str = Field(primary_key=True)
+    state: str
+    incarnation: str
+    boot_id: str
+    renewals: int
+    renewed_at: datetime = Field(sa_column=_instant(nullable=False))
+    joined_at: datetime = Field(sa_column=_instant(nullable=False))
+    cpus: int
+    memory_mib: int
+    version: str
+    labels: dict[str, str] = Field(sa_column=Column(Json, nullable=False))
+
+
+class DeviceRow(Table, table=True):
+    """A GPU of a node, real or simulated."""
+
+    __tablename__ = "devices"
+
+    uuid: str = Field(primary_key=True)
+    node: str = Field(sa_column=Column(ForeignKey("nodes.name"), index=True, nullable=False))
+    index: int
+    model: str
+    memory_mib: int
+    simulated: bool
+
+
+class LeaseRow(Table, table=True):
+    """Who leads a role. `epoch` grows with each new owner, `renewals` with each renewal."""
+
+    __tablename__ = "leases"
+
+    role: str = Field(primary_key=True)
+    owner: str | None
+    epoch: int
+    renewals: int
+    renewed_at: datetime = Field(sa_column=_instant(nullable=False))
+
+
+class TokenRow(Table, table=True):
+    """A token; only its SHA-256 is kept."""
+
+    __tablename__ = "tokens"
+
+    id: str = Field(primary_key=True)
+    name: str = Field(unique=True)
+    digest: str = Field(unique=True)
+    role: str
+    created_at: datetime = Field(sa_column=_instant(nullable=False))
+    expires_at: datetime | None = Field(sa_column=_instant())
+    revoked_at: datetime | None = Field(sa_column=_instant())
+
+
+class AuditRow(Table, table=True):
+    """Who changed what, when, from where."""
+
+    __tablename__ = "audit"
+
+    id: int | None = Field(default=None, primary_key=True)
+    at: datetime = Field(sa_column=_instant(nullable=False, index=True))
+    actor: str
+    action: str
+    object: str = Field(index=True)
+    source: str
+    detail: dict[str, Any] = Field(sa_column=Column(Json, nullable=False))
+
+
+jobs = metadata.tables["jobs"]
+needs = metadata.tables["needs"]
+idempotency = metadata.tables["idempotency"]
+attempts = metadata.tables["attempts"]
+logs = metadata.tables["logs"]
+metrics = metadata.tables["metrics"]
+nodes = metadata.tables["nodes"]
+devices = metadata.tables["devices"]
+leases = metadata.tables["leases"]
+tokens = metadata.tables["tokens"]
+audit = metadata.tables["audit"]

@@ -1,0 +1,114 @@
+"""Tokens: shown once, kept as a SHA-256, valid until they expire or are revoked."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from hashlib import sha256
+from secrets import token_urlsafe
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, exists, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from levare.errors import Conflict, Fault, NotFound, Unauthorized
+from levare.store import audit, tables
+from levare.store.audit import Actor
+
+_tokens = tables.tokens
+_SHOWN = [_tokens.c[name] for name in ("id", "name", "role", "created_at", "expires_at", "revoked_at")]
+_NEW_TOKEN = "Ask an admin for a new token (`levare tokens`)."  # noqa: S105  # a sentence, no secret
+
+
+def new_secret() -> str:
+    return f"lv_{token_urlsafe(32)}"
+
+
+def create(
+    connection: Connection,
+    *,
+    token_id: str,
+    secret: str,
+    name: str,
+    role: str,
+    expires_at: datetime | None,
+    actor: Actor,
+    now: datetime,
+) -> RowMapping:
+    """Keep the digest of a new token; raise Conflict if the name has ever been used."""
+    values = {"id": token_id, "name": name, "role": role, "expires_at": expires_at, "created_at": now}
+    try:
+        with connection.begin_nested():
+            connection.execute(insert(_tokens).values(**values, digest=_digest(secret)))
+    except IntegrityError:
+        fault = Fault("name", "is the name of another token, which may be revoked", name, "a name never used before")
+        raise Conflict(f"There is a token named {name!r} already.", "Choose another name.", [fault]) from None
+    audit.record(connection, actor, "token.created", token_id, now=now, name=name, role=role)
+    return token(connection, token_id)
+
+
+def verify(connection: Connection, secret: str, *, now: datetime) -> RowMapping:
+    """The token behind a secret; found by its digest, so the time it takes says nothing about the secret."""
+    row = connection.execute(select(*_SHOWN).where(_tokens.c.digest == _digest(secret))).mappings().first()
+    if row is None:
+        raise Unauthorized("This token is not known here.", _NEW_TOKEN)
+    if row["revoked_at"]:
+        raise Unauthorized(f"Token {row['name']!r} was revoked at {row['revoked_at']:%Y-%m-%dT%H:%M:%SZ}.", _NEW_TOKEN)
+    if row["expires_at"] and row["expires_at"] <= now:
+        raise Unauthorized(f"Token {row['name']!r} expired at {row['expires_at']:%Y-%m-%dT%H:%M:%SZ}.", _NEW_TOKEN)
+    return row
+
+
+def token(connection: Connection, token_id: str) -> RowMapping:
+    row = connection.execute(select(*_SHOWN).where(_tokens.c.id == token_id)).mappings().first()
+    if row is None:
+        raise NotFound(f"There is no token {token_id!r}.", "GET /v1/tokens lists them.")
+    return row
+
+
+def tokens(connection: Connection) -> Sequence[RowMapping]:
+    """All tokens, revoked ones too, oldest first."""
+    return connection.execute(select(*_SHOWN).order_by(_tokens.c.created_at, _tokens.c.id)).mappings().all()
+
+
+def revoke(connection: Connection, token_id: str, *, actor: Actor, now: datetime) -> RowMapping:
+    """End a token's life; once is enough. The last valid admin token stays, or nobody could make another."""
+    row = token(connection, token_id)
+    if row["revoked_at"]:
+        return row
+    if not connection.execute(_revocation(token_id, now)).rowcount:
+        raise Conflict(f"Token {row['name']!r} is the last valid admin token.", "Create another admin token first.")
+    audit.record(connection, actor, "token.revoked", token_id, now=now, name=row["name"])
+    return token(connection, token_id)
+
+
+def register_admin(connection: Connection, secret: str, *, token_id: str, now: datetime) -> bool:
+    """Make the secret in the token file an admin token; False if this database knows it already, revoked or not."""
+    if connection.execute(select(_tokens.c.id).where(_tokens.c.digest == _digest(secret))).first():
+        return False
+    is_taken = connection.execute(select(_tokens.c.id).where(_tokens.c.name == "admin")).first()
+    name = f"admin-{token_id}" if is_taken else "admin"
+    create(
+        connection,
+        token_id=token_id,
+        secret=secret,
+        name=name,
+        role="admin",
+        expires_at=None,
+        actor=Actor("", "levare"),
+        now=now,
+    )
+    return True
+
+
+def _revocation(token_id: str, now: datetime) -> Any:
+    other = _tokens.alias()
+    is_valid = or_(other.c.expires_at.is_(None), other.c.expires_at > now) & other.c.revoked_at.is_(None)
+    remains = exists().where(other.c.id != token_id, other.c.role == "admin", is_valid)
+    return (
+        update(_tokens)
+        .where(_tokens.c.id == token_id, _tokens.c.revoked_at.is_(None), or_(_tokens.c.role != "admin", remains))
+        .values(revoked_at=now)
+    )
+
+
+def _digest(secret: str) -> str:
+    return sha256(secret.encode()).hexdigest()

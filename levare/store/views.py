@@ -1,0 +1,230 @@
+"""What the API reads: rows as plain mappings, in Core, and each list in an order that stays while rows come."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Float,
+    TableValuedAlias,
+    and_,
+    case,
+    cast,
+    exists,
+    func,
+    literal,
+    select,
+    tuple_,
+)
+
+from levare.errors import NotFound
+from levare.model import BLOCKED, LIVE, WAITING
+from levare.store.tables import attempts, devices, jobs, metrics, needs, nodes
+from levare.store.types import Utc
+
+Row = Mapping[str, Any]
+
+MOST_NAMES = 1000
+"""A summary of metrics has at most so many names, the first by stage and name."""
+
+_INTERNAL = ("shape", "losses", "cancelled_by")
+_latest = and_(attempts.c.job_id == jobs.c.id, attempts.c.number == jobs.c.attempt)
+_node = case((jobs.c.state.not_in((BLOCKED, WAITING)), attempts.c.node)).label("node")
+_job_columns = [column for column in jobs.c if column.name not in _INTERNAL]
+_whole_job = select(*_job_columns, _node).select_from(jobs.outerjoin(attempts, _latest))
+
+
+@dataclass(frozen=True)
+class JobFilter:
+    """Which jobs to list; what is empty filters nothing."""
+
+    states: Sequence[str] = ()
+    team: str | None = None
+    project: str | None = None
+    name: str | None = None
+    user: str | None = None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        equal = {name: getattr(self, name) for name in ("team", "project", "name", "user")}
+        conditions = [jobs.c[name] == value for name, value in equal.items() if value is not None]
+        return [*conditions, jobs.c.state.in_(self.states)] if self.states else conditions
+
+
+def job(connection: Connection, job_id: str) -> Row:
+    """The job with its needs and with the node of its latest attempt, while it is or after it was there."""
+    found = _with_needs(connection, _rows(connection, _whole_job.where(jobs.c.id == job_id)))
+    if not found:
+        raise NotFound(f"There is no job {job_id!r}.", "`levare jobs` lists them.")
+    return found[0]
+
+
+def find_jobs(
+    connection: Connection,
+    wanted: JobFilter,
+    *,
+    limit: int,
+    after: tuple[datetime, str] | None = None,
+    newest_first: bool = True,
+) -> list[Row]:
+    """Jobs by the time they came and their id, those beyond `after` only; so a later job moves no page."""
+    place = tuple_(jobs.c.created_at, jobs.c.id)
+    query = _whole_job.where(*wanted.conditions()).limit(limit)
+    if after:
+        limit_place = tuple_(literal(after[0], Utc), literal(after[1]))
+        query = query.where(place < limit_place if newest_first else place > limit_place)
+    order = (jobs.c.created_at, jobs.c.id)
+    query = query.order_by(*(column.desc() for column in order) if newest_first else order)
+    return _with_needs(connection, _rows(connection, query))
+
+
+def _with_needs(connection: Connection, rows: Sequence[Row]) -> list[Row]:
+    needed: dict[str, list[str]] = defaultdict(list)
+    of_these = needs.c.job_id.in_([row["id"] for row in rows])
+    for need in connection.execute(select(needs).where(of_these).order_by(needs.c.needed_id)):
+        needed[need.job_id].append(need.needed_id)
+    return [{**row, "needs": needed[row["id"]]} for row in rows]
+
+
+def job_attempts(connection: Connection, job_id: str) -> list[Row]:
+    """Every attempt of a job, first to last, with the GPUs that it holds or held."""
+    job(connection, job_id)
+    query = select(attempts).where(attempts.c.job_id == job_id).order_by(attempts.c.number)
+    rows = _rows(connection, query)
+    cards = _devices(connection, {uuid for row in rows for uuid in row["devices"]})
+    return [{**row, "gpus": _gpus(row["devices"], cards)} for row in rows]
+
+
+def attempt(connection: Connection, job_id: str, number: int | None) -> Row | None:
+    """This attempt of a job, or its latest; None only for the latest of a job that has had none."""
+    latest = job(connection, job_id)["attempt"]
+    wanted = attempts.c.number == (latest if number is None else number)
+    found = _rows(connection, select(attempts).where(attempts.c.job_id == job_id, wanted))
+    if not found and number is not None:
+        had = "no attempt yet" if not latest else f"attempts 1 to {latest}"
+        raise NotFound(f"Job {job_id} has {had}; there is no attempt {number}.", f"GET /v1/jobs/{job_id}/attempts.")
+    return found[0] if found else None
+
+
+def _devices(connection: Connection, uuids: Iterable[str]) -> Mapping[str, Row]:
+    rows = _rows(connection, select(devices).where(devices.c.uuid.in_(list(uuids))))
+    return {row["uuid"]: row for row in rows}
+
+
+def _gpus(held: Mapping[str, int], cards: Mapping[str, Row]) -> list[Row]:
+    """What an attempt holds of each GPU; of a GPU that has left its machine only that is known."""
+    gone = {"index": None, "model": ""}
+    gpus = [
+        {"uuid": uuid, "index": card["index"], "model": card["model"], "memory_mib": mib}
+        for uuid, mib in held.items()
+        for card in (cards.get(uuid, gone),)
+    ]
+    return sorted(gpus, key=lambda gpu: (gpu["index"] is None, gpu["index"], gpu["uuid"]))
+
+
+def find_nodes(connection: Connection, name: str | None = None) -> list[Row]:
+    """The nodes, or the one of this name, with what is free and who holds the rest."""
+    rows = _rows(connection, _of(select(nodes), nodes.c.name, name).order_by(nodes.c.name))
+    cards = _rows(connection, _of(select(devices), devices.c.node, name).order_by(devices.c["index"]))
+    live = select(attempts).where(attempts.c.state.in_(LIVE)).order_by(attempts.c.id)
+    running = _rows(connection, _of(live, attempts.c.node, name))
+    return [_whole_node(row, cards, [each for each in running if each["node"] == row["name"]]) for row in rows]
+
+
+def node(connection: Connection, name: str) -> Row:
+    found = find_nodes(connection, name)
+    if not found:
+        raise NotFound(f"There is no node {name!r}.", "`levare nodes` lists them.")
+    return found[0]
+
+
+def _of(query: Any, column: ColumnElement[str], name: str | None) -> Any:
+    return query if name is None else query.where(column == name)
+
+
+def _whole_node(row: Row, cards: Sequence[Row], running: Sequence[Row]) -> Row:
+    return {
+        **row,
+        "cpus_free": row["cpus"] - sum(each["cpus"] for each in running),
+        "memory_free_mib": row["memory_mib"] - sum(each["memory_mib"] for each in running),
+        "devices": [_whole_device(card, running) for card in cards if card["node"] == row["name"]],
+        "attempts": [each["id"] for each in running],
+    }
+
+
+def _whole_device(card: Row, running: Sequence[Row]) -> Row:
+    held = {each["id"]: each["devices"][card["uuid"]] for each in running if card["uuid"] in each["devices"]}
+    return {**card, "free_mib": card["memory_mib"] - sum(held.values()), "attempts": list(held)}
+
+
+def points(
+    connection: Connection, attempt_id: str, *, stage: str | None, name: str | None, after: int, limit: int
+) -> list[Row]:
+    """Lines of an attempt's metrics file that begin beyond the offset `after`; with `name` only that metric of them."""
+    query = _metrics(connection, select(metrics), attempt_id, stage, name).where(metrics.c.offset > after)
+    rows = _rows(connection, query.order_by(metrics.c.offset).limit(limit))
+    if name is None:
+        return rows
+    return [{**row, "values": {name: row["values"][name]}} for row in rows]
+
+
+def summary(
+    connection: Connection, attempt_id: str, *, stage: str | None = None, name: str | None = None
+) -> Mapping[str, Mapping[str, Row]]:
+    """
+    Stage -> metric -> its last value, its least and greatest finite value, and how often it was told.
+
+    What was told without a stage is under the stage "".
+    """
+    entries, number = _entries(connection)
+    of_name = [entries.c.key == name] if name is not None else []
+    query = select(
+        metrics.c.stage,
+        entries.c.key,
+        func.min(number).label("best_min"),
+        func.max(number).label("best_max"),
+        func.count().label("count"),
+        func.max(metrics.c.offset).label("offset"),
+    )
+    query = _metrics(connection, query, attempt_id, stage, None).where(*of_name)
+    query = query.group_by(metrics.c.stage, entries.c.key)
+    rows = _rows(connection, query.order_by(metrics.c.stage, entries.c.key).limit(MOST_NAMES))
+    last = _values_at(connection, attempt_id, {row["offset"] for row in rows})
+    found: dict[str, dict[str, Row]] = defaultdict(dict)
+    for row in rows:
+        best = {name: row[name] for name in ("best_min", "best_max", "count")}
+        found[row["stage"] or ""][row["key"]] = {"last": last[row["offset"]][row["key"]], **best}
+    return found
+
+
+def _metrics(connection: Connection, query: Any, attempt_id: str, stage: str | None, name: str | None) -> Any:
+    query = query.where(metrics.c.attempt_id == attempt_id)
+    if stage is not None:
+        query = query.where(func.coalesce(metrics.c.stage, "") == stage)
+    if name is not None:
+        entries, _ = _entries(connection)
+        query = query.where(exists().select_from(entries).where(entries.c.key == name).correlate(metrics))
+    return query
+
+
+def _entries(connection: Connection) -> tuple[TableValuedAlias, ColumnElement[Any]]:
+    """The names and values of a row of metrics as a table, and the value where it is a finite number."""
+    values = metrics.c["values"]
+    if connection.dialect.name == "sqlite":
+        entries = func.json_each(values).table_valued("key", "value", "type")
+        return entries, case((entries.c.type.in_(("integer", "real")), entries.c.value))
+    entries = func.jsonb_each(values).table_valued("key", "value")
+    return entries, case((func.jsonb_typeof(entries.c.value) == "number", cast(entries.c.value, Float)))
+
+
+def _values_at(connection: Connection, attempt_id: str, offsets: Iterable[int]) -> Mapping[int, Row]:
+    columns = select(metrics.c.offset, metrics.c["values"])
+    wanted = columns.where(metrics.c.attempt_id == attempt_id, metrics.c.offset.in_(list(offsets)))
+    return {row["offset"]: row["values"] for row in _rows(connection, wanted)}
+
+
+def _rows(connection: Connection, query: Any) -> list[Row]:
+    return [dict(row) for row in connection.execute(query).mappings()]

@@ -1,0 +1,130 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from beat.leader import LEASE, Leader
+from beat.tick import Tick
+from levare.errors import StaleLeader
+from levare.store.engine import Database
+from levare.store.tables import jobs as jobs_table
+from sqlalchemy import select
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def leader(database: Database, clock: Clock) -> Leader:
+    return Leader(database, clock=clock)
+
+
+def test_of_two_beats_one_leads(database: Database, clock: Clock):
+    first, second = leader(database, clock), leader(database, clock)
+
+    assert first.leads()
+    assert not second.leads()
+
+
+def test_a_standby_takes_over_once_it_has_watched_the_lease_stand_still(database: Database, clock: Clock):
+    first, second = leader(database, clock), leader(database, clock)
+    assert first.leads()
+    assert not second.leads()
+
+    clock.now += LEASE.total_seconds()
+
+    assert second.leads()
+    assert second.epoch == 2
+
+
+def test_a_renewal_keeps_the_standby_waiting(database: Database, clock: Clock):
+    first, second = leader(database, clock), leader(database, clock)
+    first.leads()
+    second.leads()
+    clock.now += LEASE.total_seconds() / 2
+    with database.writing() as connection:
+        first.renew_in(connection)
+    second.leads()
+    clock.now += LEASE.total_seconds() / 2
+
+    assert not second.leads()
+
+
+def test_the_writes_of_a_stale_leader_are_refused(database: Database, clock: Clock, add_job, add_node):
+    first, second = leader(database, clock), leader(database, clock)
+    first.leads()
+    second.leads()
+    clock.now += LEASE.total_seconds()
+    second.leads()
+    add_node()
+    add_job()
+
+    with pytest.raises(StaleLeader):
+        Tick(database, first, lost_after=timedelta(seconds=60)).run(now=NOON)
+    with database.reading() as connection:
+        assert connection.execute(select(jobs_table.c.state)).scalar_one() == "waiting"
+
+
+def test_a_leader_that_could_not_renew_steps_down_by_itself(database: Database, clock: Clock):
+    first = leader(database, clock)
+    first.leads()
+    clock.now += LEASE.total_seconds() * 0.9
+
+    assert not first.leads()
+
+
+def test_a_released_lease_is_free_at_once(database: Database, clock: Clock):
+    first, second = leader(database, clock), leader(database, clock)
+    first.leads()
+    second.leads()
+    first.release()
+
+    assert second.leads()
+
+
+@pytest.fixture
+def tick(database: Database, clock: Clock) -> Tick:
+    conductor = leader(database, clock)
+    assert conductor.leads()
+    return Tick(database, conductor, lost_after=timedelta(seconds=60))
+
+
+def test_a_waiting_job_is_placed_and_sent_in_one_tick(database: Database, tick: Tick, add_job, add_node):
+    add_node()
+    add_job(gpus=1)
+
+    messages, _ = tick.run(now=NOON)
+
+    assert [(message.attempt_id, message.queue) for message in messages] == [("job-1", "gpu.n1")]
+
+
+def test_a_cancelled_waiting_job_is_over_at_the_next_tick(database: Database, tick: Tick, add_job):
+    add_job(cancel_requested_at=NOON)
+
+    tick.run(now=NOON)
+
+    with database.reading() as connection:
+        job = connection.execute(select(jobs_table)).one()
+    assert (job.state, job.reason) == ("cancelled", "Cancelled before it started.")
+
+
+def test_a_tick_with_nothing_to_do_writes_nothing_until_its_lease_is_due(database: Database, tick: Tick, clock: Clock):
+    def renewals() -> int:
+        with database.reading() as connection:
+            return connection.exec_driver_sql("SELECT renewals FROM leases").scalar_one()
+
+    before = renewals()
+    tick.run(now=NOON)
+    assert renewals() == before
+    clock.now += 1.1
+    tick.run(now=NOON)
+    assert renewals() == before + 1

@@ -1,0 +1,130 @@
+"""`python -m worker`: a Celery worker on `gpu.<node>` and `cpu.<node>`, with its supervisor of attempts."""
+
+import fcntl
+import os
+import signal
+import sys
+from pathlib import Path
+from secrets import token_hex
+from threading import Thread
+
+from sqlalchemy.exc import SQLAlchemyError
+from structlog import get_logger
+
+from levare import broker, logs, settings
+from levare.errors import Conflict, LevareError
+from levare.pulse import Pulse, beat_bell, node_bell
+from levare.settings import Settings
+from levare.store.engine import Database
+from levare.store.nodes import NodeFacts
+from worker import tasks
+from worker.consumer import remove_commands
+from worker.heart import Heart
+from worker.herald import Herald
+from worker.node import Lease, join
+from worker.probe import Probe
+from worker.rundir import boot_id
+from worker.runner import Runner
+
+log = get_logger()
+
+_LISTEN_SECONDS = 2.0
+
+
+def main() -> None:
+    configured = settings.load()
+    logs.configure(configured, process="worker")
+    try:
+        lock = only_one(configured.home)
+    except LevareError as error:
+        sys.exit(f"error: {error}")
+    with lock:
+        work(configured)
+
+
+def work(configured: Settings) -> None:
+    """Join the fleet, take up what runs here, and only then turn to the broker."""
+    database, pulse = Database(configured.database), Pulse(configured.redis_url)
+    incarnation, lease_file = token_hex(8), configured.home / "lease"
+    probe = Probe(configured)
+    heart = Heart(pulse, probe, node=configured.node)
+    runner = Runner(
+        configured,
+        database,
+        incarnation=incarnation,
+        usage=heart.usage,
+        after_ending=lambda: pulse.ring(beat_bell()),
+    )
+    join(database, facts(configured, probe), incarnation=incarnation, lease_file=lease_file)
+    runner.adopt()
+    pulse.ring(beat_bell())
+    heart.follow(runner.live)
+    heart.start()
+    Lease(
+        database,
+        node=configured.node,
+        incarnation=incarnation,
+        every=configured.renew_every,
+        lease_file=lease_file,
+        superseded=lambda: os.kill(os.getpid(), signal.SIGTERM),
+    ).start()
+    Thread(target=listen, args=(pulse, configured.node, runner), name="bell", daemon=True).start()
+    consume(configured, runner)
+
+
+def consume(configured: Settings, runner: Runner) -> None:
+    """Be a Celery worker until told to stop."""
+    app = broker.make_app(configured)
+    hostname = f"levare@{configured.node}"
+    herald = Herald(app, hostname=hostname, live=runner.watches)
+    tasks.register(app, runner, herald)
+    remove_commands()
+    if configured.flower_actions:
+        tasks.obey_terminate(runner)
+    herald.start()
+    queues = f"gpu.{configured.node},cpu.{configured.node}"
+    app.worker_main([
+        "worker", "-Q", queues, "-n", hostname, "-c", str(broker.MOST_CONCURRENT), "-E",
+        "--without-mingle", "--without-gossip", "--loglevel", "INFO",
+    ])  # fmt: skip
+
+
+def listen(pulse: Pulse, node: str, runner: Runner) -> None:
+    """Look for what is to be cancelled whenever somebody rings, and every two seconds in any case."""
+    while True:
+        pulse.wait(node_bell(node), _LISTEN_SECONDS)
+        try:
+            runner.carry_out_cancels()
+        except SQLAlchemyError as error:
+            log.warning("database.unreachable", error=str(error.__cause__ or error))
+
+
+def facts(configured: Settings, probe: Probe) -> NodeFacts:
+    from importlib.metadata import version
+
+    return NodeFacts(
+        name=configured.node,
+        boot_id=boot_id(),
+        cpus=configured.cpus,
+        memory_mib=configured.memory_mib or probe.memory_mib,
+        devices=probe.devices,
+        simulated=bool(configured.simulated_gpus),
+        version=version("levare"),
+    )
+
+
+def only_one(home: Path) -> "object":
+    """Hold the lock that says a worker runs with this home; raise Conflict if one does already."""
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = (home / "worker.lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise Conflict(
+            f"Another worker already runs with LEVARE_HOME={home}.", "Stop it, or give this one a home of its own."
+        ) from None
+    return lock
+
+
+if __name__ == "__main__":
+    main()

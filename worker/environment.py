@@ -1,0 +1,63 @@
+"""The environment of a training process: an allow-list of ours, what the job sets, and the contract's variables."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from levare.store.attempts import Claimed
+
+_INHERITED = frozenset(
+    [
+        "PATH",
+        "HOME",
+        "USER",
+        "LOGNAME",
+        "SHELL",
+        "LANG",
+        "LANGUAGE",
+        "TZ",
+        "TMPDIR",
+        "LD_LIBRARY_PATH",
+        "CUDA_HOME",
+        "CUDA_PATH",
+        "CONDA_PREFIX",
+        "CONDA_DEFAULT_ENV",
+        "VIRTUAL_ENV",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "http_proxy",
+        "https_proxy",
+        "no_proxy",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "NO_PROXY",
+    ]
+)
+
+
+def environment(claimed: Claimed, *, run: Path, home: Path, inherited: Mapping[str, str]) -> dict[str, str]:
+    """What the process sees. Never our secrets, URLs or import paths: those are not on the list."""
+    job = home / "jobs" / claimed.job_id
+    allowed = {name: value for name, value in inherited.items() if name in _INHERITED or name.startswith("LC_")}
+    return {
+        **allowed,
+        "PYTHONUNBUFFERED": "1",
+        **claimed.env,
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+        "CUDA_VISIBLE_DEVICES": ",".join(claimed.devices),
+        "LEVARE_JOB": claimed.job_id,
+        "LEVARE_ATTEMPT": claimed.attempt_id,
+        "LEVARE_METRICS": str(run / "metrics.jsonl"),
+        "LEVARE_CHECKPOINTS": str(job / "checkpoints"),
+        "LEVARE_OUTPUT": str(job / "output"),
+    }
+
+
+def folders(claimed: Claimed, *, home: Path) -> Path:
+    """Make the folders that a job keeps across attempts; return the one to start in."""
+    job = home / "jobs" / claimed.job_id
+    for name in ("checkpoints", "output"):
+        (job / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+    if claimed.cwd:
+        return Path(claimed.cwd)
+    (job / "work").mkdir(exist_ok=True, mode=0o700)
+    return job / "work"

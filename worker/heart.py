@@ -1,0 +1,156 @@
+"""The heart of a node: each second it probes the machine and its live attempts, and tells Redis."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil
+from threading import Event, Thread
+from time import monotonic
+from typing import TypeVar
+
+import structlog
+
+from levare.pulse import Pulse
+from levare.settings import Settings
+from worker.probe.attempts import Attempts, Measured
+from worker.probe.facts import Gpus
+from worker.probe.machine import Machine
+from worker.probe.tracked import Tracked
+
+__all__ = ["Heart", "Tracked", "Usage"]
+
+_REMEMBERED_SECONDS = 600.0
+_FIRST_BEAT_SECONDS = 0.25
+_log = structlog.get_logger()
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What an attempt has used since this worker watches it; None for what was never seen."""
+
+    peak_memory_mib: int | None = None
+    cpu_seconds: float | None = None
+    gpu_memory_mib: int | None = None
+    """Its peak."""
+    gpu_utilisation_percent: float | None = None
+    """Its mean."""
+
+
+class Heart:
+    """
+    Beats in a thread of its own until it is stopped, whatever fails: the rest of a beat goes on without it.
+
+    `live` says what lives now; it is called from that thread.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        pulse: Pulse,
+        live: Callable[[], Sequence[Tracked]],
+        gpus: Gpus,
+        *,
+        every_seconds: float = 1.0,
+    ) -> None:
+        self._node = settings.node
+        self._pulse, self._live, self._gpus = pulse, live, gpus
+        self._machine, self._attempts = Machine(settings.home), Attempts()
+        self._ledger = _Ledger()
+        self._every_seconds = every_seconds
+        self._stopping = Event()
+        self._said: set[tuple[str, str]] = set()
+        self._thread = Thread(target=self._run, name="heart", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End with the beat that is under way; a beat that hangs is left behind after 3 s."""
+        self._stopping.set()
+        self._thread.join(3)
+        if not self._thread.is_alive():
+            self._gpus.close()
+
+    def usage(self, attempt_id: str) -> Usage:
+        """What the attempt has used, until ten minutes after it was last seen alive."""
+        return self._ledger.usage(attempt_id)
+
+    def beat(self) -> None:
+        """Probe once, remember and tell."""
+        nothing_lives: Sequence[Tracked] = ()
+        tracked = self._try("live", self._live, nothing_lives)
+        readings = self._try("gpus", lambda: self._gpus.readings(tracked), [])
+        node = self._try("machine", lambda: self._machine.sample(readings), {})
+        measured = self._try("attempts", lambda: self._attempts.sample(tracked, readings), {})
+        self._ledger.add(measured, monotonic())
+        samples = {attempt_id: each.sample for attempt_id, each in measured.items()}
+        if not self._try("pulse", lambda: self._pulse.beat(self._node, node, samples), otherwise=False):
+            self._say("pulse", "redis does not answer")
+
+    def _run(self) -> None:
+        due = monotonic() + min(_FIRST_BEAT_SECONDS, self._every_seconds)  # the first rates need some time to be of
+        while not self._stopping.wait(max(0.0, due - monotonic())):
+            due = max(due + self._every_seconds, monotonic())
+            self.beat()
+
+    def _try(self, part: str, act: Callable[[], T], otherwise: T) -> T:
+        try:
+            return act()
+        except Exception as error:  # noqa: BLE001 - no probe may stop the heart
+            self._say(part, f"{type(error).__name__}: {error}")
+            return otherwise
+
+    def _say(self, part: str, reason: str) -> None:
+        kind = (part, reason.partition(":")[0])
+        if kind not in self._said:
+            self._said.add(kind)
+            _log.warning("probe.failed", part=part, reason=reason)
+
+
+@dataclass(frozen=True)
+class _Account:
+    seen_at: float
+    peak_memory_mib: float = 0.0
+    cpu_seconds: float = 0.0
+    gpu_memory_mib: float | None = None
+    utilisation_sum: float = 0.0
+    utilisation_count: int = 0
+
+    def after(self, measured: Measured, seen_at: float) -> "_Account":
+        sample = measured.sample
+        busy, gpu_memory = sample.get("gpu_utilisation_percent"), sample.get("gpu_memory_mib")
+        return _Account(
+            seen_at,
+            max(self.peak_memory_mib, sample["memory_mib"]),
+            max(self.cpu_seconds, measured.cpu_seconds),
+            self.gpu_memory_mib if gpu_memory is None else max(self.gpu_memory_mib or 0.0, gpu_memory),
+            self.utilisation_sum + (busy or 0.0),
+            self.utilisation_count + (busy is not None),
+        )
+
+    def usage(self) -> Usage:
+        return Usage(
+            ceil(self.peak_memory_mib),
+            round(self.cpu_seconds, 2),
+            None if self.gpu_memory_mib is None else ceil(self.gpu_memory_mib),
+            round(self.utilisation_sum / self.utilisation_count, 2) if self.utilisation_count else None,
+        )
+
+
+class _Ledger:
+    """What each attempt has used. One thread adds, any may read: an account is replaced, never changed."""
+
+    def __init__(self) -> None:
+        self._accounts: dict[str, _Account] = {}
+
+    def add(self, measured: Mapping[str, Measured], at: float) -> None:
+        accounts = {
+            attempt_id: self._accounts.get(attempt_id, _Account(at)).after(each, at)
+            for attempt_id, each in measured.items()
+        }
+        remembered = {key: old for key, old in self._accounts.items() if at - old.seen_at < _REMEMBERED_SECONDS}
+        self._accounts = remembered | accounts
+
+    def usage(self, attempt_id: str) -> Usage:
+        account = self._accounts.get(attempt_id)
+        return account.usage() if account else Usage()

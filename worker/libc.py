@@ -1,0 +1,70 @@
+"""The few Linux calls that Python 3.11 has no name for. All raise OSError on failure."""
+
+import ctypes
+import os
+from collections.abc import Iterable
+
+_PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 1, 15, 36
+_KEEP_SIZE_AND_PUNCH = 0x01 | 0x02
+_IN_MODIFY = 0x02
+_SIGINFO_BYTES = 128
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+_libc.prctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
+
+
+def adopt_orphans() -> None:
+    """Whatever descends from this process becomes its child when its own parent dies, also after setsid."""
+    _checked(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+
+
+def die_with_parent(signal: int) -> None:
+    """Receive `signal` when the parent dies. Survives exec, not fork; the caller must look whether it is too late."""
+    _checked(_libc.prctl(_PR_SET_PDEATHSIG, signal, 0, 0, 0))
+
+
+def be_named(name: str) -> None:
+    """What `ps` and `top` show; 15 bytes at most are kept."""
+    text = ctypes.create_string_buffer(name.encode())
+    _checked(_libc.prctl(_PR_SET_NAME, ctypes.addressof(text), 0, 0, 0))
+
+
+def signal_fd(signals: Iterable[int]) -> int:
+    """A descriptor that is readable when one of these blocked signals waits."""
+    mask = ctypes.create_string_buffer(128)
+    _libc.sigemptyset(mask)
+    for signal in signals:
+        _libc.sigaddset(mask, int(signal))
+    return _checked(_libc.signalfd(-1, mask, os.O_CLOEXEC | os.O_NONBLOCK))
+
+
+def waiting_signals(fd: int) -> list[int]:
+    """The signals that waited behind a `signal_fd`, taken off it."""
+    try:
+        data = os.read(fd, _SIGINFO_BYTES * 16)
+    except BlockingIOError:
+        return []
+    return [int.from_bytes(data[at : at + 4], "little") for at in range(0, len(data), _SIGINFO_BYTES)]
+
+
+def punch(fd: int, start: int, end: int) -> None:
+    """Give the blocks of [start, end) back to the file system; the size stays and the bytes read as zeros."""
+    _checked(_libc.fallocate(fd, _KEEP_SIZE_AND_PUNCH, start, end - start))
+
+
+def write_watch(path: str) -> int:
+    """A descriptor that is readable once somebody has written to the file; reading it arms it again."""
+    fd = _checked(_libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK))
+    try:
+        _checked(_libc.inotify_add_watch(fd, os.fsencode(path), _IN_MODIFY))
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _checked(result: int) -> int:
+    if result < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return result

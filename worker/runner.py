@@ -1,0 +1,185 @@
+"""
+The attempts of this node: claims them, starts their supervisors, watches them, finds them again.
+
+Exactly one start: SQL lets one node claim, `taking` lets one thread of this worker try, and the
+supervisor's own lock decides in the end, whoever died in between.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Lock
+
+from structlog import get_logger
+
+from levare.model import CANCELLED, RUNNING, STARTING
+from levare.settings import Settings
+from levare.store import attempts, jobs
+from levare.store.attempts import Claimed, Mine, Outcome
+from levare.store.engine import Database
+from worker.environment import environment, folders
+from worker.heart import Tracked
+from worker.rundir import Launcher, RunDir, Spec, signal_supervisor
+from worker.watch import Watch, lost, persist
+
+log = get_logger()
+
+
+class Runner:
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        *,
+        incarnation: str,
+        usage: Callable[[str], dict[str, float | None]],
+        after_ending: Callable[[], object],
+    ) -> None:
+        self._settings, self._database, self._incarnation = settings, database, incarnation
+        self._usage, self._after_ending = usage, after_ending
+        self._launcher = Launcher()
+        self._guard = Lock()
+        self._watches: dict[str, Watch] = {}
+        self._taking: set[str] = set()
+
+    def take(self, attempt_id: str) -> Watch | None:
+        """Watch an attempt, starting it if it is ours to start; None if it is not, or if it is being taken already."""
+        with self._guard:
+            if attempt_id in self._watches:
+                return self._watches[attempt_id]
+            if attempt_id in self._taking:
+                return None
+            self._taking.add(attempt_id)
+        try:
+            return self._begin(attempt_id)
+        finally:
+            with self._guard:
+                self._taking.discard(attempt_id)
+
+    def watches(self) -> Sequence[Watch]:
+        with self._guard:
+            return list(self._watches.values())
+
+    def live(self) -> list[Tracked]:
+        """What the heart samples."""
+        return [tracked for watch in self.watches() if (tracked := self._tracked(watch))]
+
+    def detach(self) -> None:
+        """Let every Celery body go; the processes run on, and the next worker watches them."""
+        for watch in self.watches():
+            watch.done.set()
+
+    def wish_cancel(self, attempt_id: str, *, actor: str) -> None:
+        """Record that somebody wants the job of this attempt cancelled, and act on it."""
+        job_id = attempt_id.rpartition("-")[0]
+        with self._database.writing() as connection:
+            jobs.wish_cancel(connection, job_id, actor=actor, now=datetime.now(UTC))
+        self.carry_out_cancels()
+
+    def carry_out_cancels(self) -> None:
+        """End what somebody wants ended."""
+        with self._database.reading() as connection:
+            wishes = attempts.cancel_wishes(connection, self._settings.node)
+        for attempt_id in wishes:
+            with self._guard:
+                watch = self._watches.get(attempt_id)
+            if watch:
+                watch.cancel()
+
+    def adopt(self) -> None:
+        """
+        Take up all that SQL says is alive here, and end what is alive but should not be.
+
+        Needs no broker: what runs, runs on; what ended meanwhile has left its ending; what was claimed and
+        never started is started now.
+        """
+        with self._database.reading() as connection:
+            mine = attempts.live_on(connection, self._settings.node)
+        for attempt in mine:
+            self._adopt_one(attempt)
+        self._end_strays({attempt.attempt_id for attempt in mine})
+
+    def _adopt_one(self, mine: Mine) -> None:
+        run = self._run_dir(mine.attempt_id)
+        if run.state() is not None or run.ending() is not None:
+            self._watch(run, mine, run.open_supervisor())
+        elif mine.state == STARTING:
+            self.take(mine.attempt_id)
+        elif mine.state == RUNNING:
+            lost(self._database, mine.attempt_id, "Nothing of it is left on its node.")
+            self._after_ending()
+
+    def _end_strays(self, mine: set[str]) -> None:
+        """A supervisor whose attempt is over in SQL was given up while this node was out of reach."""
+        for path in self._settings.runs.glob("*/state.json"):
+            if path.parent.name not in mine:
+                pidfd = RunDir(path.parent).open_supervisor()
+                signal_supervisor(pidfd)
+                log.warning("stray.ended", attempt=path.parent.name, alive=pidfd is not None)
+
+    def _begin(self, attempt_id: str) -> Watch | None:
+        with self._database.writing() as connection:
+            claimed = attempts.claim(
+                connection,
+                attempt_id,
+                node=self._settings.node,
+                incarnation=self._incarnation,
+                at=datetime.now(UTC),
+            )
+        if claimed is None:
+            return None
+        run = self._run_dir(attempt_id)
+        if run.state() is None and claimed.cancel_requested:
+            return self._refuse(claimed)
+        pidfd = run.open_supervisor() if run.state() else self._start(run, claimed)
+        return self._watch(run, Mine(attempt_id, STARTING, claimed.queue, claimed.devices), pidfd)
+
+    def _refuse(self, claimed: Claimed) -> None:
+        outcome = Outcome(CANCELLED, "Cancelled before it started.", ended_at=datetime.now(UTC))
+        persist(self._database, lambda connection: attempts.finish(connection, claimed.attempt_id, outcome))
+        self._after_ending()
+
+    def _start(self, run: RunDir, claimed: Claimed) -> int:
+        cwd = folders(claimed, home=self._settings.home)
+        run.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        run.write_spec(self._spec(run, claimed, cwd))
+        log.info("attempt.starting", attempt=claimed.attempt_id, devices=list(claimed.devices))
+        return self._launcher.start(run)
+
+    def _spec(self, run: RunDir, claimed: Claimed, cwd: Path) -> Spec:
+        half = self._settings.log_limit_mib * 1024 * 1024 // 2
+        fenced = claimed.on_lost == "requeue"
+        return Spec(
+            attempt=claimed.attempt_id,
+            argv=list(claimed.command),
+            env=environment(claimed, run=run.path, home=self._settings.home, inherited=os.environ),
+            cwd=str(cwd),
+            grace_seconds=claimed.grace_seconds,
+            timeout_seconds=claimed.timeout_seconds,
+            log_head_bytes=half,
+            log_tail_bytes=half,
+            memory_max_mib=claimed.memory_mib or None,
+            lease_file=str(self._settings.home / "lease") if fenced else None,
+            lease_seconds=self._settings.stop_after.total_seconds() if fenced else None,
+            fence_grace_seconds=self._settings.fence_grace.total_seconds(),
+        )
+
+    def _watch(self, run: RunDir, mine: Mine, pidfd: int | None) -> Watch:
+        watch = Watch(run, mine, pidfd, database=self._database, usage=self._usage, over=self._forget)
+        with self._guard:
+            self._watches[mine.attempt_id] = watch
+        watch.start()
+        return watch
+
+    def _forget(self, watch: Watch) -> None:
+        with self._guard:
+            self._watches.pop(watch.attempt_id, None)
+        self._after_ending()
+
+    def _tracked(self, watch: Watch) -> Tracked | None:
+        state = watch.run_dir.state()
+        return Tracked(watch.attempt_id, state.supervisor_pid, state.cgroup, watch.devices) if state else None
+
+    def _run_dir(self, attempt_id: str) -> RunDir:
+        return RunDir(self._settings.runs / attempt_id)

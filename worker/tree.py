@@ -1,0 +1,57 @@
+"""The processes of an attempt: who they are, and which of them are left."""
+# pathlib costs more to import than all else here
+# ruff: noqa: PTH116, PTH123, PTH208
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
+
+
+def start_of(pid: int | str) -> int:
+    """When a process started, in clock ticks since boot (field 22 of its stat): with its pid it names one process."""
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        return int(file.read().rpartition(b")")[2].split()[19])
+
+
+@cache
+def boot_id() -> str:
+    """Changes with each boot of the machine: nothing of another boot is alive."""
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        return file.read().strip()
+
+
+def descendants(pid: int) -> set[int]:
+    """Children, their children and so on, as far as they can be seen at this instant."""
+    found: set[int] = set()
+    ahead = [pid]
+    while ahead:
+        new = set(_children(ahead.pop())) - found
+        found |= new
+        ahead.extend(new)
+    return found
+
+
+def marked(attempt: str) -> Iterator[int]:
+    """This user's processes whose environment says that they belong to the attempt, however far they went."""
+    mark, user = f"LEVARE_ATTEMPT={attempt}".encode(), os.getuid()
+    for name in os.listdir("/proc"):
+        if name.isdigit() and int(name) != os.getpid():
+            with suppress(OSError):
+                if os.stat(f"/proc/{name}").st_uid == user and mark in _environment(name):
+                    yield int(name)
+
+
+def _children(pid: int) -> list[int]:
+    """Each thread has a list of its own; a kernel built without these lists shows none."""
+    children = ""
+    with suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children") as file:
+                children += file.read()
+    return [int(child) for child in children.split()]
+
+
+def _environment(pid: str) -> list[bytes]:
+    with open(f"/proc/{pid}/environ", "rb") as file:
+        return file.read().split(b"\0")

@@ -1,0 +1,160 @@
+"""
+One thread per attempt: waits for its supervisor, ships what it writes, records how it ended.
+
+The process is not a child of this one. It is known by a pidfd, so nothing here can end it, and a
+worker that starts anew watches it on.
+"""
+
+import select
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from threading import Event, Lock, Thread
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+from structlog import get_logger
+
+from levare.model import LOST
+from levare.store import attempts, shipping
+from levare.store.attempts import Mine, Outcome
+from levare.store.engine import Database
+from worker.endings import outcome_of
+from worker.rundir import RunDir, end_attempt, signal_supervisor
+from worker.ship import LogShipper, MetricsShipper, Persist
+
+log = get_logger()
+
+_SHIP_EVERY_MS = 250
+_FIRST_LOOK_MS = 40
+"""What ends sooner is never written down as running: it saves a transaction where there are many."""
+_MOST_PAUSE_SECONDS = 5.0
+
+
+class Watch(Thread):
+    def __init__(
+        self,
+        run: RunDir,
+        mine: Mine,
+        pidfd: int | None,
+        *,
+        database: Database,
+        usage: Callable[[str], dict[str, float | None]],
+        over: Callable[["Watch"], None],
+    ) -> None:
+        super().__init__(name=f"watch-{mine.attempt_id}", daemon=True)
+        self.attempt_id, self.queue, self.devices = mine.attempt_id, mine.queue, mine.devices
+        self.run_dir = run
+        self.outcome: Outcome | None = None
+        self.done = Event()
+        """Set when the attempt is over, with an outcome, or when this worker goes away, without one."""
+        self._unattended = Lock()
+        self._pidfd, self._database, self._usage, self._over = pidfd, database, usage, over
+
+    def attend(self) -> bool:
+        """Become the one Celery body that waits for this attempt; False if there is one already."""
+        return self._unattended.acquire(blocking=False)
+
+    def cancel(self) -> None:
+        """Ask the supervisor to end the whole tree; asking again changes nothing."""
+        signal_supervisor(self._pidfd)
+
+    def run(self) -> None:
+        try:
+            self._watch()
+        except Exception:
+            log.exception("watch.failed", attempt=self.attempt_id)
+        finally:
+            self.done.set()
+            self._over(self)
+
+    def _watch(self) -> None:
+        if not self._exits_within(_FIRST_LOOK_MS):
+            self._persist(self._write_started)
+        log_shipper, metrics_shipper = self._shippers()
+        while not self._exits_within(_SHIP_EVERY_MS):
+            log_shipper.ship(self._persist)
+            metrics_shipper.ship(self._persist)
+        log_shipper.ship(self._persist, final=True)
+        metrics_shipper.ship(self._persist, final=True)
+        self._finish()
+
+    def _exits_within(self, milliseconds: int) -> bool:
+        if self._pidfd is None:
+            return True
+        poll = select.poll()
+        poll.register(self._pidfd, select.POLLIN)
+        return bool(poll.poll(milliseconds))
+
+    def _write_started(self, connection: Connection) -> None:
+        state = self.run_dir.state()
+        if state is not None:
+            attempts.started(connection, self.attempt_id, at=datetime.fromtimestamp(state.started_at, UTC))
+
+    def _shippers(self) -> tuple[LogShipper, MetricsShipper]:
+        positions: list[tuple[int, int, int]] = []
+
+        def read(connection: Connection) -> None:
+            log_position = shipping.log_position(connection, self.attempt_id)
+            positions.append((log_position, *shipping.metrics_position(connection, self.attempt_id)))
+
+        self._persist(read)
+        log_position, offset, points = positions[-1]
+        spec = self.run_dir.spec()
+        return (
+            LogShipper(
+                self.run_dir,
+                self.attempt_id,
+                position=log_position,
+                head_bytes=spec.log_head_bytes,
+                tail_bytes=spec.log_tail_bytes,
+            ),
+            MetricsShipper(self.run_dir.metrics, self.attempt_id, position=offset, points=points),
+        )
+
+    def _finish(self) -> None:
+        ending = self.run_dir.ending()
+        if ending is None:
+            end_attempt(self.run_dir)
+        outcome = self._with_usage(outcome_of(ending, self.run_dir.spec(), now=datetime.now(UTC)))
+        self._persist(lambda connection: attempts.finish(connection, self.attempt_id, outcome))
+        self.outcome = outcome
+        log.info("attempt.ended", attempt=self.attempt_id, state=outcome.state, exit_code=outcome.exit_code)
+
+    def _with_usage(self, outcome: Outcome) -> Outcome:
+        """Merge what the samples saw of the whole tree with what the kernel counted of its largest process."""
+        seen = self._usage(self.attempt_id)
+        peaks = [peak for peak in (outcome.peak_memory_mib, seen.get("peak_memory_mib")) if peak is not None]
+        return replace(
+            outcome,
+            peak_memory_mib=int(max(peaks)) if peaks else None,
+            gpu_memory_mib=None if (mib := seen.get("gpu_memory_mib")) is None else int(mib),
+            gpu_utilisation_percent=seen.get("gpu_utilisation_percent"),
+            log_bytes=self.run_dir.log_size(),
+        )
+
+    @property
+    def _persist(self) -> Persist:
+        return lambda write: persist(self._database, write)
+
+
+def persist(database: Database, write: Callable[[Connection], object]) -> None:
+    """Write, and while the database does not answer, try again: an ending is never given up."""
+    pause = 0.1
+    patience = Event()
+    while True:
+        try:
+            with database.writing() as connection:
+                write(connection)
+        except SQLAlchemyError as error:
+            log.warning("database.unreachable", error=str(error.__cause__ or error), retry_in_seconds=pause)
+            patience.wait(pause)
+            pause = min(pause * 2, _MOST_PAUSE_SECONDS)
+        else:
+            return
+
+
+def lost(database: Database, attempt_id: str, reason: str) -> None:
+    """Record that nothing of an attempt is left on this node."""
+    outcome = Outcome(LOST, reason, ended_at=datetime.now(UTC))
+    persist(database, lambda connection: attempts.finish(connection, attempt_id, outcome))
