@@ -9,8 +9,19 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, BaseModel, Field
 from starlette.responses import Response
 
-from levare.model import ATTEMPT_STATES, JOB_STATES
-
+JobState = Literal["blocked", "waiting", "placed", "starting", "running", "succeeded", "failed", "cancelled"]
+AttemptState = Literal[
+    "placed",
+    "starting",
+    "running",
+    "succeeded",
+    "failed",
+    "timed_out",
+    "out_of_memory",
+    "cancelled",
+    "preempted",
+    "lost",
+]
 At = Annotated[AwareDatetime, Field(examples=["2030-01-01T12:00:00.250000Z"])]
 
 
@@ -22,7 +33,7 @@ class Job(BaseModel):
     team: str = Field(examples=["vision"])
     project: str = Field(examples=["imagenet"])
     user: str = Field(description="The name of the token that submitted it.", examples=["admin"])
-    state: Literal[JOB_STATES] = Field(description="Where it stands.", examples=["running"])
+    state: JobState = Field(description="Where it stands.", examples=["running"])
     priority: int = Field(description="From 0 to 9; 9 is the most urgent.", examples=[5])
     command: list[str] = Field(examples=[["python", "train.py"]])
     cwd: str = Field(description="Empty for a directory of its own under LEVARE_HOME.", examples=["/data/imagenet"])
@@ -68,7 +79,7 @@ class Attempt(BaseModel):
     id: str = Field(description="Also the id of its Celery task.", examples=["k3v9x2m1qa-1"])
     job: str = Field(examples=["k3v9x2m1qa"])
     number: int = Field(description="1 for the first.", examples=[1])
-    state: Literal[ATTEMPT_STATES] = Field(examples=["running"])
+    state: AttemptState = Field(examples=["running"])
     node: str = Field(examples=["node-a"])
     queue: str = Field(description="The Celery queue that it was sent to.", examples=["gpu.node-a"])
     gpus: list[HeldGpu]
@@ -104,7 +115,7 @@ class Reason(BaseModel):
 
 class Why(BaseModel):
     job: str = Field(examples=["k3v9x2m1qa"])
-    state: Literal[JOB_STATES]
+    state: JobState
     reasons: list[Reason] = Field(description="Empty unless the job is blocked or waiting.")
 
 
@@ -112,7 +123,7 @@ class Verdict(BaseModel):
     """What a submit would do."""
 
     accepted: Literal[True] = Field(description="A job that would be refused is answered with the problem instead.")
-    state: Literal[JOB_STATES] = Field(description="The state that it would have at first.")
+    state: JobState = Field(description="The state that it would have at first.")
     reasons: list[Reason] = Field(description="Why it would wait.")
 
 
@@ -141,12 +152,16 @@ class Trend(BaseModel):
 class Metrics(BaseModel):
     items: list[Point]
     next: int | None = Field(description="The `after` of the next page; null on the last.", examples=[4096])
-    summary: dict[str, dict[str, Trend]] = Field(description="By stage and metric; without a stage under an empty name.")
+    summary: dict[str, dict[str, Trend]] = Field(
+        description="By stage and metric; without a stage under an empty name."
+    )
 
 
 Sample = Annotated[
     dict[str, float],
-    Field(description="`at` in seconds since 1970; all other names end in their unit.", examples=[{"at": 1790000000.0}]),
+    Field(
+        description="`at` in seconds since 1970; all other names end in their unit.", examples=[{"at": 1790000000.0}]
+    ),
 ]
 
 

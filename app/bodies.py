@@ -1,9 +1,10 @@
 """What the API takes. Nothing unknown, nothing unbounded, no NUL anywhere."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from levare.store.jobs import Submission
 
@@ -11,6 +12,8 @@ MOST_ENV_BYTES = 64 * 1024
 MOST_COMMAND_BYTES = 128 * 1024  # the kernel's limit of a single argument
 MOST_MIB = 1 << 30
 MOST_SECONDS = 10 * 365 * 24 * 3600
+T = TypeVar("T")
+
 _FIRST, _LAST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 _NO_NUL = r"^[^\x00]*$"
@@ -20,20 +23,42 @@ _LABEL = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 def _a_text(value: Any) -> Any:
     """Numbers are no times: nobody can tell seconds from milliseconds."""
     if not isinstance(value, str):
-        raise ValueError("must be a time such as 2030-01-01T12:00:00Z")  # noqa: TRY004  # pydantic wants a ValueError
+        raise _refusal("a time such as 2030-01-01T12:00:00Z")
     return value
 
 
 def _in_our_time(value: datetime) -> datetime:
     if not _FIRST <= value <= _LAST:
-        raise ValueError(f"must be from {_FIRST:%Y-%m-%d} to {_LAST:%Y-%m-%d}")
+        raise _refusal(f"from {_FIRST:%Y-%m-%d} to {_LAST:%Y-%m-%d}")
     return value
 
 
 def _distinct(values: list[str]) -> list[str]:
     if len(set(values)) < len(values):
-        raise ValueError("must not name a job twice")
+        raise _refusal("free of repetitions")
     return values
+
+
+def _command(values: list[str]) -> list[str]:
+    if not values[0]:
+        raise _refusal("a list that begins with the name of a program")
+    return _within(MOST_COMMAND_BYTES, values, values)
+
+
+def _environment(values: dict[str, str]) -> dict[str, str]:
+    return _within(MOST_ENV_BYTES, [*values, *values.values()], values)
+
+
+def _within(most: int, texts: list[str], values: T) -> T:
+    """The values, if the texts in them are no larger than this in UTF-8, with a byte at the end of each."""
+    size = sum(len(text.encode()) + 1 for text in texts)
+    if size > most:
+        raise _refusal(f"at most {most} bytes in all, and is {size}")
+    return values
+
+
+def _refusal(limit: str) -> PydanticCustomError:
+    return PydanticCustomError("limit", "must be {limit}", {"limit": limit})
 
 
 Time = Annotated[
@@ -45,6 +70,7 @@ Time = Annotated[
 Label = Annotated[str, Field(pattern=_LABEL, max_length=63)]
 Argument = Annotated[str, Field(pattern=_NO_NUL, max_length=MOST_COMMAND_BYTES)]
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=256)]
+Value = Annotated[str, Field(pattern=_NO_NUL, max_length=MOST_ENV_BYTES)]
 JobId = Annotated[str, Field(pattern=r"^[0-9A-Za-z_-]{1,64}$")]
 
 
@@ -55,13 +81,16 @@ class Body(BaseModel):
 class JobRequest(Body):
     """A command and what it needs to run."""
 
-    command: list[Argument] = Field(
+    command: Annotated[list[Argument], AfterValidator(_command)] = Field(
         min_length=1,
         max_length=1000,
         description=f"The program and its arguments, without a shell; at most {MOST_COMMAND_BYTES} bytes in all.",
         examples=[["python", "train.py", "--epochs", "10"]],
+        json_schema_extra={"prefixItems": [{"minLength": 1}]},
     )
-    name: str = Field("", pattern=r"^[^\x00-\x1f\x7f]*$", max_length=200, description="For people.", examples=["resnet"])
+    name: str = Field(
+        "", pattern=r"^[^\x00-\x1f\x7f]*$", max_length=200, description="For people.", examples=["resnet"]
+    )
     team: Label = Field("default", description="Who it is for.", examples=["vision"])
     project: Label = Field("default", description="What it belongs to.", examples=["imagenet"])
     priority: int = Field(5, ge=0, le=9, description="From 0 to 9; 9 is the most urgent.", examples=[5])
@@ -70,7 +99,7 @@ class JobRequest(Body):
         None,
         ge=1,
         le=MOST_MIB,
-        description="MiB of each GPU, which others may then share; null for whole GPUs. With `gpus` 0 it means one GPU.",
+        description="MiB of each GPU, whose rest others may use; null for whole GPUs. With `gpus` 0 it means one GPU.",
         examples=[20480],
     )
     cpus: int = Field(1, ge=1, le=65536, description="CPUs.", examples=[4])
@@ -87,7 +116,7 @@ class JobRequest(Body):
         None, ge=1, le=MOST_SECONDS, description="Seconds until it is ended; null for never.", examples=[3600]
     )
     grace_seconds: int = Field(10, ge=0, le=86400, description="Seconds from SIGTERM to SIGKILL.", examples=[10])
-    env: dict[Variable, Annotated[str, Field(pattern=_NO_NUL)]] = Field(
+    env: Annotated[dict[Variable, Value], AfterValidator(_environment)] = Field(
         default_factory=dict,
         max_length=1000,
         description=f"Environment variables; at most {MOST_ENV_BYTES} bytes in all.",
@@ -107,14 +136,6 @@ class JobRequest(Body):
         examples=["keep"],
     )
 
-    @model_validator(mode="after")
-    def _check_sizes(self) -> Self:
-        if not self.command[0]:
-            raise ValueError("command must begin with the name of a program, not with an empty text")
-        _check_bytes("command", self.command, MOST_COMMAND_BYTES)
-        _check_bytes("env", [*self.env, *self.env.values()], MOST_ENV_BYTES)
-        return self
-
     def submission(self) -> Submission:
         return Submission(**{name: getattr(self, name) for name in type(self).model_fields})
 
@@ -133,9 +154,3 @@ class TokenRequest(Body):
     name: Label = Field(description="Whose it is; never used before.", examples=["laptop"])
     role: Literal["admin"] = Field("admin", description="What it may do.", examples=["admin"])
     expires_at: Time | None = Field(None, description="Until when it is valid; null for ever.")
-
-
-def _check_bytes(field: str, texts: list[str], most: int) -> None:
-    size = sum(len(text.encode()) + 1 for text in texts)
-    if size > most:
-        raise ValueError(f"{field} has {size} bytes in all; at most {most} are taken")

@@ -4,16 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
 from threading import Event
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends, Query, Request
-from fastapi.dependencies.utils import get_flat_dependant
-from fastapi.routing import APIRoute
 from sqlalchemy import Connection
 
 from app import problems
+from app.document import query_parameters
 from levare.pulse import Pulse
 from levare.settings import Settings
 from levare.store.audit import Actor
@@ -67,14 +65,7 @@ def _refuse_unknown_parameters(request: Request) -> None:
     """A misspelt filter must not list everything."""
     if not request.query_params:
         return
-    known = _query_parameters(request.scope["route"])
+    known = query_parameters(request.app)[request.scope["route"].name]
     unknown = [name for name in dict.fromkeys(request.query_params) if name not in known]
     if unknown:
         raise problems.invalid([problems.unknown(name, known, what="parameter") for name in unknown])
-
-
-@cache
-def _query_parameters(route: Any) -> tuple[str, ...]:
-    if not isinstance(route, APIRoute):
-        return ()
-    return tuple(parameter.alias for parameter in get_flat_dependant(route.dependant).query_params)

@@ -74,7 +74,9 @@ def _told(error: Exception, scope: Scope) -> LevareError:
         return error
     log.error("request.failed", method=scope["method"], path=scope["path"], error=traceback.format_exc())
     if isinstance(error, PoolTimeout | DBAPIError):
-        return Unavailable("The database does not answer.", "Try again in a moment; `levare doctor` shows what is wrong.")
+        return Unavailable(
+            "The database does not answer.", "Try again in a moment; `levare doctor` shows what is wrong."
+        )
     return LevareError(f"levare failed with {type(error).__name__}.", "The log of process web has the details.")
 
 
@@ -108,7 +110,9 @@ class Door:
         if origin is not None and method not in SAFE_METHODS and urlsplit(origin).netloc.lower() != host.lower():
             fault = Fault("Origin", "is another site", origin, host)
             raise Forbidden(
-                f"A page of {problems.shown(origin)!r} may change nothing here.", "Send no Origin from programs.", [fault]
+                f"A page of {problems.shown(origin)!r} may change nothing here.",
+                "Send no Origin from programs.",
+                [fault],
             )
 
     def _is_ours(self, host: str) -> bool:

@@ -2,9 +2,10 @@
 
 import logging
 import sys
+from typing import Any
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
 
 from levare.settings import Settings
 
@@ -14,6 +15,7 @@ def configure(settings: Settings, *, process: str) -> None:
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
+        _named(process),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     structlog.configure(
@@ -32,7 +34,16 @@ def configure(settings: Settings, *, process: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
-    structlog.contextvars.bind_contextvars(process=process)
+
+
+def _named(process: str) -> Processor:
+    """Which process speaks; not a context variable, for those do not reach threads."""
+
+    def name(_logger: Any, _method: str, event: EventDict) -> EventDict:
+        event.setdefault("process", process)
+        return event
+
+    return name
 
 
 def _renderer(settings: Settings) -> Processor:

@@ -4,9 +4,11 @@ import fcntl
 import os
 import signal
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from secrets import token_hex
 from threading import Thread
+from typing import TextIO
 
 from sqlalchemy.exc import SQLAlchemyError
 from structlog import get_logger
@@ -22,7 +24,8 @@ from worker.consumer import remove_commands
 from worker.heart import Heart
 from worker.herald import Herald
 from worker.node import Lease, join
-from worker.probe import Probe
+from worker.probe import facts as probe
+from worker.probe.facts import Gpus
 from worker.rundir import boot_id
 from worker.runner import Runner
 
@@ -44,10 +47,9 @@ def main() -> None:
 
 def work(configured: Settings) -> None:
     """Join the fleet, take up what runs here, and only then turn to the broker."""
-    database, pulse = Database(configured.database), Pulse(configured.redis_url)
+    database, pulse, gpus = Database(configured.database), Pulse(configured.redis_url), probe.gpus(configured)
     incarnation, lease_file = token_hex(8), configured.home / "lease"
-    probe = Probe(configured)
-    heart = Heart(pulse, probe, node=configured.node)
+    heart = Heart(configured, pulse, lambda: runner.live(), gpus)  # noqa: PLW0108 - each knows the other
     runner = Runner(
         configured,
         database,
@@ -55,10 +57,9 @@ def work(configured: Settings) -> None:
         usage=heart.usage,
         after_ending=lambda: pulse.ring(beat_bell()),
     )
-    join(database, facts(configured, probe), incarnation=incarnation, lease_file=lease_file)
+    join(database, facts(configured, gpus), incarnation=incarnation, lease_file=lease_file)
     runner.adopt()
     pulse.ring(beat_bell())
-    heart.follow(runner.live)
     heart.start()
     Lease(
         database,
@@ -99,21 +100,21 @@ def listen(pulse: Pulse, node: str, runner: Runner) -> None:
             log.warning("database.unreachable", error=str(error.__cause__ or error))
 
 
-def facts(configured: Settings, probe: Probe) -> NodeFacts:
-    from importlib.metadata import version
-
+def facts(configured: Settings, gpus: Gpus) -> NodeFacts:
+    """What this machine has."""
+    found = probe.facts(configured, gpus)
     return NodeFacts(
         name=configured.node,
         boot_id=boot_id(),
-        cpus=configured.cpus,
-        memory_mib=configured.memory_mib or probe.memory_mib,
-        devices=probe.devices,
+        cpus=found.cpus,
+        memory_mib=found.memory_mib,
+        devices=found.devices,
         simulated=bool(configured.simulated_gpus),
         version=version("levare"),
     )
 
 
-def only_one(home: Path) -> "object":
+def only_one(home: Path) -> TextIO:
     """Hold the lock that says a worker runs with this home; raise Conflict if one does already."""
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = (home / "worker.lock").open("w")

@@ -43,7 +43,7 @@ class Herald(Thread):
     def _tell(self, running: Sequence[Watch]) -> None:
         events: list[tuple[str, dict[str, object]]] = []
         for watch in running:
-            events += [("task-received", received(watch)), ("task-started", {"uuid": watch.attempt_id, "pid": 0})]
+            events += [("task-received", received(watch)), ("task-started", {"uuid": watch.attempt_id})]
         self._emit(events)
 
     def _emit(self, events: Sequence[tuple[str, dict[str, object]]]) -> None:

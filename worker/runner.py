@@ -19,7 +19,7 @@ from levare.store import attempts, jobs
 from levare.store.attempts import Claimed, Mine, Outcome
 from levare.store.engine import Database
 from worker.environment import environment, folders
-from worker.heart import Tracked
+from worker.heart import Tracked, Usage
 from worker.rundir import Launcher, RunDir, Spec, signal_supervisor
 from worker.watch import Watch, lost, persist
 
@@ -33,7 +33,7 @@ class Runner:
         database: Database,
         *,
         incarnation: str,
-        usage: Callable[[str], dict[str, float | None]],
+        usage: Callable[[str], Usage],
         after_ending: Callable[[], object],
     ) -> None:
         self._settings, self._database, self._incarnation = settings, database, incarnation

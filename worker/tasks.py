@@ -5,7 +5,6 @@ from typing import Any
 from celery import Celery
 from celery.exceptions import Ignore
 from celery.worker.control import control_command
-from celery.worker.state import WorkerState
 
 from levare.broker import RUN
 from levare.model import CANCELLED, PREEMPTED, SUCCEEDED
@@ -42,7 +41,7 @@ def obey_terminate(runner: Runner) -> None:
     """Let `revoke` with terminate, which is Flower's button, be a wish to cancel, recorded like any other."""
 
     @control_command(name="revoke", variadic="task_id", args=[("terminate", bool), ("signal", str)])
-    def revoke(_state: WorkerState, task_id: Any, terminate: bool = False, **_: Any) -> dict[str, str]:
+    def revoke(_state: Any, task_id: Any, terminate: bool = False, **_: Any) -> dict[str, str]:
         ids = task_id if isinstance(task_id, list) else [task_id]
         if not terminate:
             return {"error": "Only terminate is obeyed; cancel what has not started with `levare cancel`."}

@@ -34,12 +34,17 @@ def descendants(pid: int) -> set[int]:
 
 def marked(attempt: str) -> Iterator[int]:
     """This user's processes whose environment says that they belong to the attempt, however far they went."""
-    mark, user = f"LEVARE_ATTEMPT={attempt}".encode(), os.getuid()
     for name in os.listdir("/proc"):
-        if name.isdigit() and int(name) != os.getpid():
-            with suppress(OSError):
-                if os.stat(f"/proc/{name}").st_uid == user and mark in _environment(name):
-                    yield int(name)
+        if name.isdigit() and int(name) != os.getpid() and is_marked(int(name), attempt):
+            yield int(name)
+
+
+def is_marked(pid: int, attempt: str) -> bool:
+    with suppress(OSError):
+        if os.stat(f"/proc/{pid}").st_uid == os.getuid():
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                return f"LEVARE_ATTEMPT={attempt}".encode() in file.read().split(b"\0")
+    return False
 
 
 def _children(pid: int) -> list[int]:
@@ -50,8 +55,3 @@ def _children(pid: int) -> list[int]:
             with open(f"/proc/{pid}/task/{thread}/children") as file:
                 children += file.read()
     return [int(child) for child in children.split()]
-
-
-def _environment(pid: str) -> list[bytes]:
-    with open(f"/proc/{pid}/environ", "rb") as file:
-        return file.read().split(b"\0")

@@ -9,6 +9,7 @@ import select
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from shutil import rmtree
 from threading import Event, Lock, Thread
 
 from sqlalchemy import Connection
@@ -20,6 +21,7 @@ from levare.store import attempts, shipping
 from levare.store.attempts import Mine, Outcome
 from levare.store.engine import Database
 from worker.endings import outcome_of
+from worker.heart import Usage
 from worker.rundir import RunDir, end_attempt, signal_supervisor
 from worker.ship import LogShipper, MetricsShipper, Persist
 
@@ -39,7 +41,7 @@ class Watch(Thread):
         pidfd: int | None,
         *,
         database: Database,
-        usage: Callable[[str], dict[str, float | None]],
+        usage: Callable[[str], Usage],
         over: Callable[["Watch"], None],
     ) -> None:
         super().__init__(name=f"watch-{mine.attempt_id}", daemon=True)
@@ -119,17 +121,18 @@ class Watch(Thread):
         outcome = self._with_usage(outcome_of(ending, self.run_dir.spec(), now=datetime.now(UTC)))
         self._persist(lambda connection: attempts.finish(connection, self.attempt_id, outcome))
         self.outcome = outcome
+        rmtree(self.run_dir.path, ignore_errors=True)  # all of it is in SQL
         log.info("attempt.ended", attempt=self.attempt_id, state=outcome.state, exit_code=outcome.exit_code)
 
     def _with_usage(self, outcome: Outcome) -> Outcome:
         """Merge what the samples saw of the whole tree with what the kernel counted of its largest process."""
         seen = self._usage(self.attempt_id)
-        peaks = [peak for peak in (outcome.peak_memory_mib, seen.get("peak_memory_mib")) if peak is not None]
+        peaks = [peak for peak in (outcome.peak_memory_mib, seen.peak_memory_mib) if peak is not None]
         return replace(
             outcome,
-            peak_memory_mib=int(max(peaks)) if peaks else None,
-            gpu_memory_mib=None if (mib := seen.get("gpu_memory_mib")) is None else int(mib),
-            gpu_utilisation_percent=seen.get("gpu_utilisation_percent"),
+            peak_memory_mib=max(peaks, default=None),
+            gpu_memory_mib=seen.gpu_memory_mib,
+            gpu_utilisation_percent=seen.gpu_utilisation_percent,
             log_bytes=self.run_dir.log_size(),
         )
 

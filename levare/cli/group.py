@@ -1,66 +1,109 @@
 """The group of all commands: loads each when it is called for, and tells errors the same way for all."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, NoReturn
 
 import click
 
-from levare.cli.words import plain
 from levare.errors import Fault, LevareError
 
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 
 
+@dataclass(frozen=True)
+class Lazy:
+    """A command that is not loaded yet; `help` is its line in the list of all commands."""
+
+    name: str
+    help: str
+    module: str
+
+    @property
+    def is_there(self) -> bool:
+        return find_spec(self.module) is not None
+
+    def load(self) -> click.Command:
+        return getattr(import_module(self.module), self.name)
+
+
 class Commands(click.Group):
-    """Commands by the module that has each; one whose module is not there is not a command."""
+    """A group whose list of commands is shown without loading any; it exits 0 done, 1 failed, 2 misused."""
 
-    def __init__(self, name: str, modules: Mapping[str, str], **extra: Any) -> None:
-        super().__init__(name, **extra)
-        self._modules = modules
+    def __init__(self, name: str, commands: Sequence[Lazy], **extra: Any) -> None:
+        super().__init__(name, callback=_show_help, invoke_without_command=True, **extra)
+        self._lazy = {command.name: command for command in commands}
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return [name for name in self._modules if self.get_command(ctx, name)]
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        return [name for name, command in self._lazy.items() if command.is_there]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        module = self._modules.get(cmd_name)
-        if module is None or find_spec(module) is None:
-            return None
-        return getattr(import_module(module), cmd_name, None)
+        command = self._lazy.get(cmd_name)
+        return command.load() if command and command.is_there else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, self._lazy[name].help) for name in self.list_commands(ctx)])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, known = args[0], self.list_commands(ctx)
+        if name not in known and not name.startswith("-") and not ctx.resilient_parsing:
+            near = get_close_matches(name, known, 1)
+            ctx.fail(f"There is no command {name!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
+        return super().resolve_command(ctx, args)
 
     def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> NoReturn:
-        """Run and exit: 0 done, 1 failed, 2 misused, or what a command says by its exit."""
+        """Run and exit with the code that the command returns; tell what a person can meet, without a traceback."""
         try:
             code = super().main(args, prog_name, **(extra | {"standalone_mode": False}))
         except click.UsageError as error:
             path = error.ctx.command_path if error.ctx else self.name
-            _tell(error.format_message(), next_step=f"`{path} --help` tells how.")
-            sys.exit(MISUSED)
+            sys.exit(_tell(error.format_message(), next_step=f"`{path} --help` tells how.", code=MISUSED))
         except LevareError as error:
-            _tell(error.detail, error.faults, error.next_step)
-            sys.exit(FAILED)
-        except (click.ClickException, OSError) as error:
-            _tell(error.format_message() if isinstance(error, click.ClickException) else str(error))
-            sys.exit(FAILED)
+            sys.exit(_tell(error.detail, error.faults, error.next_step))
+        except click.ClickException as error:
+            sys.exit(_tell(error.format_message()))
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            sys.exit(_tell(str(error)))
         except click.Abort:
             sys.exit(INTERRUPTED)
         sys.exit(code if isinstance(code, int) else 0)
 
 
-def _tell(detail: str, faults: Sequence[Fault] = (), next_step: str = "") -> None:
+@click.pass_context
+def _show_help(ctx: click.Context) -> None:
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def _tell(detail: str, faults: Sequence[Fault] = (), next_step: str = "", code: int = FAILED) -> int:
+    from levare.cli.words import plain
+
     click.echo(f"{click.style('error:', fg='red', bold=True)} {plain(detail)}", err=True)
     for fault in faults:
-        click.echo(f"  {plain(_sentence(fault, detail))}", err=True)
+        if len(faults) > 1 or not _is_told(fault, detail):
+            click.echo(f"  {plain(_sentence(fault))}", err=True)
     if next_step:
         click.echo(f"{click.style('next:', bold=True)} {plain(next_step)}", err=True)
+    return code
 
 
-def _sentence(fault: Fault, detail: str) -> str:
-    """`field: message (given 99, allowed 0 to 64)`; what the detail has said already is left out."""
+def _sentence(fault: Fault) -> str:
+    """`field: message (given 99, allowed at most 64)`."""
     numbers = [f"given {fault.value}"] if fault.value is not None else []
-    numbers += [f"allowed {fault.limit}"] if fault.limit is not None else []
-    said = "" if fault.message in detail else fault.message
-    told = ", ".join(numbers)
-    return f"{fault.field}: " + (f"{said} ({told})" if said and told else said or told)
+    numbers += [f"allowed {fault.limit}"] if fault.limit is not None and str(fault.limit) not in fault.message else []
+    return f"{fault.field}: {fault.message}" + (f" ({', '.join(numbers)})" if numbers else "")
+
+
+def _is_told(fault: Fault, detail: str) -> bool:
+    """Whether the sentence above has already said all of it."""
+    parts = [fault.message, fault.value, fault.limit]
+    return all(str(part) in detail for part in parts if part is not None)

@@ -1,7 +1,6 @@
 """`levare submit` and `rerun`: a command becomes a job."""
 
 import os
-import sys
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +12,7 @@ from levare.cli import terminal, words
 from levare.cli.kinds import DURATION, JOB, MOMENT, SIZE, VARIABLE
 
 if TYPE_CHECKING:
-    from levare.client import Client, Job
+    from levare.client import Client, DryRun, Job
 
 SENT = ("PATH", "VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV", "LANG")
 """Variables of the submitter's shell that go with a job, so that its `python` is the one meant here."""
@@ -44,7 +43,7 @@ _AGAIN = (
 @click.option("--follow", is_flag=True, help="Stay with it: print its log, and exit with its code.")
 @terminal.json_option
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
-def submit(command: Sequence[str], *, dry_run: bool, follow: bool, as_json: bool, **options: Any) -> None:
+def submit(command: Sequence[str], *, dry_run: bool, follow: bool, as_json: bool, **options: Any) -> int:
     """
     Submit a command as a job and print the job's id.
 
@@ -57,21 +56,20 @@ def submit(command: Sequence[str], *, dry_run: bool, follow: bool, as_json: bool
     wish = _wish(**options)
     with terminal.connect() as client:
         if dry_run:
-            _tell_dry_run(client.dry_run(command, **wish), as_json=as_json)
-            return
-        _tell(client, client.submit(command, **wish), follow=follow, as_json=as_json)
+            return _tell_dry_run(client.dry_run(command, **wish), as_json=as_json)
+        return _tell(client, client.submit(command, **wish), follow=follow, as_json=as_json)
 
 
 @click.command()
 @click.argument("job", type=JOB)
 @click.option("--follow", is_flag=True, help="Stay with it: print its log, and exit with its code.")
 @terminal.json_option
-def rerun(job: str, *, follow: bool, as_json: bool) -> None:
+def rerun(job: str, *, follow: bool, as_json: bool) -> int:
     """Submit the request of a job again and print the new job's id."""
     with terminal.connect() as client:
         old = client.job(job)
         wish: Any = {name: old[name] for name in _AGAIN}
-        _tell(client, client.submit(old["command"], **wish), follow=follow, as_json=as_json)
+        return _tell(client, client.submit(old["command"], **wish), follow=follow, as_json=as_json)
 
 
 def _wish(env: Sequence[tuple[str, str]], cwd: str | None, start_after: datetime | None, **rest: Any) -> Any:
@@ -83,10 +81,21 @@ def _wish(env: Sequence[tuple[str, str]], cwd: str | None, start_after: datetime
     return {**said, **later, "env": {**sent, **dict(env)}, "cwd": place}
 
 
-def _tell(client: "Client", job: "Job", *, follow: bool, as_json: bool) -> None:
-    if follow:
-        from levare.cli.logs import follow_to_end
+def _tell(client: "Client", job: "Job", *, follow: bool, as_json: bool) -> int:
+    if not follow:
+        terminal.document(job) if as_json else click.echo(job["id"])
+        return 0
+    from levare.cli.logs import follow_to_end
 
-        terminal.note(f"{job['id']} submitted") if not as_json else terminal.document(job)
-        sys.exit(follow_to_end(client, job["id"], as_json=as_json))
-    terminal.document(job) if as_json else click.echo(job["id"])
+    terminal.line(job) if as_json else terminal.note(f"{job['id']} submitted")
+    return follow_to_end(client, job["id"], as_json=as_json)
+
+
+def _tell_dry_run(answer: "DryRun", *, as_json: bool) -> int:
+    if as_json:
+        terminal.document(answer)
+        return 0
+    click.echo("It would be accepted " + ("and wait:" if answer["reasons"] else "and start at once."))
+    for reason in answer["reasons"]:
+        click.echo(f"  - {words.plain(reason['message'])}")
+    return 0

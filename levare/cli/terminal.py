@@ -56,6 +56,11 @@ def document(value: Any) -> None:
     click.echo(json.dumps(value, indent=2 if is_terminal() else None))
 
 
+def line(value: Any) -> None:
+    """One JSON document of a stream, on a line of its own, at once."""
+    click.echo(json.dumps(value))
+
+
 def note(text: str) -> None:
     """Something to know that is no result: to stderr."""
     click.echo(plain(text), err=True)

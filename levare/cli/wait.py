@@ -1,6 +1,5 @@
 """`levare wait`: until jobs have ended, with their exit codes."""
 
-import sys
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from levare.cli import terminal
-from levare.cli.jobs import standing
+from levare.cli.show import standing
 from levare.cli.kinds import DURATION, JOB
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ TIMED_OUT = 124  # as timeout(1) says it
 @click.argument("jobs", type=JOB, nargs=-1, required=True, metavar="JOB...")
 @click.option("--timeout", type=DURATION, help="Give up after so long, with exit code 124; the jobs run on.")
 @terminal.json_option
-def wait(jobs: Sequence[str], timeout: int | None, *, as_json: bool) -> None:
+def wait(jobs: Sequence[str], timeout: int | None, *, as_json: bool) -> int:
     """Wait until jobs have ended; exit with the job's own code, of several with the first that is not 0."""
     until = None if timeout is None else time.monotonic() + timeout
     ended: list[Job] = []
@@ -31,12 +30,12 @@ def wait(jobs: Sequence[str], timeout: int | None, *, as_json: bool) -> None:
                 ended.append(client.wait(job, timeout=None if until is None else max(until - time.monotonic(), 0)))
             except TimeoutError as error:
                 terminal.note(str(error))
-                sys.exit(TIMED_OUT)
+                return TIMED_OUT
             if not as_json:
                 click.echo(standing(ended[-1]))
     if as_json:
         terminal.document(ended[0] if len(jobs) == 1 else {"items": ended})
-    sys.exit(next((code for code in map(exit_code, ended) if code), 0))
+    return next((code for code in map(exit_code, ended) if code), 0)
 
 
 def exit_code(job: "Job") -> int:

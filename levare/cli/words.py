@@ -72,6 +72,10 @@ def percent(part: float | None) -> str:
     return NOTHING if part is None else f"{math.floor(part * 100 + 1e-9)}%"
 
 
+def of_100(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.0f}%"
+
+
 def resources(job: "Job") -> str:
     """`2 GPU, 8 CPU, 64GiB`: what a job asks for, without what every job has."""
     parts = [_gpus(job["gpus"], job["gpu_memory_mib"])] if job["gpus"] else []
@@ -86,8 +90,9 @@ def _gpus(count: int, memory_mib: int | None) -> str:
 
 
 def lasted(job: "Job") -> str:
-    """How long a job has run, or, before that, has been there."""
-    return between(job["started_at"] or job["created_at"], job["finished_at"])
+    """How long a job has run; of one that waits, how long it has been there."""
+    waits = job["state"] in ("blocked", "waiting")
+    return between(job["created_at"] if waits else job["started_at"] or job["created_at"], job["finished_at"])
 
 
 def time_left(job: "Job", now: datetime | None = None) -> str | None:

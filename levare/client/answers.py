@@ -61,10 +61,10 @@ class Job(TypedDict):
 
 
 class AttemptDevice(TypedDict):
-    """A GPU that an attempt holds, and how much of its memory."""
+    """A GPU that an attempt holds, and how much of its memory; `index` is None once it has left its node."""
 
     uuid: str
-    index: int
+    index: int | None
     model: str
     memory_mib: int
 
@@ -166,7 +166,7 @@ class Metrics(TypedDict):
 
 
 class Samples(TypedDict):
-    """Samples of an attempt, oldest first, and what it used in all; units are in the names."""
+    """Samples of an attempt, oldest first, and what it used in all; `at` is seconds since 1970, units are in names."""
 
     items: list[dict[str, Any]]
     usage: dict[str, float | None]
@@ -189,9 +189,10 @@ class Why(TypedDict):
 
 
 class DryRun(TypedDict):
-    """What a submit would have done."""
+    """What a submit would do: the state that the job would have at first, and why it would wait."""
 
-    state: NotRequired[str]
+    accepted: bool
+    state: str
     reasons: list[Reason]
 
 
@@ -233,13 +234,13 @@ class Token(TypedDict):
     role: str
     created_at: str
     expires_at: str | None
-    revoked_at: NotRequired[str | None]
+    revoked_at: str | None
     token: NotRequired[str]
 
 
-class Health(TypedDict, total=False):
-    """Whether the parts behind the API answer; `ready` tells if the API can work."""
+class Health(TypedDict):
+    """`ok`, or what is wrong, for each part behind the API; `ready` tells whether the API can work."""
 
     ready: bool
-    database: Any
-    redis: Any
+    database: str
+    redis: str

@@ -34,8 +34,8 @@ def follow_attempt(
     A connection that breaks is made again from where it broke, so that no byte is lost or given
     twice; Unavailable is raised when nothing has been heard for `patience`.
     """
-    patient, place = Patience(patience), None if offset is None else str(offset)
-    path, params = f"/v1/jobs/{job}/logs", {"attempt": number, "follow": "true"}
+    patient, place = Patience(patience), None
+    path, params = f"/v1/jobs/{job}/logs", {"attempt": number, "follow": "true", "offset": offset or 0}
     while True:
         try:
             with wire.stream(path, params=params, last_event_id=place) as response:

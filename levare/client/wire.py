@@ -16,6 +16,7 @@ from levare.client.address import Address
 
 _BUSY = (502, 503, 504)
 _LONGEST_PAUSE = 2.0
+_FIND_TOKEN = "Set LEVARE_TOKEN, or LEVARE_HOME to the state directory of the API on this machine."
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -85,6 +86,8 @@ class Wire:
     def checked(self, method: str, path: str, **options: Any) -> httpx.Response:
         """The answer to a request, or the error that it tells of."""
         response = self.send(method, path, **options)
+        if response.status_code == httpx.codes.UNAUTHORIZED and "Authorization" not in self._http.headers:
+            raise errors.Unauthorized(f"{self.url} asks for a token, and none was found.", _FIND_TOKEN)
         if not response.is_success:
             raise problem(self.url, response)
         return response

@@ -165,13 +165,17 @@ def started(connection: Connection, attempt_id: str, *, at: datetime) -> bool:
 
 def finish(connection: Connection, attempt_id: str, outcome: Outcome) -> bool:
     """The attempt is over, whatever it was doing; it holds nothing from here on. False if it was over already."""
-    values = {key: value for key, value in vars(outcome).items() if key != "started_at"}
-    if outcome.started_at:
-        values["started_at"] = outcome.started_at
+    values = {key: value for key, value in vars(outcome).items() if value is not None}
     ended = connection.execute(
-        update(attempts).where(attempts.c.id == attempt_id, attempts.c.state.in_(LIVE)).values(values)
-    )
-    return bool(ended.rowcount)
+        update(attempts)
+        .where(attempts.c.id == attempt_id, attempts.c.state.in_(LIVE))
+        .values(values)
+        .returning(attempts.c.job_id)
+    ).one_or_none()
+    if ended and outcome.started_at:  # what ended at once was never written down as running
+        never_said = and_(jobs.c.id == ended.job_id, jobs.c.started_at.is_(None))
+        connection.execute(update(jobs).where(never_said).values(started_at=outcome.started_at))
+    return ended is not None
 
 
 def lose(connection: Connection, attempt_ids: Iterable[str], *, reason: str, now: datetime) -> None:

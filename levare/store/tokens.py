@@ -1,17 +1,19 @@
 """Tokens: shown once, kept as a SHA-256, valid until they expire or are revoked."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from hashlib import sha256
 from secrets import token_urlsafe
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, exists, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, exists, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from levare.errors import Conflict, Fault, NotFound, Unauthorized
 from levare.store import audit, tables
 from levare.store.audit import Actor
+
+Row = Mapping[str, Any]
 
 _tokens = tables.tokens
 _SHOWN = [_tokens.c[name] for name in ("id", "name", "role", "created_at", "expires_at", "revoked_at")]
@@ -32,7 +34,7 @@ def create(
     expires_at: datetime | None,
     actor: Actor,
     now: datetime,
-) -> RowMapping:
+) -> Row:
     """Keep the digest of a new token; raise Conflict if the name has ever been used."""
     values = {"id": token_id, "name": name, "role": role, "expires_at": expires_at, "created_at": now}
     try:
@@ -45,9 +47,9 @@ def create(
     return token(connection, token_id)
 
 
-def verify(connection: Connection, secret: str, *, now: datetime) -> RowMapping:
+def verify(connection: Connection, secret: str, *, now: datetime) -> Row:
     """The token behind a secret; found by its digest, so the time it takes says nothing about the secret."""
-    row = connection.execute(select(*_SHOWN).where(_tokens.c.digest == _digest(secret))).mappings().first()
+    row = _found(connection, _tokens.c.digest == _digest(secret))
     if row is None:
         raise Unauthorized("This token is not known here.", _NEW_TOKEN)
     if row["revoked_at"]:
@@ -57,19 +59,20 @@ def verify(connection: Connection, secret: str, *, now: datetime) -> RowMapping:
     return row
 
 
-def token(connection: Connection, token_id: str) -> RowMapping:
-    row = connection.execute(select(*_SHOWN).where(_tokens.c.id == token_id)).mappings().first()
+def token(connection: Connection, token_id: str) -> Row:
+    row = _found(connection, _tokens.c.id == token_id)
     if row is None:
         raise NotFound(f"There is no token {token_id!r}.", "GET /v1/tokens lists them.")
     return row
 
 
-def tokens(connection: Connection) -> Sequence[RowMapping]:
+def tokens(connection: Connection) -> list[Row]:
     """All tokens, revoked ones too, oldest first."""
-    return connection.execute(select(*_SHOWN).order_by(_tokens.c.created_at, _tokens.c.id)).mappings().all()
+    query = select(*_SHOWN).order_by(_tokens.c.created_at, _tokens.c.id)
+    return [dict(row) for row in connection.execute(query).mappings()]
 
 
-def revoke(connection: Connection, token_id: str, *, actor: Actor, now: datetime) -> RowMapping:
+def revoke(connection: Connection, token_id: str, *, actor: Actor, now: datetime) -> Row:
     """End a token's life; once is enough. The last valid admin token stays, or nobody could make another."""
     row = token(connection, token_id)
     if row["revoked_at"]:
@@ -97,6 +100,11 @@ def register_admin(connection: Connection, secret: str, *, token_id: str, now: d
         now=now,
     )
     return True
+
+
+def _found(connection: Connection, condition: ColumnElement[bool]) -> Row | None:
+    row = connection.execute(select(*_SHOWN).where(condition)).mappings().first()
+    return dict(row) if row else None
 
 
 def _revocation(token_id: str, now: datetime) -> Any:

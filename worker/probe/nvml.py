@@ -14,6 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import Any
 
 NEVER = 3
@@ -22,23 +23,24 @@ _MIB = 2**20
 
 def main() -> int:
     try:
-        import pynvml
+        nvml: Any = import_module("pynvml")
     except ImportError as error:
-        return _give_up(f"the Python package nvidia-ml-py cannot be loaded: {error}", NEVER)
+        return _give_up(f"the package nvidia-ml-py cannot be loaded: {error}", NEVER)
     try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError as error:
-        absent = isinstance(error, pynvml.NVMLError_LibraryNotFound)
-        return _give_up(f"NVML: {error}", NEVER if absent else 1)
-    try:
-        devices = list(_devices(pynvml))
-        while True:
-            _print({"devices": [_sample(pynvml, handle, facts) for handle, facts in devices]})
-            time.sleep(1)
+        nvml.nvmlInit()
+        _report(nvml)
     except BrokenPipeError:
         return 0
-    except pynvml.NVMLError as error:
-        return _give_up(f"NVML: {error}", 1)
+    except nvml.NVMLError as error:
+        return _give_up(f"NVML: {error}", NEVER if isinstance(error, nvml.NVMLError_LibraryNotFound) else 1)
+    return 0
+
+
+def _report(nvml: Any) -> None:
+    devices = list(_devices(nvml))
+    while True:
+        _print({"devices": [_sample(nvml, handle, facts) for handle, facts in devices]})
+        time.sleep(1)
 
 
 def _devices(nvml: Any) -> Iterator[tuple[Any, dict[str, Any]]]:

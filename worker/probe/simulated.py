@@ -40,7 +40,7 @@ class Simulated:
 def utilisation_percent(uuid: str, at: float) -> float:
     """A wave from 70 to 98%, slower or faster and earlier or later by UUID; the same in the same second."""
     seed = crc32(uuid.encode())
-    period, phase = 20 + seed % 40, seed % 360 / 180 * pi
+    period, phase = 20 + seed % 40, (seed >> 8) % 360 / 180 * pi
     return 84 + 14 * sin(2 * pi * int(at) / period + phase)
 
 

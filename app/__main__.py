@@ -1,0 +1,129 @@
+"""`python -m app`: bring the database up to date, then serve the API."""
+
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Event
+from types import FrameType
+
+import structlog
+import uvicorn
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.auth import register_admin
+from app.main import create
+from levare import logs
+from levare.errors import InvalidSetting, LevareError, Unavailable
+from levare.settings import Settings, load
+from levare.store import migrate
+from levare.store.engine import Database
+
+_GRACE_SECONDS = 5
+
+log = structlog.get_logger()
+
+
+class _Server(uvicorn.Server):
+    """A server that tells the streams when it is to end, for it waits for them."""
+
+    def __init__(self, config: uvicorn.Config, stopping: Event) -> None:
+        super().__init__(config)
+        self._stopping = stopping
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._stopping.set()
+        super().handle_exit(sig, frame)
+
+
+def main() -> int:
+    try:
+        settings = load()
+        logs.configure(settings, process="web")
+        listener = listen(settings)
+        prepare(settings)
+    except LevareError as error:
+        print(f"levare web: {error}", file=sys.stderr)  # noqa: T201  # whoever starts us reads this
+        return 1
+    serve(settings, listener)
+    return 0
+
+
+def listen(settings: Settings) -> socket.socket:
+    """The socket to serve on, bound first so that nothing is touched when another has the port."""
+    try:
+        family, *_, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        raise InvalidSetting(
+            f"The API cannot listen on {settings.host} port {settings.port}: {error.strerror or error}.",
+            "Stop what listens there, or set LEVARE_PORT (0 for any free port) and LEVARE_HOST.",
+        ) from None
+    listener.listen(128)
+    return listener
+
+
+def prepare(settings: Settings) -> None:
+    """Bring the schema up to date and make the admin token valid."""
+    database = Database(settings.database)
+    try:
+        migrate.upgrade(database)
+        if register_admin(settings, database):
+            log.info("token.registered", file=str(settings.token_file))
+    except SQLAlchemyError as error:
+        raise Unavailable(f"The database does not answer: {error}.", "Check LEVARE_DATABASE and the server.") from None
+    finally:
+        database.dispose()
+
+
+def serve(settings: Settings, listener: socket.socket) -> None:
+    stopping = Event()
+    config = uvicorn.Config(
+        create(settings, stopping=stopping),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+    with _announced(settings, url_of(listener)):
+        _Server(config, stopping).run(sockets=[listener])
+
+
+def url_of(listener: socket.socket) -> str:
+    """Where a program on this machine reaches the API."""
+    host, port = listener.getsockname()[:2]
+    host = str(host)
+    here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # a comparison, no binding
+    return f"http://[{here}]:{port}" if ":" in here else f"http://{here}:{port}"
+
+
+@contextmanager
+def _announced(settings: Settings, url: str) -> Iterator[None]:
+    """Keep the address in LEVARE_HOME while we serve, so that the command line finds us on any port."""
+    path = settings.home / "address"
+    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _replace(path, url)
+    log.info("web.started", url=url)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            if path.read_text() == url:
+                path.unlink()
+        log.info("web.stopped")
+
+
+def _replace(path: Path, text: str) -> None:
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(text)
+    draft.replace(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

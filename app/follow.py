@@ -1,0 +1,141 @@
+"""A log as server-sent events: what is there, then what comes, to the end; every byte once."""
+
+import base64
+import json
+from codecs import getincrementaldecoder
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from threading import Event
+from time import monotonic
+from typing import Any
+
+import anyio
+from anyio import CapacityLimiter, to_thread
+from sqlalchemy import Connection
+
+from levare.model import FINAL
+from levare.store import logs, views
+from levare.store.engine import Database
+from levare.store.logs import Stretch
+
+LOOK_EVERY_SECONDS = 0.2
+KEEP_ALIVE_SECONDS = 5.0
+_PIECE = 64 * 1024
+_SETTLING_SECONDS = 5.0
+_threads = CapacityLimiter(8)  # followers take turns, so that they never hold up a submit
+
+
+async def events(follower: "Follower", stopping: Event) -> AsyncIterator[bytes]:
+    """The stream of one follower. It ends with the attempt, or early when the process is about to end."""
+    spoke_at = monotonic()
+    while not stopping.is_set():
+        said = await to_thread.run_sync(follower.look, limiter=_threads)
+        if said:
+            spoke_at = monotonic()
+            yield said
+        if follower.has_ended:
+            return
+        if not said:
+            if monotonic() - spoke_at >= KEEP_ALIVE_SECONDS:
+                spoke_at = monotonic()
+                yield b": still here\n\n"
+            await anyio.sleep(LOOK_EVERY_SECONDS)
+
+
+@dataclass
+class Follower:
+    """
+    How far somebody has followed the log of an attempt.
+
+    Without a number it is the latest attempt, and if there is none yet, the first that comes. A negative
+    `place` counts from the end.
+    """
+
+    database: Database
+    job_id: str
+    number: int | None
+    place: int
+    has_ended: bool = False
+    attempt_id: str | None = None
+    over_since: float | None = None
+
+    def look(self) -> bytes:
+        """The events since the last look."""
+        with self.database.reading() as connection:
+            if self.attempt_id is None and not self._find(connection):
+                return self._not_begun(views.job(connection, self.job_id))
+            assert self.attempt_id  # noqa: S101  # found
+            if not logs.has_news(connection, self.attempt_id, self.place):
+                return b""
+            stretch = logs.read(connection, self.attempt_id, offset=self.place, limit=_PIECE)
+            said = b"".join(self._told(stretch))
+            return said + self._over(connection) if stretch.is_last else said
+
+    def _find(self, connection: Connection) -> bool:
+        attempt = views.attempt(connection, self.job_id, self.number)
+        if attempt:
+            self.number, self.attempt_id = attempt["number"], attempt["id"]
+        return attempt is not None
+
+    def _not_begun(self, job: views.Row) -> bytes:
+        return self._end(job) if job["state"] in FINAL else b""
+
+    def _told(self, stretch: Stretch) -> Iterator[bytes]:
+        if self.place < 0:
+            self.place = stretch.offset
+        if stretch.offset > self.place:
+            yield _event("cut", {"from": self.place, "to": stretch.offset}, stretch.offset)
+            self.place = stretch.offset
+        for part in _parts(_whole_characters(stretch)):
+            yield _event("log", {"offset": self.place, **_encoded(part)}, self.place + len(part))
+            self.place += len(part)
+
+    def _over(self, connection: Connection) -> bytes:
+        """The end, with the job's own state if this attempt decided it; beat needs a moment for that."""
+        self.over_since = self.over_since or monotonic()
+        attempt, job = views.attempt(connection, self.job_id, self.number), views.job(connection, self.job_id)
+        if job["attempt"] == self.number and job["state"] in FINAL:
+            return self._end(job)
+        if attempt and (attempt["settled"] or monotonic() - self.over_since > _SETTLING_SECONDS):
+            return self._end(attempt)
+        return b""
+
+    def _end(self, row: views.Row) -> bytes:
+        self.has_ended = True
+        data = {name: row[name] for name in ("state", "exit_code", "reason")} | {"attempt": self.number or 0}
+        return _event("end", data, max(self.place, 0))
+
+
+def _event(name: str, data: dict[str, Any], place: int) -> bytes:
+    return f"event: {name}\nid: {place}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
+
+
+def _whole_characters(stretch: Stretch) -> bytes:
+    """What is there, without the beginning of a character whose rest is still to be read."""
+    goes_on = len(stretch.data) == _PIECE or stretch.next_offset >= stretch.size
+    if stretch.is_last or not goes_on:
+        return stretch.data
+    return stretch.data[: len(stretch.data) - _unfinished(stretch.data)]
+
+
+def _unfinished(data: bytes) -> int:
+    """How many bytes at the end are the beginning of a character; 0 if this is no UTF-8."""
+    decoder = getincrementaldecoder("utf-8")()
+    try:
+        decoder.decode(data)
+    except UnicodeDecodeError:
+        return 0
+    return len(decoder.getstate()[0])
+
+
+def _parts(data: bytes) -> list[bytes]:
+    """The data, with an unfinished character at its end apart, so that the rest can go as text."""
+    whole = len(data) - _unfinished(data)
+    return [part for part in (data[:whole], data[whole:]) if part]
+
+
+def _encoded(data: bytes) -> dict[str, str]:
+    try:
+        return {"text": data.decode()}
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(data).decode()}

@@ -1,0 +1,150 @@
+"""Jobs: submit, list, look at, cancel, and why one waits."""
+
+from http import HTTPStatus
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Header, Path, Query
+from sqlalchemy import Connection
+from starlette.responses import Response
+
+from app.answers import Attempt, Attempts, Job, Jobs, JobState, Verdict, Why, answer
+from app.bodies import JobRequest
+from app.call import Asked, Call, DryRun
+from app.document import refusals
+from app.ids import new_id
+from app.pages import Cursor, Fields, Limit, cursor_after, picked, place_of, selected
+from levare.errors import CanNeverRun, Conflict, IdempotencyMismatch, InvalidRequest, UnknownNeeds
+from levare.model import FINAL, LIVE
+from levare.pulse import beat_bell, node_bell
+from levare.store import jobs, views
+from levare.store.snapshot import explain
+from levare.store.views import JobFilter
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+JobId = Annotated[str, Path(max_length=64, description="The id of a job.", examples=["k3v9x2m1qa"])]
+Exactly = Annotated[
+    str | None, Query(max_length=200, pattern=r"^[^\x00]*$", description="Only jobs with exactly this.")
+]
+States = Annotated[list[JobState] | None, Query(description="Only these states; repeat it for several.")]
+Order = Annotated[Literal["newest", "oldest"], Query(description="What comes first.")]
+Key = Annotated[
+    str | None,
+    Header(
+        pattern=r"^[\x21-\x7e]{1,255}$",
+        description="Makes a submit safe to repeat: the same key gives the same job. At most 255 visible characters.",
+        examples=["9f1c3a52-0b6e-4c1e-8f57-2a41d9c0be11"],
+    ),
+]
+_FIELDS = tuple(Job.model_fields)
+
+
+@router.post(
+    "",
+    status_code=HTTPStatus.CREATED,
+    response_model=Job,
+    responses={200: {"model": Verdict, "description": "A dry run: what would happen."}}
+    | refusals(InvalidRequest, UnknownNeeds, CanNeverRun, IdempotencyMismatch, Conflict),
+)
+def submit_job(body: JobRequest, call: Asked, dry_run: DryRun = False, idempotency_key: Key = None) -> Response:
+    """
+    Submit a command.
+
+    It starts when what it needs has succeeded, its time has come and there is room. A job that no
+    node could ever run, or that needs a job which has failed, is refused.
+    """
+    if dry_run:
+        return answer(_verdict(body, call, idempotency_key))
+    with call.writing() as connection:
+        job = _submit(connection, body, call, idempotency_key)
+    call.pulse.ring(beat_bell())
+    return answer(picked(job, _FIELDS), HTTPStatus.CREATED, {"Location": f"/v1/jobs/{job['id']}"})
+
+
+def _submit(connection: Connection, body: JobRequest, call: Call, key: str | None) -> views.Row:
+    return jobs.submit(connection, body.submission(), job_id=new_id(), actor=call.actor, key=key, now=call.now)
+
+
+def _verdict(body: JobRequest, call: Call, key: str | None) -> dict[str, Any]:
+    with call.writing(dry_run=True) as connection:
+        job = _submit(connection, body, call, key)
+        reasons = explain(connection, job["id"], now=call.now)
+    return {"accepted": True, "state": job["state"], "reasons": reasons}
+
+
+@router.get("", response_model=Jobs)
+def list_jobs(
+    call: Asked,
+    *,
+    state: States = None,
+    team: Exactly = None,
+    project: Exactly = None,
+    name: Exactly = None,
+    user: Exactly = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    order: Order = "newest",
+    fields: Fields = None,
+) -> Response:
+    """List jobs, in an order that no new job disturbs."""
+    wanted, names = JobFilter(state or (), team, project, name, user), selected(Job, fields)
+    after, is_newest_first = place_of(cursor), order == "newest"
+    with call.database.reading() as connection:
+        rows = views.find_jobs(connection, wanted, limit=limit + 1, after=after, newest_first=is_newest_first)
+    page = rows[:limit]
+    next_cursor = cursor_after(page[-1]) if len(rows) > limit else None
+    return answer({"items": [picked(row, names) for row in page], "next_cursor": next_cursor})
+
+
+@router.get("/{job_id}", response_model=Job)
+def read_job(job_id: JobId, call: Asked, fields: Fields = None) -> Response:
+    """Look at a job."""
+    names = selected(Job, fields)
+    with call.database.reading() as connection:
+        job = views.job(connection, job_id)
+    return answer(picked(job, names))
+
+
+@router.delete(
+    "/{job_id}",
+    status_code=HTTPStatus.ACCEPTED,
+    response_model=Job,
+    responses={200: {"model": Job, "description": "The job is final, or this was a dry run: nothing was changed."}},
+)
+def cancel_job(job_id: JobId, call: Asked, dry_run: DryRun = False) -> Response:
+    """
+    Ask to cancel a job.
+
+    The wish is recorded at once; a process that runs gets SIGTERM, and SIGKILL after its grace.
+    Asking again changes nothing.
+    """
+    with call.writing(dry_run=dry_run) as connection:
+        job = jobs.wish_cancel(connection, job_id, actor=call.actor, now=call.now)
+    if dry_run or job["state"] in FINAL:
+        return answer(picked(job, _FIELDS))
+    _wake_for(job, call)
+    return answer(picked(job, _FIELDS), HTTPStatus.ACCEPTED)
+
+
+def _wake_for(job: views.Row, call: Call) -> None:
+    call.pulse.ring(beat_bell())
+    if job["state"] in LIVE:
+        call.pulse.ring(node_bell(job["node"]))
+
+
+@router.get("/{job_id}/attempts", response_model=Attempts)
+def list_attempts(job_id: JobId, call: Asked, fields: Fields = None) -> Response:
+    """List the attempts of a job, first to last."""
+    names = selected(Attempt, fields)
+    with call.database.reading() as connection:
+        rows = views.job_attempts(connection, job_id)
+    return answer({"items": [picked({**row, "job": job_id}, names) for row in rows]})
+
+
+@router.get("/{job_id}/why", response_model=Why)
+def explain_job(job_id: JobId, call: Asked) -> Response:
+    """Every reason why a job waits, with numbers."""
+    with call.database.reading() as connection:
+        state = views.job(connection, job_id)["state"]
+        reasons = explain(connection, job_id, now=call.now)
+    return answer({"job": job_id, "state": state, "reasons": reasons})

@@ -1,0 +1,72 @@
+"""The ASGI application of process web."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from threading import Event
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+
+from app import docs, document, health, jobs, logs, metrics, nodes, problems, tokens
+from app.auth import Auth
+from app.call import Parts
+from app.limits import Body, Door, Shield
+from levare.pulse import Pulse
+from levare.settings import Settings
+from levare.store.engine import Database
+
+
+def create(settings: Settings, *, stopping: Event | None = None) -> FastAPI:
+    """
+    The application, for a database that has been migrated.
+
+    Set `stopping` when the process is about to end: what streams then ends too.
+    """
+    parts = Parts(settings, Database(settings.database), Pulse(settings.redis_url), stopping or Event())
+    app = FastAPI(
+        title="levare",
+        version=_version(),
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=_operation_id,
+        lifespan=_lifespan,
+        exception_handlers={RequestValidationError: problems.on_invalid, HTTPException: problems.on_http_error},
+    )
+    app.state.parts = parts
+    app.openapi = partial(document.describe, app)
+    for module in (jobs, logs, metrics, nodes, tokens, health, docs):
+        app.include_router(module.router)
+    _guard(app, parts)
+    return app
+
+
+def _guard(app: FastAPI, parts: Parts) -> None:
+    """The last added is the first asked: Shield, Door, Auth, Body."""
+    app.add_middleware(Body)
+    app.add_middleware(Auth, database=parts.database, token_file=parts.settings.token_file)
+    app.add_middleware(Door, host=parts.settings.host)
+    app.add_middleware(Shield)
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    parts: Parts = app.state.parts
+    parts.pulse.close()
+    parts.database.dispose()
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name
+
+
+def _version() -> str:
+    try:
+        return version("levare")
+    except PackageNotFoundError:  # run from a checkout that nobody has installed
+        return "0"

@@ -1,0 +1,64 @@
+"""What a training tells of itself, and what its processes use."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from app.answers import Metrics, Point, Samples, Usage, answer
+from app.call import Asked
+from app.jobs import JobId
+from app.pages import picked
+from levare.store import views
+
+router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["jobs"])
+
+MOST_OFFSET = (1 << 63) - 1
+AttemptNumber = Annotated[
+    int | None, Query(ge=1, le=1_000_000, description="Which attempt; the latest by default.", examples=[1])
+]
+Stage = Annotated[
+    str | None, Query(max_length=128, pattern=r"^[^\x00]*$", description="Only this stage.", examples=["train"])
+]
+Name = Annotated[
+    str | None, Query(max_length=128, pattern=r"^[^\x00]*$", description="Only this metric.", examples=["loss"])
+]
+After = Annotated[
+    int | None, Query(ge=0, le=MOST_OFFSET, description="Only lines that begin beyond this offset.", examples=[4096])
+]
+Lines = Annotated[int, Query(ge=1, le=10_000, description="The most lines in one answer.", examples=[1000])]
+_POINT, _USAGE = tuple(Point.model_fields), tuple(Usage.model_fields)
+
+
+@router.get("/metrics", response_model=Metrics)
+def list_metrics(
+    job_id: JobId,
+    call: Asked,
+    *,
+    attempt: AttemptNumber = None,
+    stage: Stage = None,
+    name: Name = None,
+    after: After = None,
+    limit: Lines = 1000,
+) -> Response:
+    """Lines of an attempt's metrics, oldest first, and a summary of all of them."""
+    beyond = -1 if after is None else after
+    with call.database.reading() as connection:
+        found = views.attempt(connection, job_id, attempt)
+        if found is None:
+            return answer({"items": [], "next": None, "summary": {}})
+        rows = views.points(connection, found["id"], stage=stage, name=name, after=beyond, limit=limit + 1)
+        summary = views.summary(connection, found["id"], stage=stage, name=name)
+    page = rows[:limit]
+    next_after = page[-1]["offset"] if len(rows) > limit else None
+    return answer({"items": [picked(row, _POINT) for row in page], "next": next_after, "summary": summary})
+
+
+@router.get("/samples", response_model=Samples)
+def list_samples(job_id: JobId, call: Asked, attempt: AttemptNumber = None) -> Response:
+    """What the processes of an attempt used, second by second and in all."""
+    with call.database.reading() as connection:
+        found = views.attempt(connection, job_id, attempt)
+    if found is None:
+        return answer({"items": [], "usage": dict.fromkeys(_USAGE)})
+    return answer({"items": call.pulse.samples("attempt", found["id"]), "usage": picked(found, _USAGE)})

@@ -1,0 +1,75 @@
+"""Nodes: the machines, what is free on them, whether they take new attempts."""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+from sqlalchemy import Connection
+from starlette.responses import Response
+
+from app.answers import Device, Node, Nodes, NodeSamples, answer
+from app.bodies import NodeState
+from app.call import Asked, Call, DryRun
+from app.document import refusals
+from app.pages import Fields, picked, selected
+from levare.errors import Conflict
+from levare.pulse import beat_bell, node_bell
+from levare.store import audit, nodes, views
+
+router = APIRouter(prefix="/v1/nodes", tags=["nodes"])
+
+NodeName = Annotated[str, Path(max_length=63, description="The name of a node.", examples=["node-a"])]
+_FIELDS = tuple(Node.model_fields)
+_DEVICE = tuple(Device.model_fields)
+
+
+@router.get("", response_model=Nodes)
+def list_nodes(call: Asked, fields: Fields = None) -> Response:
+    """List the nodes with what is free, what runs, and their last heartbeat."""
+    names = selected(Node, fields)
+    with call.database.reading() as connection:
+        rows = views.find_nodes(connection)
+    beats = call.pulse.heartbeats()
+    return answer({"items": [picked(_with_sample(row, beats.get(row["name"])), names) for row in rows]})
+
+
+@router.get("/{name}", response_model=Node)
+def read_node(name: NodeName, call: Asked, fields: Fields = None) -> Response:
+    """Look at a node."""
+    names = selected(Node, fields)
+    with call.database.reading() as connection:
+        row = views.node(connection, name)
+    return answer(picked(_with_sample(row, call.pulse.heartbeat_of(name)), names))
+
+
+@router.get("/{name}/samples", response_model=NodeSamples)
+def list_node_samples(name: NodeName, call: Asked) -> Response:
+    """What the node measured of itself in the last hour."""
+    with call.database.reading() as connection:
+        views.node(connection, name)
+    return answer({"items": call.pulse.samples("node", name)})
+
+
+@router.put("/{name}/state", response_model=Node, responses=refusals(Conflict))
+def set_node_state(name: NodeName, body: NodeState, call: Asked, dry_run: DryRun = False) -> Response:
+    """Drain a node, or have it take new attempts again. A node that is lost comes back by itself."""
+    with call.writing(dry_run=dry_run) as connection:
+        row = _set_state(connection, name, body.state, call)
+    if not dry_run:
+        call.pulse.ring(beat_bell())
+        call.pulse.ring(node_bell(name))
+    return answer(picked(_with_sample(row, call.pulse.heartbeat_of(name)), _FIELDS))
+
+
+def _set_state(connection: Connection, name: str, state: str, call: Call) -> views.Row:
+    before = views.node(connection, name)
+    if before["state"] == state:
+        return before
+    if not nodes.set_state(connection, name, state):
+        raise Conflict(f"Node {name} is lost.", "Start its worker again; then it is ready, or still draining.")
+    audit.record(connection, call.actor, "node.state_set", name, now=call.now, state=state, before=before["state"])
+    return views.node(connection, name)
+
+
+def _with_sample(row: views.Row, sample: Mapping[str, float] | None) -> views.Row:
+    return {**row, "sample": sample or None, "devices": [picked(each, _DEVICE) for each in row["devices"]]}

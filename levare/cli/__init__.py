@@ -1,0 +1,47 @@
+"""The command line: a module per noun, loaded when it is called for."""
+
+import os
+import sys
+
+import click
+
+from levare.cli.group import Commands, Lazy
+
+levare = Commands(
+    "levare",
+    [
+        Lazy("demo", "Try levare on this machine: simulated GPUs, a real training job.", "levare.cli.demo"),
+        Lazy("up", "Run levare on this machine until Ctrl-C.", "levare.cli.up"),
+        Lazy("submit", "Submit a command as a job and print the job's id.", "levare.cli.submit"),
+        Lazy("rerun", "Submit the request of a job again.", "levare.cli.submit"),
+        Lazy("jobs", "List jobs, newest first.", "levare.cli.jobs"),
+        Lazy("show", "Show a job: its request, attempts and metrics.", "levare.cli.show"),
+        Lazy("why", "Say why a job waits, or what became of it.", "levare.cli.show"),
+        Lazy("logs", "Print what a job has written, or follow it.", "levare.cli.logs"),
+        Lazy("wait", "Wait until jobs have ended; exit with their code.", "levare.cli.wait"),
+        Lazy("cancel", "Cancel jobs.", "levare.cli.jobs"),
+        Lazy("top", "Watch nodes, GPUs and running jobs.", "levare.cli.top"),
+        Lazy("nodes", "List the nodes with what is free on them.", "levare.cli.nodes"),
+        Lazy("drain", "Give a node nothing new; what runs there runs on.", "levare.cli.nodes"),
+        Lazy("resume", "Let a drained node take jobs again.", "levare.cli.nodes"),
+        Lazy("tokens", "List, create and revoke the tokens that open the API.", "levare.cli.tokens"),
+        Lazy("doctor", "Check that everything that levare needs works.", "levare.cli.doctor"),
+        Lazy("completion", "Print the script that lets a shell complete commands.", "levare.cli.completion"),
+    ],
+    help="Schedule and monitor training on shared machines.",
+    epilog="LEVARE_URL and LEVARE_TOKEN say which API is asked; without them it is this machine's own.",
+)
+
+
+def main() -> None:
+    """The `levare` of a shell: what its terminal cannot show is replaced, and a reader that has gone is no error."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # pyright: ignore[reportAttributeAccessIssue]
+    try:
+        try:
+            levare.main(prog_name="levare")
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it exits
+        sys.exit(1)

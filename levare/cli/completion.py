@@ -1,0 +1,54 @@
+"""`levare completion`: what a shell needs to complete commands, options, jobs and nodes."""
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+import click
+from click.shell_completion import CompletionItem, get_completion_class
+
+from levare.errors import LevareError
+
+if TYPE_CHECKING:
+    from levare.client import Client
+
+_HOW = {
+    "bash": 'eval "$(levare completion bash)"',
+    "zsh": 'eval "$(levare completion zsh)"',
+    "fish": "levare completion fish | source",
+}
+
+
+@click.command(epilog="For good: put `" + _HOW["bash"] + "` into ~/.bashrc, or the same with zsh into ~/.zshrc.")
+@click.argument("shell", type=click.Choice(sorted(_HOW)))
+def completion(shell: str) -> None:
+    """Print the script that lets bash, zsh or fish complete levare's commands."""
+    kind = get_completion_class(shell)
+    root = click.get_current_context().find_root().command
+    if kind:
+        click.echo(kind(root, {}, "levare", "_LEVARE_COMPLETE").source())
+
+
+def known(noun: str) -> list[CompletionItem]:
+    """The jobs, nodes or tokens that there are; none when the API does not answer at once."""
+    from levare.client import Client
+
+    try:
+        with Client(timeout=1, patience=0) as client:
+            return list(_KNOWN[noun](client))
+    except (LevareError, OSError):
+        return []
+
+
+def _jobs(client: "Client") -> Iterable[CompletionItem]:
+    return [CompletionItem(job["id"], help=f"{job['state']} {job['name']}") for job in client.jobs(limit=100)]
+
+
+def _nodes(client: "Client") -> Iterable[CompletionItem]:
+    return [CompletionItem(node["name"], help=node["state"]) for node in client.nodes()]
+
+
+def _tokens(client: "Client") -> Iterable[CompletionItem]:
+    return [CompletionItem(token["name"]) for token in client.tokens() if not token["revoked_at"]]
+
+
+_KNOWN: dict[str, Callable[["Client"], Iterable[CompletionItem]]] = {"job": _jobs, "node": _nodes, "token": _tokens}

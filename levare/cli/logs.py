@@ -1,0 +1,170 @@
+"""`levare logs`: what a job has written, byte for byte, and what it goes on to write."""
+
+import base64
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from levare.cli import terminal
+from levare.cli.group import INTERRUPTED
+from levare.cli.kinds import JOB
+from levare.cli.show import standing
+from levare.cli.wait import exit_code
+from levare.model import FINAL
+
+if TYPE_CHECKING:
+    from levare.client import Client, Log, LogEvent
+
+_BLOCK, _MOST = 64 * 1024, 16 * 1024 * 1024
+
+
+@click.command()
+@click.argument("job", type=JOB)
+@click.option("-f", "--follow", is_flag=True, help="Stay, and print what is written until the job has ended.")
+@click.option("--attempt", type=click.IntRange(min=1), help="Which attempt, the latest if not said.")
+@click.option("--tail", type=click.IntRange(min=0), metavar="LINES", help="Begin with the last lines only.")
+@terminal.json_option
+def logs(job: str, *, follow: bool, attempt: int | None, tail: int | None, as_json: bool) -> int:
+    """Print what a job has written to its output."""
+    with terminal.connect() as client:
+        offset = None if tail is None else _offset_of_tail(client, job, attempt, tail)
+        if follow:
+            return _follow(client, job, attempt=attempt, offset=offset, as_json=as_json)
+        found = client.log(job, attempt=attempt) if offset is None else _from(client, job, attempt, offset)
+        if not found["data"] and not as_json:
+            _say_why_empty(client, job)
+    if as_json:
+        terminal.document({"job": job, **_without_data(found), **_text_of(found["data"])})
+    else:
+        _write(found["data"])
+    return 0
+
+
+def follow_to_end(client: "Client", job: str, *, as_json: bool) -> int:
+    """Follow all attempts of a job and give its exit code."""
+    return _follow(client, job, as_json=as_json) or exit_code(client.job(job))
+
+
+def _follow(
+    client: "Client", job: str, *, attempt: int | None = None, offset: int | None = None, as_json: bool
+) -> int:
+    try:
+        with _reader(client, job, as_json=as_json) as take:
+            for event in _announced(client.follow(job, attempt=attempt, offset=offset)):
+                take(event)
+    except KeyboardInterrupt:
+        return _detached(client, job)
+    if not as_json:
+        terminal.note(standing(client.job(job)))
+    return 0
+
+
+def _announced(events: Iterator["LogEvent"]) -> Iterator["LogEvent"]:
+    """The same events, with a note between two attempts."""
+    ended = None
+    for event in events:
+        if ended and ended["attempt"] != event["attempt"]:
+            why = f": {ended['reason']}" if ended["reason"] else "."
+            terminal.note(f"Attempt {ended['attempt']} {ended['state']}{why} Now attempt {event['attempt']}.")
+        ended = event if event["event"] == "end" else None
+        yield event
+
+
+def _detached(client: "Client", job: str) -> int:
+    found = client.job(job)
+    if found["state"] not in FINAL:
+        terminal.note(f"Left; {job} goes on. Back to it: `levare logs -f {job}`. To end it: `levare cancel {job}`.")
+    return INTERRUPTED
+
+
+@contextmanager
+def _reader(client: "Client", job: str, *, as_json: bool) -> Iterator[Callable[["LogEvent"], None]]:
+    """JSON lines, a live view on a terminal, else the bytes as they are."""
+    if as_json:
+        yield _take_as_json
+    elif terminal.is_terminal():
+        from levare.cli.live import LiveLog
+
+        with LiveLog(client, job) as live:
+            yield live.take
+    else:
+        yield _take_as_bytes
+
+
+def _take_as_json(event: "LogEvent") -> None:
+    terminal.line(_without_data(event) | _text_of(event["data"]) if event["event"] == "log" else event)
+
+
+def _take_as_bytes(event: "LogEvent") -> None:
+    if event["event"] == "log":
+        _write(event["data"])
+    elif event["event"] == "cut":
+        _write(cut_mark(event["end"] - event["start"]))
+
+
+def cut_mark(count: int) -> bytes:
+    """What stands where bytes of a log are no longer kept, as the API writes it."""
+    return f"\n[levare: {count} bytes cut]\n".encode()
+
+
+def _from(client: "Client", job: str, attempt: int | None, offset: int) -> "Log":
+    """The log from `offset` to its present end, with a line wherever something is cut."""
+    found = client.log(job, attempt=attempt, offset=offset)
+    parts, last = [found["data"]], found
+    while last["data"] and last["next_offset"] < last["size"]:
+        last = client.log(job, attempt=attempt, offset=last["next_offset"])
+        parts += [cut_mark(last["cut"][1] - last["cut"][0])] if last["cut"] else []
+        parts.append(last["data"])
+    return {**last, "offset": found["offset"], "cut": found["cut"], "data": b"".join(parts)}
+
+
+def _offset_of_tail(client: "Client", job: str, attempt: int | None, lines: int) -> int:
+    """Where the last `lines` lines begin, looking back no further than the last cut."""
+    block = _BLOCK
+    while True:
+        found = client.log(job, attempt=attempt, offset=-block, limit=block)
+        data = found["data"]
+        reaches_back = found["offset"] == 0 or found["cut"] or len(data) < block or block >= _MOST
+        if reaches_back or data.count(b"\n") > lines:
+            return found["offset"] + _start_of_tail(data, lines)
+        block *= 4
+
+
+def _start_of_tail(data: bytes, lines: int) -> int:
+    place = len(data) - data.endswith(b"\n")
+    if lines == 0:
+        return len(data)
+    for _ in range(lines):
+        place = data.rfind(b"\n", 0, place)
+        if place < 0:
+            return 0
+    return place + 1
+
+
+def _say_why_empty(client: "Client", job: str) -> None:
+    found = client.job(job)
+    if found["state"] in FINAL:
+        terminal.note(f"{job} has written nothing.")
+    else:
+        terminal.note(f"{job} has written nothing yet; it is {found['state']}. `levare why {job}` says more.")
+
+
+def _write(data: bytes) -> None:
+    sys.stdout.flush()
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def _without_data(answer: Any) -> dict[str, Any]:
+    return {name: value for name, value in answer.items() if name != "data"}
+
+
+def _text_of(data: bytes) -> dict[str, str]:
+    """Bytes for JSON: as text, or in base 64 where they are no UTF-8."""
+    try:
+        return {"text": data.decode()}
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(data).decode()}

@@ -1,0 +1,145 @@
+"""`levare show` and `why`: what became of a job, and why it waits."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from levare.cli import terminal, words
+from levare.cli.kinds import JOB
+from levare.model import BLOCKED, FINAL, WAITING
+
+if TYPE_CHECKING:
+    from levare.client import Attempt, Job, Metrics, Reason
+
+PENDING = (BLOCKED, WAITING)
+_KINDS = {
+    "can-never-run": "It can never run as it is:",
+    "misconfigured": "Something is wrong with the request:",
+    "will-wait": "It will start by itself, but now:",
+}
+
+
+@click.command()
+@click.argument("job", type=JOB)
+@terminal.json_option
+def show(job: str, *, as_json: bool) -> None:
+    """Show a job: its request, its attempts, its metrics, and why it waits."""
+    with terminal.connect() as client:
+        found, attempts = client.job(job), client.attempts(job)
+        metrics = client.metrics(job, limit=1)
+        reasons = client.why(job)["reasons"] if found["state"] in PENDING else []
+    if as_json:
+        terminal.document({**found, "attempts": attempts, "metrics": metrics["summary"], "reasons": reasons})
+        return
+    console = terminal.console()
+    console.print(_facts(found))
+    if reasons:
+        console.print()
+        console.print("\n".join(words.plain(line) for line in _reason_lines(reasons)))
+    if attempts:
+        console.print("\nattempts", style="bold")
+        console.print(_attempt_table(attempts))
+    if metrics["summary"]:
+        console.print("\nmetrics", style="bold")
+        console.print(_metric_table(metrics))
+
+
+@click.command()
+@click.argument("job", type=JOB)
+@terminal.json_option
+def why(job: str, *, as_json: bool) -> None:
+    """Say why a job waits, or what became of it."""
+    with terminal.connect() as client:
+        answer, found = client.why(job), client.job(job)
+    if as_json:
+        terminal.document(answer)
+        return
+    for sentence in _explain(found, answer["reasons"]):
+        click.echo(words.plain(sentence))
+
+
+def _facts(job: "Job") -> Any:
+    left = words.time_left(job)
+    limits = [f"at most {words.span(job['timeout_seconds'])}"] if job["timeout_seconds"] else []
+    limits += [f"{job['retries']} retries"] if job["retries"] else []
+    progress = None if job["progress"] is None else words.percent(job["progress"]) + (f", about {left} left" if left else "")
+    return terminal.facts(
+        [
+            ("job", f"{job['id']}  {job['name']}".strip()),
+            ("state", terminal.state(job["state"])),
+            ("reason", job["reason"]),
+            ("exit code", None if job["exit_code"] is None else str(job["exit_code"])),
+            ("progress", progress),
+            ("command", " ".join(job["command"])),
+            ("directory", job["cwd"]),
+            ("of", f"{job['user']}, team {job['team']}, project {job['project']}"),
+            ("asks for", f"{words.resources(job)}, priority {job['priority']}"),
+            ("limits", ", ".join(limits)),
+            ("needs", ", ".join(job["needs"])),
+            ("not before", job["start_after"] and words.clock(job["start_after"])),
+            ("node", job["node"]),
+            ("submitted", f"{words.clock(job['created_at'])}, {words.since(job['created_at'])} ago"),
+            ("started", job["started_at"] and words.clock(job["started_at"])),
+            ("finished", job["finished_at"] and f"{words.clock(job['finished_at'])}, after {words.lasted(job)}"),
+            ("cancel", job["cancel_requested_at"] and f"wished at {words.clock(job['cancel_requested_at'])}"),
+        ]
+    )
+
+
+def _explain(job: "Job", reasons: Sequence["Reason"]) -> list[str]:
+    """Like a colleague who knows: first how it stands, then each reason with its numbers."""
+    return [standing(job), *_reason_lines(reasons)]
+
+
+def _reason_lines(reasons: Sequence["Reason"]) -> list[str]:
+    lines: list[str] = []
+    for kind, head in _KINDS.items():
+        messages = [reason["message"] for reason in reasons if reason["kind"] == kind]
+        lines += [head, *(f"  - {message}" for message in messages)] if messages else []
+    return lines
+
+
+def standing(job: "Job") -> str:
+    who = f"{job['id']} ({job['name']})" if job["name"] else job["id"]
+    if job["state"] in PENDING:
+        wanted = words.resources(job)
+        return f"{who} has been {job['state']} for {words.since(job['created_at'])}; it asks for {wanted}."
+    if job["state"] in FINAL:
+        return f"{who} {ending(job)}" + (f": {job['reason']}" if job["reason"] else ".")
+    done = f", {words.percent(job['progress'])} done" if job["progress"] else ""
+    return f"{who} does not wait: it is {job['state']} on {job['node']}, for {words.lasted(job)}{done}."
+
+
+def ending(job: "Job") -> str:
+    verb = "was cancelled" if job["state"] == "cancelled" else job["state"]
+    after = f" after {words.lasted(job)}" if job["started_at"] else ""
+    code = f" with exit code {job['exit_code']}" if job["exit_code"] else ""
+    return f"{verb}{after}{code}"
+
+
+def _attempt_table(attempts: Sequence["Attempt"]) -> Any:
+    heads = ("no>", "node", "state", "exit>", "took>", "cpu time>", "peak memory>", "gpu")
+    rows = [
+        (
+            str(each["number"]),
+            each["node"],
+            terminal.state(each["state"]),
+            words.NOTHING if each["exit_code"] is None else str(each["exit_code"]),
+            words.between(each["started_at"], each["ended_at"]),
+            words.NOTHING if each["cpu_seconds"] is None else words.span(each["cpu_seconds"]),
+            words.size(each["peak_memory_mib"]),
+            words.held(each),
+        )
+        for each in attempts
+    ]
+    return terminal.table(heads, rows, flexible=("node", "gpu"))
+
+
+def _metric_table(metrics: "Metrics") -> Any:
+    rows = [
+        (stage or words.NOTHING, name, *(words.number(trend[key]) for key in ("last", "best_min", "best_max", "count")))
+        for stage, trends in metrics["summary"].items()
+        for name, trend in trends.items()
+    ]
+    return terminal.table(("stage", "metric", "last>", "least>", "most>", "points>"), rows, flexible=("metric",))

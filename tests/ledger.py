@@ -1,0 +1,67 @@
+"""
+An oracle that does not trust levare: what jobs themselves saw, in files that the kernel locks.
+
+Each job holds an exclusive lock on a file of its own and on one per GPU while it lives, and appends to a
+ledger when it starts. A lock that is taken means that something ran twice; it says so and fails.
+"""
+
+import json
+import textwrap
+from collections import Counter
+from pathlib import Path
+
+SCRIPT = textwrap.dedent(
+    """
+    import fcntl, json, os, signal, sys, time
+    folder, seconds, code, lines = sys.argv[1], float(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+    job, attempt = os.environ["LEVARE_JOB"], os.environ["LEVARE_ATTEMPT"]
+    ledger = os.open(folder + "/ledger", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    def write(what):
+        os.write(ledger, (json.dumps([what, job, attempt, os.getpid()]) + chr(10)).encode())
+    gpus = [uuid for uuid in os.environ["CUDA_VISIBLE_DEVICES"].split(",") if uuid]
+    held = []
+    for name in ["job-" + job] + ["gpu-" + uuid for uuid in gpus]:
+        held.append(open(folder + "/" + name, "w"))
+        try:
+            fcntl.flock(held[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            write("twice")
+            sys.exit(99)
+    write("start")
+    until = time.monotonic() + seconds
+    for number in range(lines):
+        print(f"{job} line {number}", flush=True)
+        time.sleep(max(0, until - time.monotonic()) / (lines - number))
+    time.sleep(max(0, until - time.monotonic()))
+    if code >= 128:
+        os.kill(os.getpid(), code - 128)
+    sys.exit(code)
+    """
+)
+
+
+class Ledger:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def arguments(self, *, seconds: float = 0.0, code: int = 0, lines: int = 0) -> list[str]:
+        """What comes behind the interpreter in the command of a job."""
+        return ["-c", SCRIPT, str(self.folder), str(seconds), str(code), str(lines)]
+
+    def starts(self) -> Counter[str]:
+        """How often each job has started."""
+        return Counter(job for what, job in self._entries() if what == "start")
+
+    def twice(self) -> list[str]:
+        """Jobs that found themselves, or their GPU, taken."""
+        return [job for what, job in self._entries() if what == "twice"]
+
+    def _entries(self) -> list[tuple[str, str]]:
+        path = self.folder / "ledger"
+        if not path.exists():
+            return []
+        return [tuple(json.loads(line)[:2]) for line in path.read_text().splitlines()]
+
+
+def expected_log(job_id: str, lines: int) -> bytes:
+    return b"".join(f"{job_id} line {number}\n".encode() for number in range(lines))
