@@ -1,6 +1,7 @@
 """`python -m app`: bring the database up to date, then serve the API."""
 
 import os
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -39,6 +40,8 @@ class _Server(uvicorn.Server):
 
 
 def main() -> int:
+    for stop in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(stop, _leave)
     try:
         settings = load()
         logs.configure(settings, process="web")
@@ -51,11 +54,17 @@ def main() -> int:
     return 0
 
 
+def _leave(_signal: int, _frame: FrameType | None) -> None:
+    """Before and after serving; in between uvicorn listens to the signals."""
+    sys.exit(0)
+
+
 def listen(settings: Settings) -> socket.socket:
     """The socket to serve on, bound first so that nothing is touched when another has the port."""
     try:
-        family, *_, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, socket.SOCK_STREAM)
+        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+        family, kind, protocol, _, address = found[0]
+        listener = socket.socket(family, kind, protocol)  # asyncio sends without delay only where it reads "TCP" here
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
     except OSError as error:
@@ -85,6 +94,7 @@ def serve(settings: Settings, listener: socket.socket) -> None:
     config = uvicorn.Config(
         create(settings, stopping=stopping),
         log_config=None,
+        log_level="warning",
         access_log=False,
         server_header=False,
         proxy_headers=False,

@@ -1,7 +1,6 @@
 """Who asks: a bearer token on everything but the few paths that tell nothing."""
 
 from datetime import UTC, datetime
-from pathlib import Path
 
 from anyio import to_thread
 from starlette.datastructures import Headers
@@ -20,8 +19,8 @@ OPEN_PATHS = ("/healthz", "/readyz", "/openapi.json", "/docs")
 class Auth:
     """Lets a request through only with a valid token; a new path is closed until it is named in OPEN_PATHS."""
 
-    def __init__(self, app: ASGIApp, *, database: Database, token_file: Path) -> None:
-        self.app, self.database, self.token_file = app, database, token_file
+    def __init__(self, app: ASGIApp, *, database: Database) -> None:
+        self.app, self.database = app, database
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] not in OPEN_PATHS:
@@ -29,20 +28,21 @@ class Auth:
         await self.app(scope, receive, send)
 
     def _actor(self, scope: Scope) -> Actor:
-        secret = self._secret(Headers(scope=scope))
+        secret = _secret(Headers(scope=scope))
         with self.database.reading() as connection:
             token = tokens.verify(connection, secret, now=datetime.now(UTC))
         source = (scope.get("client") or ("",))[0]
         return Actor(token["id"], token["name"], token["role"], source)
 
-    def _secret(self, headers: Headers) -> str:
-        scheme, _, secret = headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not secret.strip():
-            raise Unauthorized(
-                "The request carries no token.",
-                f"Send `Authorization: Bearer TOKEN`; the first admin token is in {self.token_file}.",
-            )
-        return secret.strip()
+
+def _secret(headers: Headers) -> str:
+    scheme, _, secret = headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not secret.strip():
+        raise Unauthorized(
+            "The request carries no token.",
+            "Send `Authorization: Bearer TOKEN`; the first admin token is in LEVARE_HOME/admin.token.",
+        )
+    return secret.strip()
 
 
 def register_admin(settings: Settings, database: Database) -> bool:

@@ -48,7 +48,7 @@ def create(settings: Settings, *, stopping: Event | None = None) -> FastAPI:
 def _guard(app: FastAPI, parts: Parts) -> None:
     """The last added is the first asked: Shield, Door, Auth, Body."""
     app.add_middleware(Body)
-    app.add_middleware(Auth, database=parts.database, token_file=parts.settings.token_file)
+    app.add_middleware(Auth, database=parts.database)
     app.add_middleware(Door, host=parts.settings.host)
     app.add_middleware(Shield)
 

@@ -22,6 +22,7 @@ from levare.errors import LevareError, Unavailable
 from levare.settings import Settings, load
 
 _NAMES = ("valkey-server", "redis-server")
+_PATIENCE_SECONDS = 3
 
 
 def main() -> None:
@@ -75,6 +76,7 @@ def configuration(settings: Settings) -> str:
         "maxmemory-policy": "noeviction",
         "daemonize": "no",
         "logfile": "",
+        "loglevel": "warning",
     }
     return "".join(f"{name} {_quoted(value)}\n" for name, value in lines.items())
 
@@ -95,7 +97,7 @@ def _lock(path: Path) -> None:
     """Hold the data for as long as the server lives; wait a little for one that is just ending."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     signal.signal(signal.SIGALRM, lambda *_: _refuse(path))
-    signal.alarm(5)
+    signal.alarm(_PATIENCE_SECONDS)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     signal.alarm(0)
     os.truncate(descriptor, 0)

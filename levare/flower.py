@@ -45,6 +45,7 @@ def make_server(settings: Settings) -> flower.app.Flower:
     default_options.basic_auth = [f"{USER}:{settings.secret}"]
     default_options.read_only = not settings.flower_actions
     default_options.persistent = False
+    default_options.enable_events = False  # workers send them always, and take no such command
     return flower.app.Flower(capp=broker.make_app(settings), options=default_options, **pages)
 
 

@@ -1,26 +1,21 @@
 """From fork to exec: the child of the supervisor makes itself the job, or says in a sentence why it cannot."""
-# pathlib costs more to import than all else here
-# ruff: noqa: PTH110, PTH123
+# ruff: noqa: PTH110
 
 from __future__ import annotations
 
 import errno
 import os
 import signal
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from functools import cache
+from collections.abc import Mapping
 
 from worker import libc
-from worker.cgroup import Cgroup
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 CANNOT_RUN, NOT_FOUND = 126, 127
-_OOM_SCORE = 500
-_MAX_OOM_SCORE = 1000
+_MOST_BYTES = 4096  # what a pipe takes at once
 
 
 class NotStarted(Exception):
@@ -30,48 +25,44 @@ class NotStarted(Exception):
         super().__init__(f"{exit_code} {sentence}")
 
 
-def tie_to(parent: int) -> None:
-    """A process group of its own that is killed with the supervisor: no job without one."""
-    os.setpgid(0, 0)
-    libc.die_with_parent(signal.SIGKILL)
-    if os.getppid() != parent:
+def become_job(spec: Mapping[str, Any], *, supervisor: int, stdout: int, go: int, failed: int) -> NoReturn:
+    """
+    Run the command once a byte comes from `go`; a file that ends there means that it must not run.
+
+    Whatever hinders it is written to `failed`. No supervisor, no job: its death kills this process.
+    """
+    try:
+        libc.die_with_parent(signal.SIGKILL)
+        if os.getppid() == supervisor and os.read(go, 1):
+            _prepare(spec["cwd"], stdout)
+            _execute(spec["argv"], spec["env"])
+    except NotStarted as error:
+        tell(failed, str(error))
+    except Exception as error:  # noqa: BLE001  whatever it is, the supervisor must hear of it
+        tell(failed, f"{CANNOT_RUN} The job could not be started: {error}.")
+    finally:
         os._exit(CANNOT_RUN)
 
 
-def offer_to_oom_killer() -> None:
-    """When memory runs out, the job goes before its supervisor and the worker."""
-    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
-        file.write(str(min(own_oom_score() + _OOM_SCORE, _MAX_OOM_SCORE)))
-
-
-@cache
-def own_oom_score() -> int:
-    with open("/proc/self/oom_score_adj") as file:
-        return int(file.read())
-
-
-def join(cgroup: Cgroup) -> None:
-    try:
-        cgroup.enter()
-    except OSError as error:
-        raise NotStarted(CANNOT_RUN, f"The job's cgroup {cgroup.path} cannot be entered: {error.strerror}.") from None
-
-
-def execute(spec: Mapping[str, Any], stdout: int, signals: Iterable[int]) -> NoReturn:
-    """Become the command, with exactly the environment and the directory of the spec."""
+def _prepare(cwd: str, stdout: int) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), 0)
     os.dup2(stdout, 1)
     os.dup2(stdout, 2)
-    _change_to(spec["cwd"])
-    for number in signals:
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    _change_to(cwd)
+    libc.unblock_all()
+
+
+def tell(failed: int, sentence: str) -> None:
+    os.write(failed, sentence.encode(errors="replace")[:_MOST_BYTES])
+
+
+def _execute(argv: list[str], env: Mapping[str, str]) -> NoReturn:
     try:
-        _exec(spec["argv"], spec["env"])
+        _exec(argv, env)
     except FileNotFoundError:
-        raise NotStarted(NOT_FOUND, _not_found(spec["argv"][0], spec["env"])) from None
+        raise NotStarted(NOT_FOUND, _not_found(argv[0], env)) from None
     except OSError as error:
-        raise NotStarted(CANNOT_RUN, _cannot_run(spec["argv"][0], error)) from None
+        raise NotStarted(CANNOT_RUN, _cannot_run(argv[0], error)) from None
 
 
 def _change_to(cwd: str) -> None:

@@ -18,7 +18,7 @@ import sys
 if __name__ == "__main__":
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from worker import cgroup, command, libc, supervisor, tree
+from worker import cgroup, libc, supervisor, tree
 
 _REQUEST_BYTES = 2**16
 
@@ -26,7 +26,7 @@ _REQUEST_BYTES = 2**16
 class ForkServer:
     def __init__(self, channel: socket.socket) -> None:
         self.channel = channel
-        signal.pthread_sigmask(signal.SIG_BLOCK, supervisor.SIGNALS)
+        libc.block(supervisor.SIGNALS)
         self.signals = libc.signal_fd(supervisor.SIGNALS)
 
     def serve(self) -> None:
@@ -81,11 +81,12 @@ def _reap() -> None:
 
 def _prepare() -> None:
     """Learn once what is the same for all of them, and share as much memory as can be."""
-    for learn in (tree.boot_id, cgroup.own, command.own_oom_score):
+    for learn in (tree.boot_id, cgroup.own, supervisor.own_oom_score):
         try:
             learn()
         except OSError:
             continue
+    supervisor.reset_signals()
     gc.disable()
     gc.freeze()
 

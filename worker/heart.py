@@ -84,7 +84,7 @@ class Heart:
         measured = self._try("attempts", lambda: self._attempts.sample(tracked, readings), {})
         self._ledger.add(measured, monotonic())
         samples = {attempt_id: each.sample for attempt_id, each in measured.items()}
-        if not self._try("pulse", lambda: self._pulse.beat(self._node, node, samples), otherwise=False):
+        if not self._try("pulse", lambda: self._pulse.beat(self._node, node, samples), otherwise=True):
             self._say("pulse", "redis does not answer")
 
     def _run(self) -> None:

@@ -1,17 +1,19 @@
-"""The few Linux calls that Python 3.11 has no name for. All raise OSError on failure."""
+"""The few Linux calls that Python 3.11 has no name for, or only a slow one. All raise OSError on failure."""
 
 import ctypes
 import os
 from collections.abc import Iterable
 
-_PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 1, 15, 36
-_KEEP_SIZE_AND_PUNCH = 0x01 | 0x02
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_SIG_BLOCK, _SIG_SETMASK = 0, 2
+_FALLOC_FL_KEEP_SIZE, _FALLOC_FL_PUNCH_HOLE = 0x01, 0x02
 _IN_MODIFY = 0x02
-_SIGINFO_BYTES = 128
+_SIGSET_BYTES = _SIGINFO_BYTES = 128
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 _libc.prctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
+_NO_SIGNALS = bytes(_SIGSET_BYTES)
 
 
 def adopt_orphans() -> None:
@@ -24,19 +26,25 @@ def die_with_parent(signal: int) -> None:
     _checked(_libc.prctl(_PR_SET_PDEATHSIG, signal, 0, 0, 0))
 
 
-def be_named(name: str) -> None:
-    """What `ps` and `top` show; 15 bytes at most are kept."""
-    text = ctypes.create_string_buffer(name.encode())
-    _checked(_libc.prctl(_PR_SET_NAME, ctypes.addressof(text), 0, 0, 0))
-
-
-def signal_fd(signals: Iterable[int]) -> int:
-    """A descriptor that is readable when one of these blocked signals waits."""
-    mask = ctypes.create_string_buffer(128)
-    _libc.sigemptyset(mask)
+def signal_set(signals: Iterable[int]) -> bytes:
+    """As the calls below want them."""
+    numbers = ctypes.create_string_buffer(_SIGSET_BYTES)
     for signal in signals:
-        _libc.sigaddset(mask, int(signal))
-    return _checked(_libc.signalfd(-1, mask, os.O_CLOEXEC | os.O_NONBLOCK))
+        _checked(_libc.sigaddset(numbers, int(signal)))
+    return numbers.raw
+
+
+def block(signals: bytes) -> None:
+    _checked(_libc.sigprocmask(_SIG_BLOCK, signals, None))
+
+
+def unblock_all() -> None:
+    _checked(_libc.sigprocmask(_SIG_SETMASK, _NO_SIGNALS, None))
+
+
+def signal_fd(signals: bytes) -> int:
+    """A descriptor that is readable when one of these blocked signals waits."""
+    return _checked(_libc.signalfd(-1, signals, os.O_CLOEXEC | os.O_NONBLOCK))
 
 
 def waiting_signals(fd: int) -> list[int]:
@@ -50,7 +58,7 @@ def waiting_signals(fd: int) -> list[int]:
 
 def punch(fd: int, start: int, end: int) -> None:
     """Give the blocks of [start, end) back to the file system; the size stays and the bytes read as zeros."""
-    _checked(_libc.fallocate(fd, _KEEP_SIZE_AND_PUNCH, start, end - start))
+    _checked(_libc.fallocate(fd, _FALLOC_FL_PUNCH_HOLE | _FALLOC_FL_KEEP_SIZE, start, end - start))
 
 
 def write_watch(path: str) -> int:

@@ -21,7 +21,7 @@ from pathlib import Path
 from threading import Lock, Thread
 from typing import Any
 
-from worker import documents, logreader, tree
+from worker import files, logreader, tree
 from worker.cgroup import Cgroup
 from worker.logreader import LogPiece
 from worker.tree import boot_id
@@ -109,7 +109,7 @@ class RunDir:
     def write_spec(self, spec: Spec) -> None:
         """Readable by this user only: the environment may hold secrets."""
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        documents.put(str(self.path / "spec.json"), asdict(spec))
+        files.put(str(self.path / "spec.json"), asdict(spec))
 
     def spec(self) -> Spec:
         return self._spec
@@ -187,7 +187,7 @@ class RunDir:
         return False
 
     def _document(self, name: str) -> dict[str, Any] | None:
-        return documents.get(str(self.path / name))
+        return files.get(str(self.path / name))
 
 
 def signal_supervisor(pidfd: int | None, number: int = signal.SIGTERM) -> None:

@@ -5,7 +5,7 @@ Run as `python -I -S -E worker/supervisor.py RUN_DIR`, or forked by the fork-ser
 job does not outlive it. SIGTERM cancels; SIGUSR1 and SIGUSR2 are passed on to the job.
 """
 # pathlib costs more to import than all else here
-# ruff: noqa: PTH100, PTH110, PTH120, PTH123
+# ruff: noqa: PTH100, PTH120, PTH123
 
 from __future__ import annotations
 
@@ -17,27 +17,30 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import cache
 from math import ceil, inf
 
 if __name__ == "__main__":
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from worker import cgroup, command, documents, joblog, libc, tree
+from worker import cgroup, command, files, joblog, libc, tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, NoReturn
+    from typing import Any
 
 TAKEN, STARTED_BEFORE, CRASHED = 111, 112, 113
-SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT, signal.SIGHUP)
+SIGNALS = libc.signal_set(
+    (signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT, signal.SIGHUP)
+)
 """Blocked and read from a descriptor: nothing interrupts, nothing is missed. SIGINT and SIGHUP mean nothing here."""
-_RESET = (*SIGNALS, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGQUIT)
 _LOCK_TRIES, _LOCK_PAUSE_SECONDS = 20, 0.005
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.005, 1.0
 _STOP_PASSES = 100
 _CLOCKS_AGREE_SECONDS = 1.0
+_OOM_SCORE, _MAX_OOM_SCORE = 500, 1000
 
 
 class Supervisor:
@@ -65,20 +68,24 @@ class Supervisor:
         head, tail = spec["log_head_bytes"], spec["log_tail_bytes"]
         self.log = joblog.open_log(spec.get("log_mode", "file"), head, tail, self.poller)
         self.cgroup = cgroup.make(spec["attempt"], spec["memory_max_mib"]) if spec.get("cgroup", True) else None
-        self.told, self.tell = os.pipe2(os.O_CLOEXEC)
+        self.failure, self.failed = os.pipe2(os.O_CLOEXEC)
 
     def start(self) -> None:
-        """Fork the job. state.json is there before its command is: what ran once is known to have run."""
+        """Fork the job. Its command runs only when state.json is there: what ran once is known to have run."""
         supervisor = os.getpid()
-        try:
-            self.pid = os.fork()
-        except OSError:
-            self._leave_cgroup()
-            raise
+        go, started = os.pipe2(os.O_CLOEXEC)
+        self.pid = os.fork()
         if self.pid == 0:
-            self._become_job(supervisor)
-        os.close(self.tell)
+            os.close(started)
+            command.become_job(self.spec, supervisor=supervisor, stdout=self.log.stdout, go=go, failed=self.failed)
         self.log.started()
+        try:
+            self._introduce(supervisor)
+            os.write(started, b"g")
+        except OSError as error:
+            command.tell(self.failed, f"{command.CANNOT_RUN} The job could not be started: {error}.")
+        for fd in (go, started, self.failed):
+            os.close(fd)
 
     def watch(self) -> None:
         """Return when the job's process has ended and nothing of it is left."""
@@ -89,7 +96,7 @@ class Supervisor:
     def ending(self) -> dict[str, object]:
         """What exit.json says."""
         code = os.waitstatus_to_exitcode(self.status or 0)
-        failure = os.read(self.told, select.PIPE_BUF).decode(errors="replace")
+        failure = os.read(self.failure, select.PIPE_BUF).decode(errors="replace")
         if failure:
             self.cause, code = "not_started", int(failure[:3])
         elif code == -signal.SIGKILL and self.cause == "exited" and self.oom_kills:
@@ -106,30 +113,23 @@ class Supervisor:
             "log_bytes": self.log.finish(),
         }
 
-    def _become_job(self, supervisor: int) -> NoReturn:
-        try:
-            command.tie_to(supervisor)
-            command.offer_to_oom_killer()
-            if self.cgroup:
-                command.join(self.cgroup)
-            documents.put("state.json", self._state(supervisor))
-            command.execute(self.spec, self.log.stdout, _RESET)
-        except command.NotStarted as error:
-            self._tell(str(error))
-        except Exception as error:  # noqa: BLE001  whatever it is, the parent must hear of it
-            self._tell(f"{command.CANNOT_RUN} The job could not be started: {error}.")
-        finally:
-            os._exit(command.CANNOT_RUN)
-
-    def _tell(self, failure: str) -> None:
-        os.write(self.tell, failure.encode(errors="replace")[: select.PIPE_BUF])
+    def _introduce(self, supervisor: int) -> None:
+        """Give the job its process group, its cgroup and its place before the OOM killer, and write down who it is."""
+        os.setpgid(self.pid, self.pid)
+        if self.cgroup and not _accepted(self.cgroup.add, self.pid):
+            self.cgroup.remove()
+            self.cgroup = None
+        _accepted(
+            files.write, f"/proc/{self.pid}/oom_score_adj", str(min(own_oom_score() + _OOM_SCORE, _MAX_OOM_SCORE))
+        )
+        files.put("state.json", self._state(supervisor))
 
     def _state(self, supervisor: int) -> dict[str, object]:
         return {
             "supervisor_pid": supervisor,
             "supervisor_start": tree.start_of(supervisor),
-            "pid": os.getpid(),
-            "start": tree.start_of(os.getpid()),
+            "pid": self.pid,
+            "start": tree.start_of(self.pid),
             "boot_id": tree.boot_id(),
             "cgroup": self.cgroup and self.cgroup.path,
             "started_at": self.started_at,
@@ -147,16 +147,13 @@ class Supervisor:
 
     def _reap(self) -> None:
         """What the job left behind has its own grace only if the job was told to end: it may be saving its work."""
-        with suppress(ChildProcessError):
-            while True:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-                if pid == 0:
-                    return
-                if pid == self.pid:
-                    self.status = status
-                    if self.cause == "exited":
-                        self.kill_at = time.monotonic()
-        self.childless = True
+        try:
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                if ended[0] == self.pid:
+                    self.status = ended[1]
+                    self.kill_at = time.monotonic() if self.cause == "exited" else self.kill_at
+        except ChildProcessError:
+            self.childless = True
 
     def _measure(self) -> None:
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -206,8 +203,8 @@ class Supervisor:
         limit = self.spec["lease_seconds"]
         self.lease_at = now + min(1.0, limit / 4)
         clock = time.clock_gettime(time.CLOCK_BOOTTIME)
-        with suppress(OSError, ValueError), open(self.spec["lease_file"]) as file:
-            renewed = float(file.read())
+        with suppress(OSError, ValueError):
+            renewed = float(files.read(self.spec["lease_file"]))
             self.renewed = renewed if renewed <= clock + _CLOCKS_AGREE_SECONDS else self.renewed
         if clock - self.renewed > limit:
             self._end("fenced", self.spec["fence_grace_seconds"])
@@ -262,13 +259,13 @@ def supervise(run_dir: str) -> int:
 
     111: another supervisor has it. 112: it was started before, and an attempt starts once. Then nothing was touched.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    libc.block(SIGNALS)
     os.chdir(run_dir)
     if not _locked():
         return TAKEN
-    if os.path.exists("state.json") or os.path.exists("exit.json"):
+    if os.access("state.json", os.F_OK) or os.access("exit.json", os.F_OK):
         return STARTED_BEFORE
-    with suppress(PermissionError):
+    if os.getsid(0) != os.getpid():
         os.setsid()
     libc.adopt_orphans()
     _write_ending(_run())
@@ -304,7 +301,7 @@ def _run() -> dict[str, object]:
     """How it ended, or why it could not be started."""
     started_at = time.time()
     try:
-        supervisor = Supervisor(documents.get("spec.json") or {})
+        supervisor = Supervisor(files.get("spec.json") or {})
         supervisor.start()
     except (OSError, KeyError) as error:
         return {
@@ -326,11 +323,20 @@ def _write_ending(ending: Mapping[str, object]) -> None:
     """A full disk does not lose the ending: it waits for room."""
     while True:
         try:
-            return documents.put("exit.json", ending, durable=True)
+            return files.put("exit.json", ending, durable=True)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             time.sleep(_LONGEST_PAUSE_SECONDS)
+
+
+def _accepted(write: Callable[..., object], *args: object) -> bool:
+    """Whether the kernel let us; where it does not, the attempt goes without."""
+    try:
+        write(*args)
+    except OSError:
+        return False
+    return True
 
 
 def _send(pid: int, number: int) -> None:
@@ -346,10 +352,22 @@ def _group_of(pid: int) -> int:
 
 def _machine_oom_kills() -> int:
     """How many processes the kernel has killed for lack of memory since boot, anywhere on this machine."""
-    with suppress(OSError, IndexError, ValueError), open("/proc/vmstat") as file:
-        return int(file.read().split("\noom_kill ")[1].split("\n")[0])
-    return 0
+    vmstat = files.read("/proc/vmstat")
+    at = vmstat.find("\noom_kill ")
+    return int(vmstat[at + 10 : vmstat.find("\n", at + 10)]) if at >= 0 else 0
+
+
+@cache
+def own_oom_score() -> int:
+    return int(files.read("/proc/self/oom_score_adj"))
+
+
+def reset_signals() -> None:
+    """A job starts with every signal at its default: Python itself ignores two, and `nohup` one."""
+    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
 
 
 if __name__ == "__main__":
+    reset_signals()
     os._exit(main(sys.argv[1]))

@@ -1,24 +1,23 @@
 """The processes of an attempt: who they are, and which of them are left."""
-# pathlib costs more to import than all else here
-# ruff: noqa: PTH116, PTH123, PTH208
+# ruff: noqa: PTH116, PTH208
 
 import os
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
 
+from worker import files
 
-def start_of(pid: int | str) -> int:
+
+def start_of(pid: int) -> int:
     """When a process started, in clock ticks since boot (field 22 of its stat): with its pid it names one process."""
-    with open(f"/proc/{pid}/stat", "rb") as file:
-        return int(file.read().rpartition(b")")[2].split()[19])
+    return int(files.read(f"/proc/{pid}/stat").rpartition(")")[2].split()[19])
 
 
 @cache
 def boot_id() -> str:
     """Changes with each boot of the machine: nothing of another boot is alive."""
-    with open("/proc/sys/kernel/random/boot_id") as file:
-        return file.read().strip()
+    return files.read("/proc/sys/kernel/random/boot_id").strip()
 
 
 def descendants(pid: int) -> set[int]:
@@ -42,8 +41,7 @@ def marked(attempt: str) -> Iterator[int]:
 def is_marked(pid: int, attempt: str) -> bool:
     with suppress(OSError):
         if os.stat(f"/proc/{pid}").st_uid == os.getuid():
-            with open(f"/proc/{pid}/environ", "rb") as file:
-                return f"LEVARE_ATTEMPT={attempt}".encode() in file.read().split(b"\0")
+            return f"LEVARE_ATTEMPT={attempt}" in files.read(f"/proc/{pid}/environ").split("\0")
     return False
 
 
@@ -52,6 +50,5 @@ def _children(pid: int) -> list[int]:
     children = ""
     with suppress(OSError):
         for thread in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{thread}/children") as file:
-                children += file.read()
+            children += files.read(f"/proc/{pid}/task/{thread}/children")
     return [int(child) for child in children.split()]

@@ -3,8 +3,6 @@
 import os
 import sys
 
-import click
-
 from levare.cli.group import Commands, Lazy
 
 levare = Commands(

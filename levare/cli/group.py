@@ -58,10 +58,10 @@ class Commands(click.Group):
             ctx.fail(f"There is no command {name!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
         return super().resolve_command(ctx, args)
 
-    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> NoReturn:
+    def main(self, *args: Any, **extra: Any) -> NoReturn:
         """Run and exit with the code that the command returns; tell what a person can meet, without a traceback."""
         try:
-            code = super().main(args, prog_name, **(extra | {"standalone_mode": False}))
+            code = super().main(*args, **{**extra, "standalone_mode": False})
         except click.UsageError as error:
             path = error.ctx.command_path if error.ctx else self.name
             sys.exit(_tell(error.format_message(), next_step=f"`{path} --help` tells how.", code=MISUSED))

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from levare.client import Job
 
 
-
 @click.command()
 @click.option("--state", multiple=True, type=click.Choice(JOB_STATES), help="Only jobs in this state; repeatable.")
 @click.option("--team", help="Only jobs of this team.")
@@ -80,5 +79,3 @@ def _cancelled(job: "Job") -> str:
     if job["cancel_requested_at"]:
         return f"{job['id']} is cancelled" if job["state"] == "cancelled" else f"{job['id']} had {ending(job)} before"
     return f"{job['id']} had {ending(job)} already; nothing changed"
-
-

@@ -81,6 +81,7 @@ class Name(click.ParamType):
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         from levare.cli.completion import known
 
+        del ctx, param  # click's signature
         return [item for item in known(self.of) if item.value.startswith(incomplete)]
 
 

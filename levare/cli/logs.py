@@ -48,9 +48,7 @@ def follow_to_end(client: "Client", job: str, *, as_json: bool) -> int:
     return _follow(client, job, as_json=as_json) or exit_code(client.job(job))
 
 
-def _follow(
-    client: "Client", job: str, *, attempt: int | None = None, offset: int | None = None, as_json: bool
-) -> int:
+def _follow(client: "Client", job: str, *, attempt: int | None = None, offset: int | None = None, as_json: bool) -> int:
     try:
         with _reader(client, job, as_json=as_json) as take:
             for event in _announced(client.follow(job, attempt=attempt, offset=offset)):

@@ -63,7 +63,9 @@ def _facts(job: "Job") -> Any:
     left = words.time_left(job)
     limits = [f"at most {words.span(job['timeout_seconds'])}"] if job["timeout_seconds"] else []
     limits += [f"{job['retries']} retries"] if job["retries"] else []
-    progress = None if job["progress"] is None else words.percent(job["progress"]) + (f", about {left} left" if left else "")
+    progress = (
+        None if job["progress"] is None else words.percent(job["progress"]) + (f", about {left} left" if left else "")
+    )
     return terminal.facts(
         [
             ("job", f"{job['id']}  {job['name']}".strip()),

@@ -38,7 +38,9 @@ _AGAIN = (
 @click.option("--env", "env", multiple=True, type=VARIABLE, help="NAME=VALUE for the job, or NAME as here; repeatable.")
 @click.option("--at", "start_after", type=MOMENT, help="Not before this time: 2030-12-24T20:00, or +30m.")
 @click.option("--cwd", help="The directory to run in, this one if not said; '' for one of its own.")
-@click.option("--on-lost", type=click.Choice(["keep", "requeue"]), help="When its machine is lost: hold on, or start elsewhere.")
+@click.option(
+    "--on-lost", type=click.Choice(["keep", "requeue"]), help="When its machine is lost: hold on, or start elsewhere."
+)
 @click.option("--dry-run", is_flag=True, help="Only say whether it would be accepted and what it would wait for.")
 @click.option("--follow", is_flag=True, help="Stay with it: print its log, and exit with its code.")
 @terminal.json_option
@@ -76,7 +78,7 @@ def _wish(env: Sequence[tuple[str, str]], cwd: str | None, start_after: datetime
     """What was said, and what goes without saying: where we are, and the variables of SENT."""
     sent = {name: os.environ[name] for name in SENT if os.environ.get(name)}
     said = {name: value for name, value in rest.items() if value not in (None, ())}
-    place = str(Path.cwd()) if cwd is None else cwd and os.path.abspath(cwd)
+    place = str(Path.cwd()) if cwd is None else cwd and str(Path(cwd).absolute())
     later = {"start_after": start_after} if start_after else {}
     return {**said, **later, "env": {**sent, **dict(env)}, "cwd": place}
 

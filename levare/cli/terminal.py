@@ -85,7 +85,7 @@ def cell(text: str, style: str = "") -> "Text":
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence["Text | str"]], *, flexible: Sequence[str] = ()) -> Any:
-    """A table whose `flexible` columns give way when the terminal is too narrow; heads that end with `>` stand right."""
+    """A table whose `flexible` columns give way on a narrow terminal; heads that end in `>` stand right."""
     from rich.table import Table
 
     grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))

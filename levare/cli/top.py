@@ -30,7 +30,9 @@ class Sight:
 
 @click.command()
 @click.option("--once", is_flag=True, help="Print it once, as is done off a terminal.")
-@click.option("--every", type=click.FloatRange(min=0.5), default=2, show_default=True, help="Seconds between two looks.")
+@click.option(
+    "--every", type=click.FloatRange(min=0.5), default=2, show_default=True, help="Seconds between two looks."
+)
 @terminal.json_option
 def top(every: float, *, once: bool, as_json: bool) -> None:
     """Watch nodes, GPUs and running jobs; q or Ctrl-C leaves."""

@@ -13,13 +13,16 @@ from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from levare.errors import Conflict, InvalidSetting, LevareError, Unavailable
 from levare.procfile import Processes, Say, commands, deployment
 from levare.settings import Settings, load
+
+if TYPE_CHECKING:
+    from levare.client import Client
 
 READY_SECONDS = 60.0
 _COLOURS = ("cyan", "green", "yellow", "magenta", "blue")
@@ -29,7 +32,7 @@ _COLOURS = ("cyan", "green", "yellow", "magenta", "blue")
 @click.option("--only", multiple=True, metavar="NAME", help="Run this process alone; may be repeated.")
 @click.option("--without", multiple=True, metavar="NAME", help="Leave this process out; may be repeated.")
 @click.option("-q", "--quiet", is_flag=True, help="Do not show what the processes write.")
-def up(only: tuple[str, ...], without: tuple[str, ...], quiet: bool) -> None:
+def up(only: tuple[str, ...], without: tuple[str, ...], *, quiet: bool) -> None:
     """Run levare on this machine until Ctrl-C; running jobs go on after it.
 
     The processes are those of the Procfile: redis (left out when LEVARE_REDIS is set), web, beat, worker and flower.
@@ -41,7 +44,7 @@ def up(only: tuple[str, ...], without: tuple[str, ...], quiet: bool) -> None:
         with running(settings, names, Output(names, quiet=quiet)):
             await_ready(settings, names)
             click.echo(addresses(settings, names))
-            _wait_for_ever()
+            rest_until_stopped()
     except KeyboardInterrupt:
         click.echo(still_running(settings))
 
@@ -62,12 +65,9 @@ def running(settings: Settings, names: list[str], say: Say) -> Iterator[None]:
     _refuse_without_server()
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     wanted = {name: command for name, command in commands(deployment() / "Procfile").items() if name in names}
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+    _stop_on(signal.SIGTERM, signal.SIGHUP)
     with _alone(settings):
         _refuse_taken_ports(settings, names)
-        if "web" in names:
-            (settings.home / "address").write_text(url(settings) + "\n")
         with Processes(wanted, cwd=deployment(), env=environment(settings), say=say):
             yield
 
@@ -179,6 +179,13 @@ def _alone(settings: Settings) -> Iterator[None]:
         yield
 
 
+def _stop_on(*signals: signal.Signals) -> None:
+    """Stop as on Ctrl-C; what is ignored stays ignored, as under nohup."""
+    for number in signals:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
+
+
 def _refuse_without_server() -> None:
     if not find_spec("celery"):
         raise Unavailable("The server side of levare is not installed.", "Run: pip install 'levare[server]'")
@@ -206,11 +213,16 @@ def _becomes_free(host: str, port: int, *, seconds: float = 5.0) -> bool:
     return False
 
 
-def _ready(settings: Settings, names: list[str]) -> bool:
+def client_of(settings: Settings) -> "Client":
+    """A client of the API that runs here, by the token that it keeps in its state directory."""
     from levare.client import Client
 
+    return Client(url(settings), settings.token_file.read_text().strip())
+
+
+def _ready(settings: Settings, names: list[str]) -> bool:
     try:
-        with Client(url(settings), settings.token_file.read_text().strip()) as client:
+        with client_of(settings) as client:
             joined = {node["name"] for node in client.nodes() if node["state"] == "ready"}
     except (OSError, LevareError):
         return False
@@ -233,6 +245,6 @@ def _absolute(database: str) -> str:
     return f"{scheme}{mark}{Path(path).absolute()}" if scheme.startswith("sqlite") and path else database
 
 
-def _wait_for_ever() -> NoReturn:
+def rest_until_stopped() -> NoReturn:
     while True:
         signal.pause()

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from levare.cli import terminal
-from levare.cli.show import standing
 from levare.cli.kinds import DURATION, JOB
+from levare.cli.show import standing
 
 if TYPE_CHECKING:
     from levare.client import Job

@@ -9,6 +9,7 @@ if TYPE_CHECKING:  # the answers come with httpx, which takes longer to import t
     from levare.client.answers import Attempt, Job, Trend
 
 NOTHING = "-"
+_SHORT_SECONDS, _STEP, _LARGE = 10, 1024, 1e9
 
 
 def plain(text: str) -> str:
@@ -29,7 +30,7 @@ def clock(text: str | None) -> str:
 def span(duration: timedelta | float) -> str:
     """`0.4s`, `42s`, `3m12s`, `2h05m`, `4d03h`."""
     seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
-    if seconds < 10:
+    if seconds < _SHORT_SECONDS:
         return f"{max(seconds, 0):.1f}s".replace(".0s", "s")
     whole = int(seconds)
     for unit, below, size, smaller in (("d", "h", 86400, 3600), ("h", "m", 3600, 60), ("m", "s", 60, 1)):
@@ -53,9 +54,9 @@ def size(mib: float | None) -> str:
     if mib is None:
         return NOTHING
     value, units = float(mib), ["MiB", "GiB", "TiB"]
-    while value >= 1024 and len(units) > 1:
-        value, units = value / 1024, units[1:]
-    return f"{value:.1f}".rstrip("0").rstrip(".") + units[0] if value < 100 else f"{value:.0f}{units[0]}"
+    while value >= _STEP and len(units) > 1:
+        value, units = value / _STEP, units[1:]
+    return f"{value:.1f}".removesuffix(".0") + units[0]
 
 
 def number(value: float | str | None) -> str:
@@ -64,7 +65,7 @@ def number(value: float | str | None) -> str:
         return NOTHING
     if isinstance(value, str) or not math.isfinite(value):
         return str(value)
-    return f"{value:,.0f}" if float(value).is_integer() and abs(value) < 1e9 else f"{value:.4g}"
+    return f"{value:,.0f}" if float(value).is_integer() and abs(value) < _LARGE else f"{value:.4g}"
 
 
 def percent(part: float | None) -> str:

@@ -239,8 +239,13 @@ class Token(TypedDict):
 
 
 class Health(TypedDict):
-    """`ok`, or what is wrong, for each part behind the API; `ready` tells whether the API can work."""
+    """
+    `ok`, or what is wrong, for each part behind the API; `ready` tells whether the API can work.
+
+    `skew_seconds` is how far its clock is ahead of ours, to a second; None when it does not tell.
+    """
 
     ready: bool
+    skew_seconds: float | None
     database: str
     redis: str

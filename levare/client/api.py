@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Self, Unpack
 from urllib.parse import quote
@@ -203,7 +204,7 @@ class Client:
         """What stands behind the API, whether it is well or not; asks once, without patience."""
         response = self._wire.send("GET", "/readyz", patience=0)
         health: Health = self._wire.document(response)
-        return {**health, "ready": response.is_success}
+        return {**health, "ready": response.is_success, "skew_seconds": _skew(response)}
 
     def _attempt_after(self, job: str, number: int, patience: float) -> int:
         """The job's latest attempt once it is beyond `number`, or 0 when the job is final without one."""
@@ -253,3 +254,10 @@ def _log(response: httpx.Response) -> Log:
         cut=(int(start), int(end)) if end else None,
         complete=headers.get("Levare-Complete") == "true",
     )
+
+
+def _skew(response: httpx.Response) -> float | None:
+    if "Date" not in response.headers:
+        return None
+    told = parsedate_to_datetime(response.headers["Date"]) + timedelta(seconds=0.5)  # it leaves out fractions
+    return (told - datetime.now(UTC)).total_seconds()

@@ -16,7 +16,7 @@ from levare.client.address import Address
 
 _BUSY = (502, 503, 504)
 _LONGEST_PAUSE = 2.0
-_FIND_TOKEN = "Set LEVARE_TOKEN, or LEVARE_HOME to the state directory of the API on this machine."
+_WITHOUT_TOKEN = "Set LEVARE_TOKEN, or LEVARE_HOME to the state directory of the API on this machine."  # noqa: S105  # no secret
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -87,7 +87,7 @@ class Wire:
         """The answer to a request, or the error that it tells of."""
         response = self.send(method, path, **options)
         if response.status_code == httpx.codes.UNAUTHORIZED and "Authorization" not in self._http.headers:
-            raise errors.Unauthorized(f"{self.url} asks for a token, and none was found.", _FIND_TOKEN)
+            raise errors.Unauthorized(f"{self.url} asks for a token, and none was found.", _WITHOUT_TOKEN)
         if not response.is_success:
             raise problem(self.url, response)
         return response

@@ -52,7 +52,7 @@ class Submission:
     @property
     def digest(self) -> str:
         """Equal wishes have equal digests, however their JSON was written."""
-        return sha256(json.dumps(asdict(self), sortidempotency=True, default=str).encode()).hexdigest()
+        return sha256(json.dumps(asdict(self), sort_keys=True, default=str).encode()).hexdigest()
 
 
 def submit(

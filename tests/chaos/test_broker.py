@@ -77,11 +77,14 @@ def test_a_forged_message_starts_nothing(running: Fleet, ledger: Ledger, configu
 def test_whoever_reaches_redis_can_ask_but_not_command(running: Fleet, configured: settings.Settings):
     app = broker.make_app(configured)
 
+    ask = app.control.inspect(timeout=1)
+    eventually(ask.ping)
+
     app.control.broadcast("shutdown")
     app.control.broadcast("pool_shrink", arguments={"n": 200})
 
-    answers = app.control.inspect(timeout=3).registered()
-    assert answers == {"levare@n1": ["levare.run"]}
+    assert eventually(ask.registered) == {"levare@n1": ["levare.run"]}
+    assert ask.stats()["levare@n1"]["pool"]["max-concurrency"] == broker.MOST_CONCURRENT
     assert running.processes["worker"].poll() is None
     app.close()
 

@@ -218,7 +218,7 @@ def _write_many(writer: int) -> None:
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_lines_of_many_processes_are_whole(metrics: Path, method: str) -> None:
     levare.log(first=1)  # so that forks inherit an open file
-    context = multiprocessing.get_context(method)
+    context: Any = multiprocessing.get_context(method)
     processes = [context.Process(target=_write_many, args=(writer,)) for writer in range(4)]
     [process.start() for process in processes]
     [process.join(60) for process in processes]
@@ -287,14 +287,13 @@ import levare
 {setup}
 assert not levare.stopping()
 os.kill(os.getpid(), signal.SIGTERM)
-{then}
 print("stopping", levare.stopping(), flush=True)
 """
 
 
 @pytest.mark.usefixtures("metrics")
 def test_sigterm_is_a_wish_once_stopping_has_been_called() -> None:
-    result = in_python(STOPPABLE.format(setup="", then=""))
+    result = in_python(STOPPABLE.format(setup=""))
 
     assert (result.stdout, result.returncode) == ("stopping True\n", 0)
 
@@ -302,7 +301,7 @@ def test_sigterm_is_a_wish_once_stopping_has_been_called() -> None:
 @pytest.mark.usefixtures("metrics")
 def test_a_handler_that_was_there_is_called_as_well() -> None:
     setup = "signal.signal(signal.SIGTERM, lambda *_: print('mine'))"
-    result = in_python(STOPPABLE.format(setup=setup, then=""))
+    result = in_python(STOPPABLE.format(setup=setup))
 
     assert result.stdout == "mine\nstopping True\n"
 

@@ -1,0 +1,10 @@
+# The image of web, beat, worker and flower; compose.yaml says which one a container is.
+FROM python:3.13.7-slim
+WORKDIR /opt/levare
+COPY . .
+RUN pip install --no-cache-dir --editable '.[server]' --constraint constraints.txt \
+    && useradd --create-home levare \
+    && install --directory --owner=levare --mode=0700 /var/lib/levare
+USER levare
+VOLUME /var/lib/levare
+CMD ["python", "-m", "app"]

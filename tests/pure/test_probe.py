@@ -1,0 +1,233 @@
+"""What is made of what the probes read: rates, shares of GPUs, simulated GPUs."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from levare import settings
+from levare.model import Device
+from worker.probe import nvml
+from worker.probe.attempts import Attempts
+from worker.probe.facts import facts, gpus
+from worker.probe.machine import Machine
+from worker.probe.nvidia import Nvidia
+from worker.probe.processes import ProcessTable, Tree
+from worker.probe.rates import Rates
+from worker.probe.reading import Reading
+from worker.probe.simulated import Simulated, utilisation_percent
+from worker.probe.tracked import Tracked
+
+NODE = {
+    "cpu_percent",
+    "load_1m",
+    "memory_used_mib",
+    "memory_total_mib",
+    "swap_used_mib",
+    "disk_free_gib",
+    "disk_used_percent",
+    "disk_read_mib_per_second",
+    "disk_write_mib_per_second",
+    "network_in_mib_per_second",
+    "network_out_mib_per_second",
+}
+GPU = {"utilisation_percent", "memory_used_mib", "power_watts", "temperature_celsius"}
+
+
+def a_gpu(uuid: str, *, processes: dict[int, int] | None = None, **counters: float) -> Reading:
+    return Reading(Device(uuid, 0, 81920), counters, processes)
+
+
+def a_tree(*pids: int, cpu_seconds: float = 0.0) -> Tree:
+    return Tree(pids, len(pids), len(pids), 100.0, cpu_seconds, 0.0, 0.0)
+
+
+def sampled(monkeypatch: pytest.MonkeyPatch, tree: Tree, one: Tracked, readings: Sequence[Reading]) -> dict[str, float]:
+    monkeypatch.setattr(ProcessTable, "trees", lambda *_: {one.attempt_id: tree})
+    return Attempts().sample([one], readings)[one.attempt_id].sample
+
+
+def test_a_rate_is_the_change_per_second_and_the_first_value_has_none() -> None:
+    rates = Rates()
+
+    found = [rates.per_second("a", "cpu", value, at) for value, at in [(10, 0), (14, 2), (14, 3), (3, 4), (5, 5)]]
+
+    assert found == [None, 2.0, 0.0, None, 2.0]
+
+
+def test_rates_of_who_is_gone_are_forgotten() -> None:
+    rates = Rates()
+    rates.per_second("a", "cpu", 10, 0)
+    rates.keep({"b"})
+
+    assert rates.per_second("a", "cpu", 14, 2) is None
+
+
+def test_an_attempt_is_charged_only_with_the_gpu_memory_of_its_own_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    readings = [
+        a_gpu("gpu-a", processes={11: 1000, 12: 200, 99: 40000}, utilisation_percent=90.0),
+        a_gpu("gpu-b", processes={99: 500}, utilisation_percent=50.0),
+        a_gpu("gpu-c", processes={11: 70000}, utilisation_percent=10.0),
+    ]
+    mine = Tracked("a-1", 10, None, {"gpu-a": 81920, "gpu-b": 81920})
+
+    sample = sampled(monkeypatch, a_tree(11, 12), mine, readings)
+
+    assert sample["gpu_memory_mib"] == 1200
+    assert sample["gpu_utilisation_percent"] == 70.0
+
+
+def test_what_a_gpu_does_not_say_is_not_guessed(monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = Tracked("a-1", 10, None, {"gpu-a": 81920})
+
+    sample = sampled(monkeypatch, a_tree(11), mine, [a_gpu("gpu-a", power_watts=70.0)])
+
+    assert not {"gpu_memory_mib", "gpu_utilisation_percent"} & sample.keys()
+
+
+def test_an_attempt_without_gpus_has_no_gpu_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    sample = sampled(monkeypatch, a_tree(11), Tracked("a-1", 10), [a_gpu("gpu-a", processes={}, power_watts=7.0)])
+
+    assert set(sample) == {"memory_mib", "processes", "threads"}
+
+
+def test_simulated_gpus_are_as_many_and_as_large_as_said() -> None:
+    devices = Simulated("n1", "2x80GiB").devices()
+
+    assert devices == [
+        Device("SIM-n1-0", 0, 81920, "Simulated GPU"),
+        Device("SIM-n1-1", 1, 81920, "Simulated GPU"),
+    ]
+
+
+def test_a_simulated_gpu_that_nobody_holds_is_idle() -> None:
+    [reading] = Simulated("n1", "1x80GiB").readings([])
+
+    assert reading.counters["utilisation_percent"] == 0
+    assert reading.counters["memory_used_mib"] == 0
+    assert reading.counters["power_watts"] == 60
+
+
+def test_a_simulated_gpu_is_busy_with_what_its_attempts_hold() -> None:
+    held = [Tracked("a-1", 10, None, {"SIM-n1-0": 20000}), Tracked("b-1", 20, None, {"SIM-n1-0": 40000})]
+
+    busy, idle = Simulated("n1", "2x80GiB").readings(held)
+
+    assert busy.counters["memory_used_mib"] == 48000
+    assert (busy.memory_of([10]), busy.memory_of([20])) == (16000, 32000)
+    assert 70 <= busy.counters["utilisation_percent"] <= 98
+    assert 400 < busy.counters["power_watts"] <= 700
+    assert busy.counters["temperature_celsius"] > idle.counters["temperature_celsius"]
+
+
+def test_the_wave_of_a_simulated_gpu_is_its_own_and_the_same_each_time() -> None:
+    waves = {uuid: [utilisation_percent(uuid, at) for at in range(600)] for uuid in ("SIM-n1-0", "SIM-n1-1")}
+
+    assert waves["SIM-n1-0"] == [utilisation_percent("SIM-n1-0", at + 0.7) for at in range(600)]
+    assert waves["SIM-n1-0"] != waves["SIM-n1-1"]
+    for wave in waves.values():
+        assert min(wave) == pytest.approx(70, abs=1)
+        assert max(wave) == pytest.approx(98, abs=1)
+
+
+def test_an_attempt_on_a_simulated_gpu_uses_four_fifths_of_what_it_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = Tracked("a-1", 10, None, {"SIM-n1-0": 40000})
+    readings = Simulated("n1", "1x80GiB").readings([mine, Tracked("b-1", 20, None, {"SIM-n1-0": 40000})])
+
+    assert sampled(monkeypatch, a_tree(11), mine, readings)["gpu_memory_mib"] == 32000
+
+
+def test_a_node_says_all_that_is_promised(tmp_path: Path) -> None:
+    readings = Simulated("n1", "2x80GiB").readings([])
+
+    sample = Machine(tmp_path / "not" / "made" / "yet").sample(readings)
+
+    may_lack = {"disk_read_mib_per_second", "disk_write_mib_per_second"}  # a container may show no disks
+    assert sample.keys() | may_lack == NODE | {f"gpu{index}_{name}" for index in (0, 1) for name in GPU}
+    assert 0 < sample["memory_used_mib"] < sample["memory_total_mib"]
+    assert 0 <= sample["disk_used_percent"] <= 100
+
+
+def test_a_node_offers_what_is_set_or_else_what_it_has(tmp_path: Path) -> None:
+    given = settings.load({"LEVARE_HOME": str(tmp_path), "LEVARE_SIMULATED_GPUS": "4x80GiB", "LEVARE_CPUS": "7"})
+    offered = facts(given, gpus(given))
+
+    assert (offered.cpus, len(offered.devices), offered.is_simulated) == (7, 4, True)
+    assert offered.memory_mib > 100
+
+
+def test_memory_that_is_set_is_what_the_node_offers(tmp_path: Path) -> None:
+    given = settings.load({"LEVARE_HOME": str(tmp_path), "LEVARE_SIMULATED_GPUS": "1x1GiB", "LEVARE_MEMORY": "3GiB"})
+
+    assert facts(given, gpus(given)).memory_mib == 3072
+
+
+def test_without_simulated_gpus_the_real_ones_are_asked(tmp_path: Path) -> None:
+    assert isinstance(gpus(settings.load({"LEVARE_HOME": str(tmp_path)})), Nvidia)
+
+
+FAKE_PYNVML = """
+from types import SimpleNamespace
+
+class NVMLError(Exception): pass
+class NVMLError_LibraryNotFound(NVMLError): pass
+NVML_TEMPERATURE_GPU = 0
+
+def lacking(*_):
+    raise NVMLError("Not Supported")
+
+def nvmlInit(): {init}
+def nvmlDeviceGetCount(): return 3
+def nvmlDeviceGetHandleByIndex(index):
+    if index == 1: raise NVMLError("GPU is lost")
+    return index
+def nvmlDeviceGetUUID(handle): return f"GPU-{{handle}}".encode()
+def nvmlDeviceGetName(handle): return "NVIDIA Test"
+def nvmlDeviceGetMemoryInfo(handle): return SimpleNamespace(total=80 * 2**30, used=3 * 2**30)
+def nvmlDeviceGetUtilizationRates(handle): return SimpleNamespace(gpu=55)
+def nvmlDeviceGetTemperature(handle, sensor): return 41
+nvmlDeviceGetPowerUsage = lacking
+def nvmlDeviceGetComputeRunningProcesses(handle):
+    if handle == 2: lacking()
+    return [SimpleNamespace(pid=7, usedGpuMemory=2**30), SimpleNamespace(pid=8, usedGpuMemory=None)]
+def nvmlDeviceGetGraphicsRunningProcesses(handle):
+    if handle == 2: lacking()
+    return [SimpleNamespace(pid=7, usedGpuMemory=2**30)]
+"""
+
+
+def said_by_nvml(folder: Path, init: str) -> tuple[dict, int | None]:
+    (folder / "pynvml.py").write_text(FAKE_PYNVML.format(init=init))
+    command = [sys.executable, "-P", str(Path(nvml.__file__))]
+    with subprocess.Popen(command, env={"PYTHONPATH": str(folder)}, stdout=subprocess.PIPE) as child:
+        assert child.stdout
+        line = json.loads(child.stdout.readline())
+        if "error" not in line:
+            child.kill()
+        return line, child.wait(10)
+
+
+def test_a_counter_that_a_gpu_lacks_drops_no_other(tmp_path: Path) -> None:
+    line, _ = said_by_nvml(tmp_path, "pass")
+
+    assert [device["uuid"] for device in line["devices"]] == ["GPU-0", "GPU-2"]
+    assert line["devices"][0] == {
+        "uuid": "GPU-0",
+        "index": 0,
+        "model": "NVIDIA Test",
+        "memory_mib": 81920,
+        "counters": {"utilisation_percent": 55, "memory_used_mib": 3072.0, "temperature_celsius": 41},
+        "processes": {"7": 1024, "8": 0},
+    }
+    assert line["devices"][1]["processes"] is None
+
+
+def test_a_machine_without_nvml_is_told_from_one_in_trouble(tmp_path: Path) -> None:
+    assert said_by_nvml(tmp_path, "raise NVMLError_LibraryNotFound('not found')") == (
+        {"error": "NVML: not found"},
+        nvml.NEVER,
+    )
+    assert said_by_nvml(tmp_path, "raise NVMLError('driver mismatch')") == ({"error": "NVML: driver mismatch"}, 1)
