@@ -113,10 +113,10 @@ class _File:
         try:
             self._torn = os.write(self._descriptor(path), lines) < len(lines)
         except OSError as error:
-            _drop("file", f"{path} cannot be written: {error.strerror or error}")
+            _drop("file", "{} cannot be written: {}", path, error.strerror)
             return
         if self._torn:
-            _drop("file", f"{path} cannot be written: it takes no more bytes")
+            _drop("file", "{} cannot be written: it takes no more bytes", path)
 
     def _descriptor(self, path: str) -> int:
         name, descriptor, device, inode = self._opened
@@ -176,10 +176,12 @@ class _Troubles:
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
 
-    def note(self, kind: str, sentence: str) -> None:
+    def note(self, kind: str, sentence: str, *things: "Any") -> None:
+        """One more of this kind. The things are put into the sentence if it is said: to show one may take long."""
         self._counts[kind] = self._counts.get(kind, 0) + 1
         if self._counts[kind] == 1:
-            _say(f"{sentence}. The training goes on; more of this is counted, not said.")
+            said = sentence.format(*map(_shown, things))
+            _say(f"{said}. The training goes on; more of this is counted, not said.")
         if sum(self._counts.values()) == 1:
             import atexit
 
@@ -191,14 +193,12 @@ class _Troubles:
 
 
 class _Quotes(dict[str, str]):
-    """Names as JSON writes them. Empty for what is no name."""
+    """Names as JSON writes them. Empty for what is no name, or levare's own."""
 
     def __missing__(self, name: str) -> str:
         import json
 
-        fits = isinstance(name, str) and 0 < len(name) <= _NAME_LIMIT
-        if not fits:
-            _drop("name", f"{name!r:.200} is no name: it takes a text of 1 to {_NAME_LIMIT} characters")
+        fits = isinstance(name, str) and 0 < len(name) <= _NAME_LIMIT and name != "time"
         self[name] = json.dumps(name) if fits else ""
         return self[name]
 
@@ -215,7 +215,7 @@ def _merged(values: "Any", metrics: "dict[str, Any]", *reserved: "Any") -> "tupl
     try:
         merged = {**values, **metrics}
     except Exception:  # noqa: BLE001 - it may be anything, and training must not die of it
-        _drop("value", f"log() takes a mapping of names to numbers, not {type(values).__name__}")
+        _drop("value", "log() takes a mapping of names to numbers, not {}", values)
         merged = metrics
     inner = [merged.pop(name, None) for name in ("step", "stage", "epoch")]
     step, stage, epoch = (inside if given is None else given for given, inside in zip(reserved, inner, strict=True))
@@ -247,24 +247,24 @@ def _step(value: "Any") -> str:
             return str(whole)
     except Exception:  # noqa: BLE001, S110 - any object's code may run here; what is said below holds then too
         pass
-    _drop("step", f"step is {value!r:.80}, which is no whole number")
+    _drop("step", "step is {}, which is no whole number", value)
     return ""
 
 
 def _stage(value: "Any") -> str:
-    if isinstance(value, str):
-        return _quotes[value]
-    _drop("stage", f"stage is {value!r:.80}, which is no text such as train, val or test")
-    return ""
+    quoted = _quotes[value] if isinstance(value, str) else ""
+    if not quoted:
+        _drop("stage", "stage is {}, which is no text such as train, val or test", value)
+    return quoted
 
 
 def _text(name: str, value: "Any") -> str:
     """A metric as it stands in a line; empty where its name or its value cannot be written."""
-    if name == "time":
-        _drop("name", "the name 'time' is levare's own, for when a value was noted: choose another")
-        return ""
     quoted = _quotes[name]
-    number = _number(name, value) if quoted else ""
+    if not quoted:
+        _drop("name", "{} cannot name a metric: take a text of 1 to {} characters but 'time'", name, _NAME_LIMIT)
+        return ""
+    number = _number(name, value)
     return f"{quoted}:{number}" if number else ""
 
 
@@ -273,21 +273,21 @@ def _number(name: str, value: "Any") -> str:
     try:
         text = repr(float(value)) if not isinstance(value, _TEXTS) else ""
     except Exception as error:  # noqa: BLE001 - any tensor's code may run here, and raise anything
-        _drop("value", f"{name!r} is no number ({type(error).__name__}: {error!s:.200})")
+        _drop("value", "{} is no number: {}", name, error)
         return ""
     if not text:
-        _drop("value", f"{name!r} is the text {value!r:.80}, which is no number")
+        _drop("value", "{} is the text {}, which is no number", name, value)
     return _LITERALS.get(text, text)
 
 
 def _fraction(done: "Any", total: "Any") -> "float | None":
     try:
         fraction = float(done) / (1.0 if total is None else float(total))
-    except Exception as error:  # noqa: BLE001 - as in `_number`
-        fraction = repr(error)
-    if isinstance(fraction, float) and 0 <= fraction <= (1 if total is None else float("inf")):
+    except Exception:  # noqa: BLE001 - as in `_number`
+        fraction = -1.0
+    if 0 <= fraction <= (1 if total is None else float("inf")):
         return round(min(fraction, 1.0), 3)
-    _drop("progress", f"progress({done!r:.80}, {total!r:.80}) is no fraction from 0 to 1: {fraction}")
+    _drop("progress", "progress({}, {}) is no part of a whole, from 0 to 1", done, total)
     return None
 
 
@@ -298,8 +298,15 @@ def _folder(variable: str, outside: str) -> "Path":
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        _drop("folder", f"the folder {folder} cannot be made: {error.strerror or error}")
+        _drop("folder", "the folder {} cannot be made: {}", str(folder), error.strerror)
     return folder
+
+
+def _shown(thing: "Any") -> str:
+    try:
+        return repr(thing)[:200]
+    except Exception:  # noqa: BLE001 - it may be anything, and training must not die of showing it
+        return f"a {type(thing).__name__}"
 
 
 def _say(sentence: str) -> None:

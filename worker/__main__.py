@@ -10,6 +10,7 @@ from secrets import token_hex
 from threading import Thread
 from typing import TextIO
 
+from celery import Celery
 from sqlalchemy.exc import SQLAlchemyError
 from structlog import get_logger
 
@@ -28,6 +29,7 @@ from worker.probe import facts as probe
 from worker.probe.facts import Gpus
 from worker.rundir import boot_id
 from worker.runner import Runner
+from worker.watch import Watch
 
 log = get_logger()
 
@@ -49,45 +51,49 @@ def work(configured: Settings) -> None:
     """Join the fleet, take up what runs here, and only then turn to the broker."""
     database, pulse, gpus = Database(configured.database), Pulse(configured.redis_url), probe.gpus(configured)
     incarnation, lease_file = token_hex(8), configured.home / "lease"
+
+    def after_ending(watch: Watch | None) -> None:
+        pulse.ring(beat_bell())
+        if watch and watch.attend():  # no Celery task waits for it, so none will tell
+            herald.over(watch)
+
     heart = Heart(configured, pulse, lambda: runner.live(), gpus)  # noqa: PLW0108 - each knows the other
-    runner = Runner(
-        configured,
-        database,
-        incarnation=incarnation,
-        usage=heart.usage,
-        after_ending=lambda: pulse.ring(beat_bell()),
-    )
+    runner = Runner(configured, database, incarnation=incarnation, usage=heart.usage, after_ending=after_ending)
+    app = broker.make_app(configured)
+    herald = Herald(app, hostname=hostname(configured), live=runner.watches)
     join(database, facts(configured, gpus), incarnation=incarnation, lease_file=lease_file)
     runner.adopt()
     pulse.ring(beat_bell())
-    heart.start()
-    Lease(
+    lease = Lease(
         database,
         node=configured.node,
         incarnation=incarnation,
         every=configured.renew_every,
         lease_file=lease_file,
         superseded=lambda: os.kill(os.getpid(), signal.SIGTERM),
-    ).start()
-    Thread(target=listen, args=(pulse, configured.node, runner), name="bell", daemon=True).start()
-    consume(configured, runner)
-
-
-def consume(configured: Settings, runner: Runner) -> None:
-    """Be a Celery worker until told to stop."""
-    app = broker.make_app(configured)
-    hostname = f"levare@{configured.node}"
-    herald = Herald(app, hostname=hostname, live=runner.watches)
+    )
+    bell = Thread(target=listen, args=(pulse, configured.node, runner), name="bell", daemon=True)
+    for thread in (heart, lease, bell, herald):
+        thread.start()
     tasks.register(app, runner, herald)
+    consume(app, configured, runner)
+
+
+def consume(app: Celery, configured: Settings, runner: Runner) -> None:
+    """Be a Celery worker until told to stop."""
     remove_commands()
     if configured.flower_actions:
         tasks.obey_terminate(runner)
-    herald.start()
     queues = f"gpu.{configured.node},cpu.{configured.node}"
     app.worker_main([
-        "worker", "-Q", queues, "-n", hostname, "-c", str(broker.MOST_CONCURRENT), "-E",
+        "--quiet", "worker", "-Q", queues, "-n", hostname(configured), "-c", str(broker.MOST_CONCURRENT), "-E",
         "--without-mingle", "--without-gossip", "--loglevel", "INFO",
     ])  # fmt: skip
+
+
+def hostname(configured: Settings) -> str:
+    """What Celery and Flower call this worker."""
+    return f"levare@{configured.node}"
 
 
 def listen(pulse: Pulse, node: str, runner: Runner) -> None:

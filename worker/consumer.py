@@ -14,6 +14,7 @@ INSPECTION = frozenset(
         "active_queues",
         "clock",
         "conf",
+        "heartbeat",
         "hello",
         "ping",
         "query_task",

@@ -5,6 +5,7 @@ Flower keeps its state in memory: after a restart of it, or of this worker, a ta
 before would be unknown. The events are idempotent, so they are simply repeated.
 """
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from threading import Event, Thread
 
@@ -12,11 +13,17 @@ from celery import Celery
 from structlog import get_logger
 
 from levare.broker import RUN
+from levare.model import CANCELLED, PREEMPTED, SUCCEEDED
+from levare.store.attempts import Outcome
 from worker.watch import Watch
 
 log = get_logger()
 
+Telling = tuple[str, dict[str, object]]
+"""A kind of Celery's events, and its fields."""
+
 _REPEAT_SECONDS = 10.0
+_MOST_UNTOLD = 1000  # endings that are kept while the broker is away
 
 
 class Herald(Thread):
@@ -24,29 +31,28 @@ class Herald(Thread):
         super().__init__(name="herald", daemon=True)
         self._app, self._hostname, self._live = app, hostname, live
         self._due = Event()
+        self._over: deque[Watch] = deque(maxlen=_MOST_UNTOLD)
 
     def tell_now(self) -> None:
+        self._due.set()
+
+    def over(self, watch: Watch) -> None:
+        """Tell of an ending that no Celery task waited for, or that Celery has no word for."""
+        self._over.append(watch)
         self._due.set()
 
     def run(self) -> None:
         while True:
             self._due.wait(_REPEAT_SECONDS)
             self._due.clear()
-            running = self._live()
-            if running:
-                self._tell(running)
+            ended = [self._over.popleft() for _ in range(len(self._over))]
+            running = [watch for watch in self._live() if watch not in ended]
+            if not self._emit([event for watch in (*running, *ended) for event in told_of(watch)]):
+                self._over.extendleft(reversed(ended))
 
-    def revoked(self, attempt_id: str) -> None:
-        """The attempt was cancelled; Celery itself only says so of tasks that it revoked itself."""
-        self._emit([("task-revoked", {"uuid": attempt_id, "terminated": True, "signum": "SIGTERM", "expired": False})])
-
-    def _tell(self, running: Sequence[Watch]) -> None:
-        events: list[tuple[str, dict[str, object]]] = []
-        for watch in running:
-            events += [("task-received", received(watch)), ("task-started", {"uuid": watch.attempt_id})]
-        self._emit(events)
-
-    def _emit(self, events: Sequence[tuple[str, dict[str, object]]]) -> None:
+    def _emit(self, events: Sequence[Telling]) -> bool:
+        if not events:
+            return True
         try:
             with self._app.connection_for_write() as connection:
                 dispatcher = self._app.events.Dispatcher(
@@ -56,11 +62,13 @@ class Herald(Thread):
                     dispatcher.send(kind, retry=False, **fields)
         except Exception as error:  # noqa: BLE001 - whatever a broker in trouble raises: these are for eyes
             log.info("events.not_sent", error=str(error) or repr(error))
+            return False
+        return True
 
 
-def received(watch: Watch) -> dict[str, object]:
-    """What Flower shows of an attempt."""
-    return {
+def told_of(watch: Watch) -> list[Telling]:
+    """All that Flower is to know of an attempt. It takes the queue from `task-sent` only."""
+    about = {
         "uuid": watch.attempt_id,
         "name": RUN,
         "args": f"['{watch.attempt_id}']",
@@ -70,6 +78,21 @@ def received(watch: Watch) -> dict[str, object]:
         "expires": None,
         "root_id": watch.attempt_id,
         "parent_id": None,
+        "queue": watch.queue,
         "exchange": "",
         "routing_key": watch.queue,
     }
+    began: list[Telling] = [
+        ("task-sent", about),
+        ("task-received", about),
+        ("task-started", {"uuid": watch.attempt_id}),
+    ]
+    return [*began, _ending(watch.attempt_id, watch.outcome)] if watch.outcome else began
+
+
+def _ending(attempt_id: str, outcome: Outcome) -> Telling:
+    if outcome.state == SUCCEEDED:
+        return "task-succeeded", {"uuid": attempt_id, "result": "None", "runtime": outcome.cpu_seconds or 0.0}
+    if outcome.state in (CANCELLED, PREEMPTED):
+        return "task-revoked", {"uuid": attempt_id, "terminated": True, "signum": "SIGTERM", "expired": False}
+    return "task-failed", {"uuid": attempt_id, "exception": outcome.reason, "traceback": ""}

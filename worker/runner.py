@@ -17,6 +17,7 @@ from levare.model import CANCELLED, RUNNING, STARTING
 from levare.settings import Settings
 from levare.store import attempts, jobs
 from levare.store.attempts import Claimed, Mine, Outcome
+from levare.store.audit import Actor
 from levare.store.engine import Database
 from worker.environment import environment, folders
 from worker.heart import Tracked, Usage
@@ -34,7 +35,7 @@ class Runner:
         *,
         incarnation: str,
         usage: Callable[[str], Usage],
-        after_ending: Callable[[], object],
+        after_ending: Callable[[Watch | None], object],
     ) -> None:
         self._settings, self._database, self._incarnation = settings, database, incarnation
         self._usage, self._after_ending = usage, after_ending
@@ -70,7 +71,7 @@ class Runner:
         for watch in self.watches():
             watch.done.set()
 
-    def wish_cancel(self, attempt_id: str, *, actor: str) -> None:
+    def wish_cancel(self, attempt_id: str, *, actor: Actor) -> None:
         """Record that somebody wants the job of this attempt cancelled, and act on it."""
         job_id = attempt_id.rpartition("-")[0]
         with self._database.writing() as connection:
@@ -108,7 +109,7 @@ class Runner:
             self.take(mine.attempt_id)
         elif mine.state == RUNNING:
             lost(self._database, mine.attempt_id, "Nothing of it is left on its node.")
-            self._after_ending()
+            self._after_ending(None)
 
     def _end_strays(self, mine: set[str]) -> None:
         """A supervisor whose attempt is over in SQL was given up while this node was out of reach."""
@@ -138,7 +139,7 @@ class Runner:
     def _refuse(self, claimed: Claimed) -> None:
         outcome = Outcome(CANCELLED, "Cancelled before it started.", ended_at=datetime.now(UTC))
         persist(self._database, lambda connection: attempts.finish(connection, claimed.attempt_id, outcome))
-        self._after_ending()
+        self._after_ending(None)
 
     def _start(self, run: RunDir, claimed: Claimed) -> int:
         cwd = folders(claimed, home=self._settings.home)
@@ -175,7 +176,7 @@ class Runner:
     def _forget(self, watch: Watch) -> None:
         with self._guard:
             self._watches.pop(watch.attempt_id, None)
-        self._after_ending()
+        self._after_ending(watch)
 
     def _tracked(self, watch: Watch) -> Tracked | None:
         state = watch.run_dir.state()

@@ -8,9 +8,13 @@ from celery.worker.control import control_command
 
 from levare.broker import RUN
 from levare.model import CANCELLED, PREEMPTED, SUCCEEDED
+from levare.store.audit import Actor
 from worker import pool
 from worker.herald import Herald
 from worker.runner import Runner
+
+FLOWER = Actor(token_id="", name="flower", source="redis")
+"""Who wishes a cancel when somebody presses Terminate in Flower."""
 
 
 class AttemptFailed(Exception):
@@ -31,7 +35,7 @@ def register(app: Celery, runner: Runner, herald: Herald) -> None:
         if watch.outcome is None:
             raise Ignore  # this worker goes away, the training does not
         if watch.outcome.state in (CANCELLED, PREEMPTED):
-            herald.revoked(attempt_id)
+            herald.over(watch)  # Celery says so only of what it revoked itself
             raise Ignore
         if watch.outcome.state != SUCCEEDED:
             raise AttemptFailed(watch.outcome.reason)
@@ -46,5 +50,5 @@ def obey_terminate(runner: Runner) -> None:
         if not terminate:
             return {"error": "Only terminate is obeyed; cancel what has not started with `levare cancel`."}
         for attempt_id in ids:
-            runner.wish_cancel(str(attempt_id), actor="flower")
+            runner.wish_cancel(str(attempt_id), actor=FLOWER)
         return {"ok": f"{len(ids)} attempts are asked to end"}

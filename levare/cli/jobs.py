@@ -1,5 +1,6 @@
 """`levare jobs` and `cancel`: what there is, and to end it."""
 
+import shlex
 from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -35,7 +36,7 @@ def jobs(limit: int, *, everything: bool, as_json: bool, **wanted: Any) -> None:
     if not shown:
         terminal.note("No such jobs." if any(wanted.values()) else "No jobs yet; `levare submit -- COMMAND` makes one.")
         return
-    terminal.console().print(job_table(shown))
+    terminal.show(job_table(shown))
     if len(found) > len(shown):
         terminal.note(f"There are more than these {limit}; --limit or --all shows them.")
 
@@ -62,7 +63,7 @@ def job_table(jobs: Sequence["Job"]) -> Any:
 def _row(job: "Job") -> list[Any]:
     return [
         job["id"],
-        job["name"] or terminal.cell(" ".join(job["command"]), "dim"),
+        job["name"] or terminal.cell(shlex.join(job["command"]), "dim"),
         terminal.state(job["state"]),
         str(job["priority"]),
         words.resources(job),

@@ -13,13 +13,14 @@ from rich.table import Table
 from rich.text import Text
 
 from levare.cli import terminal, words
-from levare.client import Client, Job, LogEvent, Reason, Trend
+from levare.cli.show import PENDING
+from levare.client import Client, Job, LogEvent, Point, Reason, Trend
 from levare.errors import LevareError
 from levare.model import FINAL
 
 _LOOK_SECONDS = 1.0
 _SAMPLE_EVERY = 5
-_BAR_WIDTH = 24
+_BAR_WIDTH = 40
 
 
 class Lines:
@@ -45,6 +46,8 @@ class Status:
         self.job: Job | None = None
         self.reasons: list[Reason] = []
         self.metrics: dict[str, dict[str, Trend]] = {}
+        self.places: dict[str, Point] = {}
+        self._attempt, self._after = 0, None
         self.usage = ""
         self.trouble = ""
 
@@ -68,13 +71,23 @@ class Status:
 
     def _look(self, *, with_samples: bool) -> None:
         self.job = job = self._client.job(self._id)
-        if job["state"] in ("blocked", "waiting"):
+        if job["state"] in PENDING:
             self.reasons = self._client.why(self._id)["reasons"]
         elif job["state"] not in FINAL:
-            self.metrics = self._client.metrics(self._id, limit=1)["summary"]
-            if with_samples:
+            self._look_at_metrics(job["attempt"])
+            if with_samples or not self.usage:
                 samples = self._client.samples(self._id)["items"]
                 self.usage = words.usage(samples[-1]) if samples else ""
+
+    def _look_at_metrics(self, attempt: int) -> None:
+        """The summary, and how far each stage is, by the lines that are new since the last look."""
+        if attempt != self._attempt:
+            self._attempt, self._after, self.places = attempt, None, {}
+        found = self._client.metrics(self._id, attempt=attempt, after=self._after)
+        self.metrics = found["summary"]
+        for point in found["items"]:
+            self._after = point["offset"]
+            self.places[point["stage"] or ""] = point
 
 
 class LiveLog:
@@ -125,30 +138,38 @@ def status_lines(status: Status) -> list[RenderableType]:
     """How a job stands, what it told last in each stage, what it uses; or why it waits."""
     if status.job is None:
         return [terminal.cell(status.trouble or "asking the API ...", "dim")]
-    lines: list[RenderableType] = [_standing(status.job)]
-    if status.job["state"] in ("blocked", "waiting"):
+    lines: list[RenderableType] = [_standing(status.job), *_progress(status.job)]
+    if status.job["state"] in PENDING:
         lines += [terminal.cell(f"  {reason['message']}", "dim") for reason in status.reasons]
-    lines += [terminal.cell(_stage(*each), "dim") for each in status.metrics.items()]
+    width = max(map(len, status.metrics), default=0)
+    for stage, trends in status.metrics.items():
+        lines.append(terminal.cell(f"  {stage:{width}}  {_place(status.places.get(stage))}{words.stage_line(trends)}"))
     lines += [terminal.cell(f"  {status.usage}", "dim")] if status.usage else []
     return lines + ([terminal.cell(f"  {status.trouble}", "red")] if status.trouble else [])
 
 
-def _standing(job: Job) -> RenderableType:
-    where = f"on {job['node']}" if job["node"] else ""
+def _standing(job: Job) -> Text:
+    line = terminal.cell(f"{job['id']} {job['name']}".strip() + "  ", "bold")
+    line.append_text(terminal.state(job["state"]))
+    return line.append(
+        f" on {job['node']}  {words.lasted(job)}" if job["node"] else f"  {words.lasted(job)}", "not bold"
+    )
+
+
+def _progress(job: Job) -> list[RenderableType]:
+    if job["progress"] is None:
+        return []
     left = words.time_left(job)
-    who = terminal.cell(f"{job['id']} {job['name']}".strip(), "bold")
-    parts: list[RenderableType] = [who, terminal.state(job["state"]), where, words.lasted(job)]
-    if job["progress"] is not None:
-        parts += [ProgressBar(1, job["progress"], width=_BAR_WIDTH), words.percent(job["progress"])]
     grid = Table.grid(padding=(0, 2, 0, 0))
-    for part in parts:
-        grid.add_column(no_wrap=part is not who)
-    grid.add_row(*parts, f"about {left} left" if left else "")
-    return grid
+    rest = f"about {left} left" if left else ""
+    grid.add_row(" ", ProgressBar(1, job["progress"], width=_BAR_WIDTH), words.percent(job["progress"]), rest)
+    return [grid]
 
 
-def _stage(stage: str, values: dict[str, Trend]) -> str:
-    return f"  {stage or 'metrics'}  {words.stage_line(values)}"
+def _place(point: Point | None) -> str:
+    """`step 120  epoch 3`, as far as it is told."""
+    told = [(name, point[name]) for name in ("step", "epoch")] if point else []
+    return "".join(f"{name} {words.number(value)}  " for name, value in told if value is not None)
 
 
 def _last_state(line: str) -> str:

@@ -23,11 +23,8 @@ def nodes(node: str | None, *, as_json: bool) -> None:
     elif not found:
         terminal.note("No node has joined yet; `levare up` starts one on this machine.")
     else:
-        console = terminal.console()
-        console.print(node_table(found))
-        if node and found[0]["devices"]:
-            console.print("\nGPUs", style="bold")
-            console.print(device_table(found))
+        with_devices = node and found[0]["devices"]
+        terminal.show(node_table(found), *([terminal.title("GPUs"), device_table(found)] if with_devices else []))
 
 
 @click.command()

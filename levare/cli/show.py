@@ -1,5 +1,6 @@
 """`levare show` and `why`: what became of a job, and why it waits."""
 
+import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ PENDING = (BLOCKED, WAITING)
 _KINDS = {
     "can-never-run": "It can never run as it is:",
     "misconfigured": "Something is wrong with the request:",
-    "will-wait": "It will start by itself, but now:",
+    "will-wait": "It will start by itself when this changes:",
 }
 
 
@@ -32,17 +33,11 @@ def show(job: str, *, as_json: bool) -> None:
     if as_json:
         terminal.document({**found, "attempts": attempts, "metrics": metrics["summary"], "reasons": reasons})
         return
-    console = terminal.console()
-    console.print(_facts(found))
-    if reasons:
-        console.print()
-        console.print("\n".join(words.plain(line) for line in _reason_lines(reasons)))
-    if attempts:
-        console.print("\nattempts", style="bold")
-        console.print(_attempt_table(attempts))
-    if metrics["summary"]:
-        console.print("\nmetrics", style="bold")
-        console.print(_metric_table(metrics))
+    parts = [_facts(found)]
+    parts += ["\n" + "\n".join(words.plain(line) for line in _reason_lines(reasons))] if reasons else []
+    parts += [terminal.title("attempts"), _attempt_table(attempts)] if attempts else []
+    parts += [terminal.title("metrics"), _metric_table(metrics)] if metrics["summary"] else []
+    terminal.show(*parts)
 
 
 @click.command()
@@ -73,7 +68,7 @@ def _facts(job: "Job") -> Any:
             ("reason", job["reason"]),
             ("exit code", None if job["exit_code"] is None else str(job["exit_code"])),
             ("progress", progress),
-            ("command", " ".join(job["command"])),
+            ("command", shlex.join(job["command"])),
             ("directory", job["cwd"]),
             ("of", f"{job['user']}, team {job['team']}, project {job['project']}"),
             ("asks for", f"{words.resources(job)}, priority {job['priority']}"),
@@ -116,7 +111,7 @@ def standing(job: "Job") -> str:
 def ending(job: "Job") -> str:
     verb = "was cancelled" if job["state"] == "cancelled" else job["state"]
     after = f" after {words.lasted(job)}" if job["started_at"] else ""
-    code = f" with exit code {job['exit_code']}" if job["exit_code"] else ""
+    code = f" with exit code {job['exit_code']}" if job["exit_code"] and not job["reason"] else ""
     return f"{verb}{after}{code}"
 
 

@@ -97,7 +97,7 @@ def _tell_dry_run(answer: "DryRun", *, as_json: bool) -> int:
     if as_json:
         terminal.document(answer)
         return 0
-    click.echo("It would be accepted " + ("and wait:" if answer["reasons"] else "and start at once."))
+    click.echo(f"It would be accepted, and be {answer['state']} at first.")
     for reason in answer["reasons"]:
         click.echo(f"  - {words.plain(reason['message'])}")
     return 0

@@ -73,6 +73,20 @@ def console() -> "Console":
     return Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
 
 
+def show(*parts: Any) -> None:
+    """Print tables and texts, without the blanks that fill a table's last column."""
+    printer = console()
+    with printer.capture() as captured:
+        printer.print(*parts, sep="\n")
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
+
+
+def title(text: str) -> "Text":
+    from rich.text import Text
+
+    return Text(f"\n{text}", style="bold")
+
+
 def state(name: str) -> "Text":
     return cell(name, _STYLES.get(name, ""))
 

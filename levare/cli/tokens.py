@@ -65,7 +65,7 @@ def _list(*, as_json: bool) -> None:
         terminal.document({"items": found})
         return
     heads = ("id", "name", "role", "created", "expires", "state")
-    terminal.console().print(terminal.table(heads, [_row(token) for token in found], flexible=("name",)))
+    terminal.show(terminal.table(heads, [_row(token) for token in found], flexible=("name",)))
 
 
 def _row(token: "Token") -> list[Any]:

@@ -41,7 +41,7 @@ def top(every: float, *, once: bool, as_json: bool) -> None:
             sight = look(client)
             terminal.document({"nodes": sight.nodes, "jobs": sight.jobs})
         elif once or not terminal.is_terminal():
-            terminal.console().print(render(look(client)))
+            terminal.show(render(look(client)))
         else:
             _watch(client, every)
 

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -40,13 +40,14 @@ def up(only: tuple[str, ...], without: tuple[str, ...], *, quiet: bool) -> None:
     """
     settings = with_ports(load())
     names = chosen(settings, only, without)
+    output = Output(names, quiet=quiet)
     try:
-        with running(settings, names, Output(names, quiet=quiet)):
+        with running(settings, names, output.line):
             await_ready(settings, names)
-            click.echo(addresses(settings, names))
+            output.write(addresses(settings, names))
             rest_until_stopped()
     except KeyboardInterrupt:
-        click.echo(still_running(settings))
+        output.write(still_running(settings))
 
 
 def chosen(settings: Settings, only: tuple[str, ...] = (), without: tuple[str, ...] = ()) -> list[str]:
@@ -80,6 +81,7 @@ def environment(settings: Settings, environ: Mapping[str, str] = os.environ) -> 
         "LEVARE_DATABASE": _absolute(settings.database),
         "LEVARE_PORT": str(settings.port),
         "LEVARE_FLOWER_PORT": str(settings.flower_port),
+        "LEVARE_SIMULATED_GPUS": settings.simulated_gpus,
         "PYTHONUNBUFFERED": "1",
     }
     return {name: value for name, value in environ.items() if name != "PYTHONSAFEPATH"} | told | console
@@ -149,17 +151,15 @@ class Output:
         self._colours = dict(zip(names, _COLOURS, strict=False))
         self._width = max(map(len, [*names, "levare"]))
 
-    def __call__(self, name: str, line: str) -> None:
-        if self._quiet and name != "levare":
-            return
-        with self._turn:
-            self._write(click.style(f"{name:<{self._width}} |", fg=self._colours.get(name)), line)
+    def line(self, name: str, line: str) -> None:
+        """What a process said."""
+        if not self._quiet or name == "levare":
+            self.write(f"{click.style(f'{name:<{self._width}} |', fg=self._colours.get(name))} {line}")
 
-    def _write(self, prefix: str, line: str) -> None:
-        try:
-            click.echo(f"{prefix} {line}")
-        except OSError:
-            self._quiet = True  # nobody reads on; the processes must not stop for that
+    def write(self, text: str) -> None:
+        """To whoever still reads; the processes must not stop because nobody does."""
+        with self._turn, suppress(OSError):
+            click.echo(text)
 
 
 @contextmanager
@@ -200,7 +200,7 @@ def _refuse_taken_ports(settings: Settings, names: list[str]) -> None:
             raise Conflict(f"Port {port} of {host} is taken.", f"Set {variable}, or to 0 for any free port.")
 
 
-def _becomes_free(host: str, port: int, *, seconds: float = 5.0) -> bool:
+def _becomes_free(host: str, port: int, *, seconds: float = 3.0) -> bool:
     """A process of an earlier `levare up` may be just ending."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -101,7 +101,7 @@ def time_left(job: "Job", now: datetime | None = None) -> str | None:
     begun, done = moment(job["started_at"]), job["progress"]
     if job["state"] != "running" or not begun or not done or done >= 1:
         return None
-    return span(((now or datetime.now(UTC)) - begun) * (1 / done - 1))
+    return span(round(((now or datetime.now(UTC)) - begun).total_seconds() * (1 / done - 1)))
 
 
 def held(attempt: "Attempt") -> str:

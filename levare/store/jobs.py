@@ -73,7 +73,7 @@ def submit(
         with connection.begin_nested():
             job = _insert(connection, wish, job_id, actor, now)
             row = {"token_id": actor.token_id, "key": key, "digest": wish.digest, "job_id": job_id, "created_at": now}
-            connection.execute(insert(idempotency).values(**row))
+            connection.execute(insert(idempotency), row)
     except IntegrityError:  # the same key came at the same instant, and was faster
         job = _known(connection, wish, actor, key)
         if job is None:
@@ -112,11 +112,12 @@ def _insert(connection: Connection, wish: Submission, job_id: str, actor: Actor,
     needs_unmet = _unmet(connection, wish.needs)
     too_early = wish.start_after is not None and wish.start_after > now
     state = BLOCKED if needs_unmet or too_early else WAITING
-    connection.execute(insert(jobs), [_row(wish, job_id, state, actor, now)])
+    row = _row(wish, job_id, state, actor, now)
+    connection.execute(insert(jobs), row)
     if wish.needs:
         connection.execute(insert(needs), [{"job_id": job_id, "needed_id": needed} for needed in wish.needs])
     audit.record(connection, actor, "job.submitted", job_id, now=now, name=wish.name, team=wish.team)
-    return views.job(connection, job_id)
+    return views.new_job(row, wish.needs)
 
 
 def _check_fits(connection: Connection, request: Request) -> None:

@@ -6,7 +6,7 @@ from hashlib import sha256
 from secrets import token_urlsafe
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, exists, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, exists, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from levare.errors import Conflict, Fault, NotFound, Unauthorized
@@ -17,6 +17,8 @@ Row = Mapping[str, Any]
 
 _tokens = tables.tokens
 _SHOWN = [_tokens.c[name] for name in ("id", "name", "role", "created_at", "expires_at", "revoked_at")]
+_by_digest = select(*_SHOWN).where(_tokens.c.digest == bindparam("digest"))
+_by_id = select(*_SHOWN).where(_tokens.c.id == bindparam("id"))
 _NEW_TOKEN = "Ask an admin for a new token (`levare tokens`)."  # noqa: S105  # a sentence, no secret
 
 
@@ -49,21 +51,21 @@ def create(
 
 def verify(connection: Connection, secret: str, *, now: datetime) -> Row:
     """The token behind a secret; found by its digest, so the time it takes says nothing about the secret."""
-    row = _found(connection, _tokens.c.digest == _digest(secret))
+    row = connection.execute(_by_digest, {"digest": _digest(secret)}).mappings().first()
     if row is None:
         raise Unauthorized("This token is not known here.", _NEW_TOKEN)
     if row["revoked_at"]:
         raise Unauthorized(f"Token {row['name']!r} was revoked at {row['revoked_at']:%Y-%m-%dT%H:%M:%SZ}.", _NEW_TOKEN)
     if row["expires_at"] and row["expires_at"] <= now:
         raise Unauthorized(f"Token {row['name']!r} expired at {row['expires_at']:%Y-%m-%dT%H:%M:%SZ}.", _NEW_TOKEN)
-    return row
+    return dict(row)
 
 
 def token(connection: Connection, token_id: str) -> Row:
-    row = _found(connection, _tokens.c.id == token_id)
+    row = connection.execute(_by_id, {"id": token_id}).mappings().first()
     if row is None:
         raise NotFound(f"There is no token {token_id!r}.", "GET /v1/tokens lists them.")
-    return row
+    return dict(row)
 
 
 def tokens(connection: Connection) -> list[Row]:
@@ -100,11 +102,6 @@ def register_admin(connection: Connection, secret: str, *, token_id: str, now: d
         now=now,
     )
     return True
-
-
-def _found(connection: Connection, condition: ColumnElement[bool]) -> Row | None:
-    row = connection.execute(select(*_SHOWN).where(condition)).mappings().first()
-    return dict(row) if row else None
 
 
 def _revocation(token_id: str, now: datetime) -> Any:

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Float,
     TableValuedAlias,
     and_,
+    bindparam,
     case,
     cast,
     exists,
@@ -36,6 +37,8 @@ _latest = and_(attempts.c.job_id == jobs.c.id, attempts.c.number == jobs.c.attem
 _node = case((jobs.c.state.not_in((BLOCKED, WAITING)), attempts.c.node)).label("node")
 _job_columns = [column for column in jobs.c if column.name not in _INTERNAL]
 _whole_job = select(*_job_columns, _node).select_from(jobs.outerjoin(attempts, _latest))
+_job_by_id = _whole_job.where(jobs.c.id == bindparam("job_id"))  # built once, for building costs more than asking
+_needs_by_id = select(needs.c.needed_id).where(needs.c.job_id == bindparam("job_id")).order_by(needs.c.needed_id)
 
 
 @dataclass(frozen=True)
@@ -56,10 +59,16 @@ class JobFilter:
 
 def job(connection: Connection, job_id: str) -> Row:
     """The job with its needs and with the node of its latest attempt, while it is or after it was there."""
-    found = _with_needs(connection, _rows(connection, _whole_job.where(jobs.c.id == job_id)))
-    if not found:
+    row = connection.execute(_job_by_id, {"job_id": job_id}).mappings().first()
+    if row is None:
         raise NotFound(f"There is no job {job_id!r}.", "`levare jobs` lists them.")
-    return found[0]
+    return {**row, "needs": list(connection.execute(_needs_by_id, {"job_id": job_id}).scalars())}
+
+
+def new_job(row: Row, needed: Iterable[str]) -> Row:
+    """What `job` gives for a row that has just been written."""
+    shown = {name: value for name, value in row.items() if name not in _INTERNAL}
+    return {**shown, "node": None, "needs": sorted(needed)}
 
 
 def find_jobs(
@@ -214,9 +223,9 @@ def _entries(connection: Connection) -> tuple[TableValuedAlias, ColumnElement[An
     """The names and values of a row of metrics as a table, and the value where it is a finite number."""
     values = metrics.c["values"]
     if connection.dialect.name == "sqlite":
-        entries = func.json_each(values).table_valued("key", "value", "type")
+        entries = func.json_each(values).table_valued("key", "value", "type", joins_implicitly=True)
         return entries, case((entries.c.type.in_(("integer", "real")), entries.c.value))
-    entries = func.jsonb_each(values).table_valued("key", "value")
+    entries = func.jsonb_each(values).table_valued("key", "value", joins_implicitly=True)
     return entries, case((func.jsonb_typeof(entries.c.value) == "number", cast(entries.c.value, Float)))
 
 

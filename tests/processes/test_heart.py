@@ -134,6 +134,16 @@ def test_with_a_cgroup_its_processes_are_the_attempts(supervise: Supervise, tmp_
     assert set(tree.pids) == {int(escaped), os.getpid()}
 
 
+def test_attempts_with_and_without_a_cgroup_are_found_together(supervise: Supervise, tmp_path: Path) -> None:
+    (first, _), (second, escaped) = supervise(ESCAPE), supervise(ESCAPE)
+    (tmp_path / "cgroup.procs").write_text(f"{os.getpid()}\n")
+
+    trees = ProcessTable().trees([Tracked("first", first, str(tmp_path)), Tracked("second", second)])
+
+    assert list(trees["first"].pids) == [os.getpid()]
+    assert int(escaped) in trees["second"].pids
+
+
 def test_a_cgroup_that_is_gone_leaves_the_descendants(supervise: Supervise, tmp_path: Path) -> None:
     supervisor, escaped = supervise(ESCAPE)
 

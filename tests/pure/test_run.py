@@ -143,6 +143,19 @@ def test_an_object_whose_conversion_raises_stops_nothing(metrics: Path, capsys: 
     assert "2 elements" in capsys.readouterr().err
 
 
+def test_what_cannot_even_be_shown_stops_nothing(metrics: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    class Hidden:
+        def __repr__(self) -> str:
+            raise RuntimeError("no")
+
+    levare.log(step=Hidden(), loss=Hidden(), huge=10**5000, accuracy=0.5)  # type: ignore[arg-type]
+    levare.log(step=10**5000, accuracy=0.25)
+    levare.progress(Hidden(), 10**5000)  # type: ignore[arg-type]
+
+    assert [line["accuracy"] for line in lines(metrics)] == [0.5, 0.25]
+    assert "step is a Hidden" in capsys.readouterr().err
+
+
 def test_more_values_than_a_line_may_hold_become_more_lines(metrics: Path) -> None:
     levare.log({f"m{i}": i for i in range(150)}, step=1)
 
@@ -397,3 +410,9 @@ def test_the_import_takes_a_few_milliseconds() -> None:
 def test_a_name_that_levare_does_not_have_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = levare.nonsense  # type: ignore[attr-defined]
+
+
+def test_the_client_is_loaded_when_it_is_named() -> None:
+    code = "import sys, levare; print('levare.client' in sys.modules, levare.Client.__name__)"
+
+    assert in_python(code, cwd=Path(__file__).parents[2]).stdout == "False Client\n"

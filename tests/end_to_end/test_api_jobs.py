@@ -1,0 +1,333 @@
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import fakeredis
+import pytest
+from redis import Redis
+
+from levare.model import Placement, Request
+from levare.store import attempts, shipping
+from levare.store.shipping import Point, Points
+from tests.end_to_end.serving import Api, refused, serving
+
+TRUE = {"command": ["true"]}
+WRONG = [
+    ({"command": ["true"], "gpu": 1}, "gpu", None, "did you mean gpus?"),
+    ({"command": ["true"], "gpus": -1}, "gpus", -1, "at least 0"),
+    ({"command": ["true"], "gpus": 65}, "gpus", 65, "at most 64"),
+    ({"command": ["true"], "gpus": 1.5}, "gpus", 1.5, "whole number"),
+    ({"command": ["true"], "gpus": "1"}, "gpus", "1", "whole number"),
+    ({"command": ["true"], "gpus": True}, "gpus", True, "whole number"),
+    ({"command": ["true"], "gpus": 10**30}, "gpus", str(10**30), "at most 64"),
+    ({}, "command", None, "is required"),
+    ({"command": []}, "command", "[]", "at least 1"),
+    ({"command": [""]}, "command", '[""]', "begins with the name of a program"),
+    ({"command": "true"}, "command", "true", "a list"),
+    ({"command": ["a\0b"]}, "command.0", "a\0b", "matches"),
+    ({"command": ["x" * 131073]}, "command.0", "x" * 200 + "...", "at most 131072"),
+    ({"command": ["x" * 70000, "y" * 70000]}, "command", None, "at most 131072 bytes in all"),
+    ({"command": ["true"], "env": {"A": "x" * 65535, "B": ""}}, "env", None, "at most 65536 bytes in all"),
+    ({"command": ["true"], "env": {"1A": "x"}}, "env.1A.[key]", "1A", "matches"),
+    ({"command": ["true"], "env": {"A": "\0"}}, "env.A", "\0", "matches"),
+    ({"command": ["true"], "env": {"A": 1}}, "env.A", 1, "text"),
+    ({"command": ["true"], "name": "a\nb"}, "name", "a\nb", "matches"),
+    ({"command": ["true"], "name": "\ud800"}, "name", "\\ud800", "Unicode"),
+    ({"command": ["true"], "team": "a b"}, "team", "a b", "matches"),
+    ({"command": ["true"], "priority": 10}, "priority", 10, "at most 9"),
+    ({"command": ["true"], "cwd": "here"}, "cwd", "here", "matches"),
+    ({"command": ["true"], "on_lost": "ignore"}, "on_lost", "ignore", "'keep' or 'requeue'"),
+    ({"command": ["true"], "needs": ["a", "a"]}, "needs", None, "free of repetitions"),
+    ({"command": ["true"], "start_after": "2030-01-01T00:00:00"}, "start_after", "2030-01-01T00:00:00", "with a zone"),
+    ({"command": ["true"], "start_after": 1790000000}, "start_after", 1790000000, "a time such as"),
+    ({"command": ["true"], "start_after": "9999-12-31T23:59:59-23:59"}, "start_after", None, "from 2000-01-01"),
+    ({"command": ["true"], "start_after": "soon"}, "start_after", "soon", "a time such as"),
+]
+
+
+@pytest.mark.parametrize(("body", "field", "value", "limit"), WRONG, ids=[f"{w[1]}-{w[3]}"[:40] for w in WRONG])
+def test_a_wrong_field_is_named_with_its_value_and_its_limit(
+    local_api: Api, body: Any, field: str, value: Any, limit: str
+):
+    content = json.dumps(body)
+
+    answer = local_api.client.post("/v1/jobs", content=content, headers={"Content-Type": "application/json"})
+
+    [error] = refused(answer, 422, "invalid-request")["errors"]
+    assert error["field"] == field
+    assert value is None or error["value"] == value
+    assert limit in error["message"]
+    assert error["limit"]
+    assert (local_api.count("jobs"), local_api.count("audit")) == (0, 1)
+
+
+def test_all_wrong_fields_are_named_at_once(local_api: Api):
+    problem = refused(local_api.client.post("/v1/jobs", json={"gpus": -1, "nmae": "x"}), 422, "invalid-request")
+
+    assert {error["field"] for error in problem["errors"]} == {"command", "gpus", "nmae"}
+
+
+@pytest.mark.parametrize("body", ["{", "", "[1,", '{"command": ["true"]', "\xff", "[" * 100_000, "1" * 10_000])
+def test_what_is_no_json_is_refused(local_api: Api, body: str):
+    answer = local_api.client.post(
+        "/v1/jobs", content=body.encode("latin-1"), headers={"Content-Type": "application/json"}
+    )
+
+    refused(answer, 422 if body == "" else 400, "invalid-request" if body == "" else "bad-request")
+    assert local_api.count("jobs") == 0
+
+
+@pytest.mark.parametrize("body", ["[]", "null", '"x"', "1"])
+def test_json_that_is_no_object_is_refused(local_api: Api, body: str):
+    answer = local_api.client.post("/v1/jobs", content=body, headers={"Content-Type": "application/json"})
+
+    refused(answer, 422, "invalid-request")
+
+
+def test_unknown_needs_are_refused_by_name(api: Api):
+    problem = refused(api.client.post("/v1/jobs", json=TRUE | {"needs": ["nosuchjob1"]}), 422, "unknown-needs")
+
+    assert problem["errors"][0]["value"] == "nosuchjob1"
+    assert api.count("jobs") == 0
+
+
+def test_more_gpus_than_any_node_has_are_refused_with_the_numbers(api: Api):
+    api.join(gpus=2)
+
+    problem = refused(api.client.post("/v1/jobs", json=TRUE | {"gpus": 3}), 422, "can-never-run")
+
+    assert [(error["field"], error["value"], error["limit"]) for error in problem["errors"]] == [("gpus", 3, 2)]
+    assert api.count("jobs") == 0
+
+
+def test_a_job_is_made_as_it_was_asked_for_and_found_where_it_says(api: Api):
+    wish = TRUE | {"name": "träne", "env": {"A": "1"}, "cwd": "/tmp", "gpu_memory_mib": 1024, "timeout_seconds": 60}
+
+    answer = api.client.post("/v1/jobs", json=wish | {"start_after": "2026-01-01T01:00:00+01:00"})
+
+    job = answer.json()
+    assert answer.status_code == 201
+    assert wish.items() <= job.items()
+    assert (job["gpus"], job["user"], job["state"], job["attempt"]) == (1, "admin", "waiting", 0)
+    assert job["start_after"] == "2026-01-01T00:00:00Z"
+    assert api.get(answer.headers["Location"]) == job
+
+
+def test_a_repeated_submit_answers_the_same_job(api: Api):
+    answers = [api.client.post("/v1/jobs", json=TRUE, headers={"Idempotency-Key": "k"}) for _ in range(2)]
+
+    assert answers[0].json() == answers[1].json()
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert api.count("jobs") == 1
+
+
+def test_a_key_with_another_body_is_refused(api: Api):
+    api.client.post("/v1/jobs", json=TRUE, headers={"Idempotency-Key": "k"})
+
+    answer = api.client.post("/v1/jobs", json=TRUE | {"gpus": 1}, headers={"Idempotency-Key": "k"})
+
+    refused(answer, 422, "idempotency-mismatch")
+    assert api.count("jobs") == 1
+
+
+def test_twenty_submits_with_one_key_at_once_make_one_job(api: Api):
+    def submit(_: int) -> str:
+        return api.client.post("/v1/jobs", json=TRUE, headers={"Idempotency-Key": "k"}).json()["id"]
+
+    with ThreadPoolExecutor(20) as threads:
+        ids = set(threads.map(submit, range(20)))
+
+    assert len(ids) == 1
+    assert api.count("jobs") == 1
+
+
+@pytest.mark.parametrize("key", ["", " ", "a b", "x" * 256, "ü"])
+def test_a_key_that_is_no_key_is_refused(local_api: Api, key: str):
+    answer = local_api.client.post("/v1/jobs", json=TRUE, headers={"Idempotency-Key": key.encode()})
+
+    assert refused(answer, 422, "invalid-request")["errors"][0]["field"].lower() == "idempotency-key"
+    assert local_api.count("jobs") == 0
+
+
+def test_a_dry_run_says_what_would_happen_and_keeps_nothing(api: Api):
+    api.join(gpus=1)
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+
+    soon = api.client.post("/v1/jobs?dry_run=true", json=TRUE, headers={"Idempotency-Key": "k"})
+    later = api.client.post("/v1/jobs?dry_run=true", json=TRUE | {"start_after": tomorrow})
+    never = api.client.post("/v1/jobs?dry_run=true", json=TRUE | {"gpus": 2})
+
+    assert (soon.status_code, soon.json()["accepted"], soon.json()["state"]) == (200, True, "waiting")
+    assert (later.json()["state"], later.json()["reasons"][0]["code"]) == ("blocked", "start-after")
+    refused(never, 422, "can-never-run")
+    assert [api.count(table) for table in ("jobs", "idempotency", "audit")] == [0, 0, 1]
+
+
+def test_why_names_each_reason_with_numbers(api: Api):
+    api.join(gpus=2)
+    first, second = api.submit("true", gpus=2), api.submit("true", gpus=2)
+    with api.database.writing() as connection:
+        held = {"n1-0": 81920, "n1-1": 81920}
+        attempts.place(connection, [Placement(first, "n1", Request(2), held)], now=datetime.now(UTC))
+
+    why = api.get(f"/v1/jobs/{second}/why")
+
+    assert (why["job"], why["state"]) == (second, "waiting")
+    [reason] = [reason for reason in why["reasons"] if reason["code"] == "gpus-busy"]
+    assert (reason["kind"], reason["asked"], reason["available"]) == ("will-wait", 2, 0)
+    assert api.get(f"/v1/jobs/{first}/why")["reasons"] == []
+
+
+def test_pages_neither_lose_nor_repeat_a_job_while_jobs_come(api: Api):
+    ids = [api.submit() for _ in range(7)]
+    seen, cursor = [], None
+    while True:
+        page = api.get("/v1/jobs", limit=2, **({"cursor": cursor} if cursor else {}))
+        seen += [job["id"] for job in page["items"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+        api.submit()
+
+    assert seen == ids[::-1]
+
+
+@pytest.mark.parametrize("cursor", ["x", "AAAA", "%00", "=", "x" * 201, "MjAyNi0wMS0wMQ"])
+def test_a_cursor_that_no_list_gave_is_refused(local_api: Api, cursor: str):
+    answer = local_api.client.get("/v1/jobs", params={"cursor": cursor})
+
+    assert refused(answer, 422, "invalid-request")["errors"][0]["field"] == "cursor"
+
+
+def test_filters_and_fields_narrow_a_list(api: Api):
+    one, _ = api.submit(name="one", team="vision"), api.submit(name="two")
+
+    found = api.get("/v1/jobs", team="vision", state=["waiting", "running"], fields="id,team")
+
+    assert found == {"items": [{"id": one, "team": "vision"}], "next_cursor": None}
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "hint"),
+    [
+        ("stat=running", "stat", "did you mean state?"),
+        ("state=runing", "state.0", "'running'"),
+        ("fields=id,stat", "stat", "did you mean state?"),
+        ("limit=0", "limit", "at least 1"),
+        ("limit=501", "limit", "at most 500"),
+        ("limit=x", "limit", "whole number"),
+        ("order=best", "order", "'newest' or 'oldest'"),
+        ("team=%00", "team", "matches"),
+    ],
+)
+def test_a_wrong_parameter_lists_nothing(local_api: Api, query: str, field: str, hint: str):
+    [error] = refused(local_api.client.get(f"/v1/jobs?{query}"), 422, "invalid-request")["errors"]
+
+    assert error["field"] == field
+    assert hint in error["message"]
+
+
+def test_a_cancel_is_recorded_once_and_changes_no_state(api: Api):
+    job_id = api.submit()
+
+    tried = api.client.delete(f"/v1/jobs/{job_id}?dry_run=true")
+    assert (tried.status_code, api.get(f"/v1/jobs/{job_id}")["cancel_requested_at"]) == (200, None)
+
+    first, second = api.client.delete(f"/v1/jobs/{job_id}"), api.client.delete(f"/v1/jobs/{job_id}")
+    assert (first.status_code, second.status_code) == (202, 202)
+    assert first.json() == second.json() == api.get(f"/v1/jobs/{job_id}")
+    assert (first.json()["state"], tried.json()["cancel_requested_at"] is None) == ("waiting", False)
+
+
+def test_a_final_job_is_answered_as_it_is(api: Api):
+    api.join()
+    job_id = api.submit()
+    api.finish(api.start(job_id))
+
+    answer = api.client.delete(f"/v1/jobs/{job_id}")
+
+    assert (answer.status_code, answer.json()["state"], answer.json()["cancel_requested_at"]) == (
+        200,
+        "succeeded",
+        None,
+    )
+
+
+@pytest.mark.parametrize("path", ["", "/attempts", "/logs", "/metrics", "/samples", "/why"])
+@pytest.mark.parametrize("job_id", ["nosuchjob1", "%00", "%F0%9F%98%80", "..%2f.."])
+def test_what_does_not_exist_is_named(api: Api, path: str, job_id: str):
+    refused(api.client.get(f"/v1/jobs/{job_id}{path}"), 404, "not-found")
+
+
+def test_a_training_shows_its_attempts_metrics_and_samples(api: Api):
+    api.join()
+    job_id = api.submit()
+    assert api.get(f"/v1/jobs/{job_id}/metrics") == {"items": [], "next": None, "summary": {}}
+    attempt = api.start(job_id)
+
+    [shown] = api.get(f"/v1/jobs/{job_id}/attempts")["items"]
+    assert (shown["id"], shown["job"], shown["state"], shown["node"]) == (attempt, job_id, "running", "n1")
+    assert api.get(f"/v1/jobs/{job_id}/samples")["items"] == []
+    assert api.get(f"/v1/jobs/{job_id}")["node"] == "n1"
+    refused(api.client.get(f"/v1/jobs/{job_id}/metrics?attempt=2"), 404, "not-found")
+
+
+def test_metrics_come_in_pages(api: Api):
+    api.join()
+    job_id = api.submit()
+    attempt, at = api.start(job_id), datetime(2026, 1, 1, tzinfo=UTC)
+    points = [Point(10 * i, at, "train", i, None, {"loss": 1.0 / (i + 1)}) for i in range(5)]
+    with api.database.writing() as connection:
+        shipping.append_points(connection, attempt, Points(0, 50, points))
+
+    first = api.get(f"/v1/jobs/{job_id}/metrics", limit=3)
+    rest = api.get(f"/v1/jobs/{job_id}/metrics", after=first["next"])
+
+    assert [point["step"] for point in first["items"] + rest["items"]] == [0, 1, 2, 3, 4]
+    assert (first["next"], rest["next"]) == (20, None)
+    assert first["summary"]["train"]["loss"] == {"last": 0.2, "best_min": 0.2, "best_max": 1.0, "count": 5}
+
+
+@pytest.fixture
+def redis_port() -> Iterator[int]:
+    """A Redis in memory, on a port."""
+    server = fakeredis.TcpFakeServer(("127.0.0.1", 0), server_type="redis")
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    yield server.server_address[1]
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_a_submit_rings_for_beat_and_a_cancel_for_the_node_too(
+    tmp_path: Path, make_database_url: Callable[[str], str], redis_port: int
+):
+    url = f"redis://127.0.0.1:{redis_port}/0"
+    with serving(tmp_path, make_database_url("sqlite"), url) as api, Redis.from_url(url) as redis:
+        api.join()
+        job_id = api.submit()
+        assert redis.exists("levare:bell:beat")
+        api.start(job_id)
+        redis.flushall()
+
+        api.client.delete(f"/v1/jobs/{job_id}")
+
+        assert redis.exists("levare:bell:beat", "levare:bell:node:n1") == 2
+
+
+def test_a_redis_that_hangs_costs_a_submit_less_than_a_second(tmp_path: Path, make_database_url: Callable[[str], str]):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        with serving(tmp_path, make_database_url("sqlite"), url) as api:
+            for _ in range(3):
+                began = time.monotonic()
+                api.submit()
+                assert time.monotonic() - began < 1
+            assert api.get("/readyz") == {"database": "ok", "redis": "does not answer"}

@@ -1,0 +1,182 @@
+"""Starting supervisors, and what happens when whoever starts them dies."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+from tests.fleet import eventually
+from tests.trials import Trials, alive
+from worker import rundir
+from worker.rundir import Launcher, RunDir
+
+
+@pytest.fixture
+def plain(tmp_path: Path, quick: Trials) -> Trials:
+    """Beside `quick`: supervisors that a fork-server has nothing to do with."""
+    return Trials(tmp_path / "plain", Launcher(fork_server=False), quick.made)
+
+
+def server_of(launcher: Launcher) -> int:
+    assert launcher._server
+    return launcher._server.pid
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_both_ways_of_starting_give_the_same(quick: Trials, plain: Trials):
+    script = "echo out; echo err >&2; env | grep -v RUN_DIR | grep -v ATTEMPT | sort; pwd; umask; exit 5"
+    endings, logs = [], []
+    for way in (quick, plain):
+        trial = way.start("sh", "-c", script, cwd="/")
+        ending = trial.ending()
+        endings.append((ending.exit_code, ending.signal, ending.cause, ending.error))
+        logs.append(trial.log())
+
+    assert endings[0] == endings[1] == (5, None, "exited", None)
+    assert logs[0] == logs[1]
+
+
+def test_the_fork_server_is_several_times_faster(quick: Trials, plain: Trials):
+    quick.run("true")  # starts the fork-server
+
+    def seconds(way: Trials) -> float:
+        trial = way.make("true")
+        began = time.monotonic()
+        trial.pidfd = way.launcher.start(trial.run)
+        trial.ending()
+        return time.monotonic() - began
+
+    assert median(seconds(quick) for _ in range(9)) < median(seconds(plain) for _ in range(5)) / 2
+
+
+def test_many_threads_may_start_attempts_at_once(quick: Trials):
+    made = [quick.make("sh", "-c", f"exit {number}") for number in range(24)]
+
+    def start(number: int) -> int:
+        made[number].pidfd = quick.launcher.start(made[number].run)
+        return made[number].ending().exit_code
+
+    with ThreadPoolExecutor(6) as threads:
+        assert list(threads.map(start, range(24))) == list(range(24))
+
+
+def test_a_fork_server_that_died_is_replaced(quick: Trials):
+    first = quick.start("sleep", "600")
+    first.state()
+    before = server_of(quick.launcher)
+
+    os.kill(before, signal.SIGKILL)
+
+    assert quick.run("true").exit_code == 0  # the death may be noticed only now
+    assert quick.run("true").exit_code == 0
+    assert server_of(quick.launcher) != before
+    assert alive(first.state().pid)
+    first.signal()
+    assert first.ending().cause == "cancelled"
+
+
+def test_an_attempt_starts_once_even_if_the_fork_server_hangs(quick: Trials, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(rundir, "_FORK_SERVER_SECONDS", 0.2)
+    quick.run("true")
+    os.kill(server_of(quick.launcher), signal.SIGSTOP)
+
+    trial = quick.start("sh", "-c", "echo once")
+
+    assert trial.ending().exit_code == 0
+    assert trial.log() == b"once\n"
+
+
+def test_without_a_fork_server_attempts_start_as_processes_of_their_own(quick: Trials, monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_: object) -> None:
+        raise OSError("no sockets today")
+
+    monkeypatch.setattr(rundir.socket, "socketpair", refuse)
+    launcher = Launcher()
+    trial = quick.make("sh", "-c", "exit 6")
+
+    trial.pidfd = launcher.start(trial.run)
+
+    assert trial.ending().exit_code == 6
+    launcher.close()
+
+
+def test_supervisors_that_have_ended_are_reaped(trials: Trials):
+    trial = trials.start("true")
+    trial.ending()
+    supervisor = trial.state().supervisor_pid
+
+    eventually(lambda: not Path(f"/proc/{supervisor}").exists())
+
+
+def test_supervisors_outlive_the_worker_and_its_fork_server(quick: Trials):
+    trial = quick.make("sh", "-c", "echo ready; sleep 600")
+    script = f"""
+import sys, time
+from pathlib import Path
+from worker.rundir import Launcher, RunDir
+launcher = Launcher()
+launcher.start(RunDir(Path({str(trial.run.path)!r})))
+print(launcher._server.pid, flush=True)
+time.sleep(600)
+"""
+    worker = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=rundir._HERE.parent)
+    assert worker.stdout
+    server = int(worker.stdout.readline())
+    trial.says(b"ready")
+
+    worker.kill()
+    worker.communicate()
+
+    eventually(lambda: not alive(server))
+    pidfd = RunDir(trial.run.path).open_supervisor()
+    assert pidfd is not None
+    trial.pidfd = pidfd
+    assert alive(trial.state().pid)
+    trial.signal()
+    assert trial.ending().cause == "cancelled"
+
+
+def test_closing_the_launcher_ends_the_fork_server_and_nothing_else(quick: Trials):
+    trial = quick.start("sleep", "600")
+    trial.state()
+    server = server_of(quick.launcher)
+
+    quick.launcher.close()
+
+    assert not alive(server)
+    assert trial.run.is_locked()
+    trial.signal()
+    assert trial.ending().cause == "cancelled"
+
+
+def test_a_supervisor_keeps_nothing_of_the_worker(trials: Trials, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("LEVARE_DATABASE", "postgresql://secret")
+    trial = trials.start("sleep", "600")
+    process = Path(f"/proc/{trial.state().supervisor_pid}")
+
+    assert b"secret" not in process.joinpath("environ").read_bytes()
+    files = {str(file.readlink()) for file in process.joinpath("fd").iterdir()}
+    ours = {"/dev/null", str(trial.run.path / "lock"), str(trial.run.path / "out.log")}
+    assert {file for file in files if not file.startswith(("anon_inode:", "pipe:"))} == ours
+    assert len(children_of(trial.state().supervisor_pid)) == 1
+
+
+def test_a_supervisor_that_fails_itself_says_where(quick: Trials):
+    trial = quick.make("true")
+    spec = trial.run.path / "spec.json"
+    spec.write_text(spec.read_text().replace('"log_head_bytes": 1048576', '"log_head_bytes": "many"'))
+
+    trial.pidfd = quick.launcher.start(trial.run)
+
+    assert trial.ends()
+    assert "TypeError" in (trial.run.path / "supervisor.err").read_text()
+    assert trial.run.ending() is None

@@ -1,0 +1,186 @@
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from levare.errors import CanNeverRun, Conflict, IdempotencyMismatch, UnknownNeeds
+from levare.store import jobs, tables, views
+from levare.store.audit import Actor
+from levare.store.engine import Database
+from levare.store.jobs import Submission
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+ANNA = Actor("token-a", "anna", source="10.0.0.7")
+BERT = Actor("token-b", "bert")
+
+Submit = Callable[..., Mapping[str, Any]]
+
+
+@pytest.fixture
+def submit(database: Database) -> Submit:
+    def submit(job_id: str = "j1", actor: Actor = ANNA, key: str | None = None, **wish: Any) -> Mapping[str, Any]:
+        wish = {"command": ["true"]} | wish
+        with database.writing() as connection:
+            return jobs.submit(connection, Submission(**wish), job_id=job_id, actor=actor, key=key, now=NOON)
+
+    return submit
+
+
+def count(database: Database, table: str) -> int:
+    with database.reading() as connection:
+        return connection.execute(select(func.count()).select_from(tables.metadata.tables[table])).scalar_one()
+
+
+def read(database: Database, job_id: str) -> Mapping[str, Any]:
+    with database.reading() as connection:
+        return views.job(connection, job_id)
+
+
+def test_a_job_that_needs_nothing_waits(submit: Submit):
+    assert submit()["state"] == "waiting"
+
+
+def test_what_a_submit_returns_is_what_is_read_later(submit: Submit, database: Database, add_job: Callable[..., str]):
+    add_job("first")
+
+    job = submit(needs=["first"], env={"A": "ü"}, gpu_memory_mib=1024, start_after=NOON, timeout_seconds=7, cwd="/x")
+
+    assert job == read(database, "j1")
+
+
+@pytest.mark.parametrize(("hours", "state"), [(1, "blocked"), (0, "waiting"), (-1, "waiting")])
+def test_a_job_is_blocked_until_its_time(submit: Submit, hours: int, state: str):
+    assert submit(start_after=NOON + timedelta(hours=hours))["state"] == state
+
+
+@pytest.mark.parametrize(
+    ("needed", "state"), [("waiting", "blocked"), ("running", "blocked"), ("succeeded", "waiting")]
+)
+def test_a_job_is_blocked_until_all_it_needs_has_succeeded(
+    submit: Submit, add_job: Callable[..., str], needed: str, state: str
+):
+    add_job("done", state="succeeded")
+    add_job("needed", state=needed)
+
+    assert submit(needs=["done", "needed"])["state"] == state
+
+
+def test_unknown_needs_are_named_and_nothing_is_kept(submit: Submit, database: Database, add_job: Callable[..., str]):
+    add_job("known")
+
+    with pytest.raises(UnknownNeeds, match="nope") as caught:
+        submit(needs=["known", "nope"], key="k")
+
+    assert [fault.value for fault in caught.value.faults] == ["nope"]
+    assert (count(database, "jobs"), count(database, "idempotency"), count(database, "audit")) == (1, 0, 0)
+
+
+@pytest.mark.parametrize("state", ["failed", "cancelled"])
+def test_a_need_that_can_no_longer_succeed_is_refused_by_name(submit: Submit, add_job: Callable[..., str], state: str):
+    add_job("gone", state=state)
+
+    with pytest.raises(Conflict, match=f"gone has {state}"):
+        submit(needs=["gone"])
+
+
+def test_more_than_any_node_has_is_refused_with_the_numbers(submit: Submit, add_node: Callable[..., str]):
+    add_node(gpus=2)
+
+    with pytest.raises(CanNeverRun) as caught:
+        submit(gpus=3)
+
+    assert [(fault.field, fault.value, fault.limit) for fault in caught.value.faults] == [("gpus", 3, 2)]
+    assert caught.value.next_step
+
+
+def test_before_any_node_has_joined_every_job_is_taken(submit: Submit):
+    assert submit(gpus=64)["state"] == "waiting"
+
+
+def test_gpu_memory_without_gpus_means_one_gpu(submit: Submit):
+    assert submit(gpu_memory_mib=1024)["gpus"] == 1
+
+
+def test_the_same_key_gives_the_same_job(submit: Submit, database: Database):
+    first, again = submit("j1", key="k", gpus=1), submit("j2", key="k", gpus=1)
+
+    assert first == again
+    assert (count(database, "jobs"), count(database, "audit")) == (1, 1)
+
+
+def test_a_repeated_submit_is_answered_although_it_would_be_refused_by_now(
+    submit: Submit, add_node: Callable[..., str]
+):
+    submit(key="k", gpus=8)
+    add_node(gpus=1)
+
+    assert submit("j2", key="k", gpus=8)["id"] == "j1"
+
+
+def test_a_key_with_another_body_is_refused_and_names_its_job(submit: Submit, database: Database):
+    submit(key="k", gpus=1)
+
+    with pytest.raises(IdempotencyMismatch, match="j1"):
+        submit("j2", key="k", gpus=2)
+
+    assert count(database, "jobs") == 1
+
+
+def test_another_tokens_key_is_another_key(submit: Submit):
+    assert submit("j1", key="k")["id"] != submit("j2", actor=BERT, key="k")["id"]
+
+
+def test_twenty_submits_with_one_key_at_once_make_one_job(submit: Submit, database: Database):
+    with ThreadPoolExecutor(20) as threads:
+        answers = list(threads.map(lambda i: submit(f"j{i}", key="k"), range(20)))
+
+    assert len({answer["id"] for answer in answers}) == 1
+    assert count(database, "jobs") == 1
+
+
+def test_a_cancel_is_a_wish_that_changes_no_state(submit: Submit, database: Database):
+    submit()
+
+    with database.writing() as connection:
+        job = jobs.wish_cancel(connection, "j1", actor=BERT, now=NOON + timedelta(minutes=1))
+
+    assert (job["state"], job["cancel_requested_at"]) == ("waiting", NOON + timedelta(minutes=1))
+
+
+def test_the_first_cancel_counts(submit: Submit, database: Database):
+    submit()
+
+    for minute, actor in ((1, BERT), (2, ANNA)):
+        with database.writing() as connection:
+            jobs.wish_cancel(connection, "j1", actor=actor, now=NOON + timedelta(minutes=minute))
+
+    assert read(database, "j1")["cancel_requested_at"] == NOON + timedelta(minutes=1)
+    assert count(database, "audit") == 2
+
+
+@pytest.mark.parametrize("state", ["succeeded", "failed", "cancelled"])
+def test_a_final_job_is_not_touched_by_a_cancel(database: Database, add_job: Callable[..., str], state: str):
+    add_job(state=state)
+
+    with database.writing() as connection:
+        job = jobs.wish_cancel(connection, "job", actor=ANNA, now=NOON)
+
+    assert (job["state"], job["cancel_requested_at"]) == (state, None)
+    assert count(database, "audit") == 0
+
+
+def test_each_write_leaves_who_what_and_from_where(submit: Submit, database: Database):
+    submit(env={"PASSWORD": "hidden"})
+    with database.writing() as connection:
+        jobs.wish_cancel(connection, "j1", actor=ANNA, now=NOON)
+
+    with database.reading() as connection:
+        rows = connection.execute(select(tables.audit).order_by(tables.audit.c.id)).all()
+    assert [(row.actor, row.action, row.object, row.source) for row in rows] == [
+        ("anna", "job.submitted", "j1", "10.0.0.7"),
+        ("anna", "job.cancel_requested", "j1", "10.0.0.7"),
+    ]
+    assert "hidden" not in str(rows)

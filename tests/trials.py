@@ -1,0 +1,113 @@
+"""Attempts with real supervisors, and nothing left behind of them."""
+
+import os
+import select
+import signal
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.fleet import eventually
+from worker.rundir import Ending, Launcher, RunDir, Spec, State, end_attempt, signal_supervisor
+
+KIB, MIB = 2**10, 2**20
+
+
+@dataclass
+class Trial:
+    """One attempt in a test."""
+
+    run: RunDir
+    pidfd: int = -1
+
+    def ends(self, within: float = 20.0) -> bool:
+        """Whether the supervisor is gone by then."""
+        poll = select.poll()
+        poll.register(self.pidfd, select.POLLIN)
+        return bool(poll.poll(within * 1000))
+
+    def ending(self, within: float = 20.0) -> Ending:
+        assert self.ends(within), f"still alive after {within} s"
+        ending = self.run.ending()
+        assert ending is not None
+        return ending
+
+    def state(self) -> State:
+        state = eventually(self.run.state)
+        assert state is not None
+        return state
+
+    def log(self) -> bytes:
+        return self.run.read_log(0, MIB).data
+
+    def says(self, text: bytes) -> bool:
+        """Wait until the job has printed it."""
+        return eventually(lambda: text in self.log())
+
+    def signal(self, number: int = signal.SIGTERM) -> None:
+        signal_supervisor(self.pidfd, number)
+
+
+@dataclass
+class Trials:
+    """Makes attempts below a folder and starts them."""
+
+    folder: Path
+    launcher: Launcher
+    made: list[Trial] = field(default_factory=list)
+
+    def make(self, *argv: str, **wishes: Any) -> Trial:
+        attempt = f"{self.folder.name[-20:]}x{os.getpid()}x{len(self.made)}-1".replace("_", "-")
+        trial = Trial(RunDir(self.folder / attempt))
+        spec = {
+            "attempt": attempt,
+            "argv": list(argv),
+            "env": {
+                "PATH": os.environ["PATH"],
+                "LEVARE_ATTEMPT": attempt,
+                "RUN_DIR": str(trial.run.path),
+                **wishes.pop("env", {}),
+            },
+            "cwd": str(self.folder),
+            "grace_seconds": 10,
+            "timeout_seconds": None,
+            "log_head_bytes": MIB,
+            "log_tail_bytes": MIB,
+            "memory_max_mib": None,
+            "lease_file": None,
+            "lease_seconds": None,
+            "fence_grace_seconds": 1,
+            **wishes,
+        }
+        trial.run.write_spec(Spec(**spec))
+        self.made.append(trial)
+        return trial
+
+    def start(self, *argv: str, **wishes: Any) -> Trial:
+        trial = self.make(*argv, **wishes)
+        trial.pidfd = self.launcher.start(trial.run)
+        return trial
+
+    def python(self, script: str, *arguments: str, **wishes: Any) -> Trial:
+        """Start a script of Python, with this interpreter and nothing of its environment."""
+        return self.start(sys.executable, "-I", "-S", "-u", "-c", script, *arguments, **wishes)
+
+    def run(self, *argv: str, **wishes: Any) -> Ending:
+        return self.start(*argv, **wishes).ending()
+
+    def clean(self) -> None:
+        for trial in self.made:
+            signal_supervisor(trial.pidfd if trial.pidfd >= 0 else None, signal.SIGKILL)
+            eventually(lambda run=trial.run: not run.is_locked())
+            end_attempt(trial.run)
+            if trial.pidfd >= 0:
+                os.close(trial.pidfd)
+
+
+def alive(pid: int) -> bool:
+    """Whether the process is there; a zombie is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
