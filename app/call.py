@@ -1,17 +1,17 @@
 """One request: who asks, when, and the parts that answer it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from threading import Event
-from typing import Annotated
+from typing import Annotated, Any, get_type_hints
 
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Query, Request, params
 from sqlalchemy import Connection
 
 from app import problems
-from app.document import query_parameters
 from levare.pulse import Pulse
 from levare.settings import Settings
 from levare.store.audit import Actor
@@ -65,7 +65,14 @@ def _refuse_unknown_parameters(request: Request) -> None:
     """A misspelt filter must not list everything."""
     if not request.query_params:
         return
-    known = query_parameters(request.app)[request.scope["route"].name]
+    known = _query_parameters(request.scope["endpoint"])
     unknown = [name for name in dict.fromkeys(request.query_params) if name not in known]
     if unknown:
         raise problems.invalid([problems.unknown(name, known, what="parameter") for name in unknown])
+
+
+@cache
+def _query_parameters(endpoint: Callable[..., Any]) -> tuple[str, ...]:
+    hints = get_type_hints(endpoint, include_extras=True)
+    kinds = {name: getattr(hint, "__metadata__", ()) for name, hint in hints.items()}
+    return tuple(name for name, kind in kinds.items() if any(isinstance(each, params.Query) for each in kind))

@@ -1,7 +1,7 @@
 """The OpenAPI document: FastAPI's, and every error that an operation can answer."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from fastapi import FastAPI
@@ -45,14 +45,6 @@ def describe(app: FastAPI) -> dict[str, Any]:
         document["security"] = [{"token": []}]
         app.openapi_schema = document
     return app.openapi_schema
-
-
-def query_parameters(app: FastAPI) -> Mapping[str, Sequence[str]]:
-    """The names of the query parameters of each operation, by the operation's id."""
-    return {
-        operation["operationId"]: [each["name"] for each in operation.get("parameters", ()) if each["in"] == "query"]
-        for _, _, operation in operations(describe(app))
-    }
 
 
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:

@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import problems
-from levare.errors import Fault, Forbidden, LevareError, TooLarge, Unavailable
+from levare.errors import Fault, Forbidden, LevareError, NotFound, TooLarge, Unavailable
 
 MOST_BODY_BYTES = 1 << 20
 BODY_SECONDS = 30
@@ -72,7 +72,7 @@ def _told(error: Exception, scope: Scope) -> LevareError:
     """The error to answer with; what is no error of ours is logged, and only its kind is told."""
     if isinstance(error, LevareError):
         return error
-    log.error("request.failed", method=scope["method"], path=scope["path"], error=traceback.format_exc())
+    log.error("request.failed", method=scope["method"], path=scope["path"], error=traceback.format_exc(limit=-8))
     if isinstance(error, PoolTimeout | DBAPIError):
         return Unavailable(
             "The database does not answer.", "Try again in a moment; `levare doctor` shows what is wrong."
@@ -96,6 +96,8 @@ class Door:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             self._check(Headers(scope=scope), scope["method"])
+            if "\0" in scope["path"]:  # PostgreSQL knows no text with it
+                raise NotFound("There is nothing at a path with a NUL in it.", "/docs lists every path.")
         await self.app(scope, receive, send)
 
     def _check(self, headers: Headers, method: str) -> None:

@@ -33,9 +33,6 @@ class Herald(Thread):
         self._due = Event()
         self._over: deque[Watch] = deque(maxlen=_MOST_UNTOLD)
 
-    def tell_now(self) -> None:
-        self._due.set()
-
     def over(self, watch: Watch) -> None:
         """Tell of an ending that no Celery task waited for, or that Celery has no word for."""
         self._over.append(watch)

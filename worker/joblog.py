@@ -20,6 +20,7 @@ from worker import libc
 BLOCK = 4096
 LOOK_SECONDS = 0.02
 """How long a job may write unseen: at 3 GiB/s it is then 60 MiB beyond its bounds."""
+_FLOOD_LOOK_SECONDS = 0.005
 _PIPE_BYTES = 2**20
 _RETRY_SECONDS = 1.0
 
@@ -45,8 +46,10 @@ class FileLog:
 
     def look(self, now: float) -> None:
         """Cut what is too much, and rest if nothing was written since the last look."""
-        self.look_at = now + LOOK_SECONDS
-        if not self._grown():
+        cut = self._cut
+        grown = self._grown()
+        self.look_at = now + (_FLOOD_LOOK_SECONDS if self._cut > cut else LOOK_SECONDS)
+        if not grown:
             self._rest(now)
 
     def ready(self, now: float) -> None:

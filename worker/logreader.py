@@ -42,7 +42,7 @@ def read(folder: Path, offset: int, limit: int, *, head: int) -> LogPiece:
     while True:
         data = _read_file(folder, offset, limit)
         hole_end = cut(folder)  # after reading: what is not in the hole even now was whole when it was read
-        if offset >= hole_end or offset + len(data) <= head:
+        if offset >= hole_end:
             return LogPiece(offset, data)
         if offset < head:
             return LogPiece(offset, data[: head - offset])

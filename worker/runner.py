@@ -104,7 +104,7 @@ class Runner:
     def _adopt_one(self, mine: Mine) -> None:
         run = self._run_dir(mine.attempt_id)
         if run.state() is not None or run.ending() is not None:
-            self._watch(run, mine, run.open_supervisor())
+            self._watch(run, mine, run.open_supervisor(), adopted=True)
         elif mine.state == STARTING:
             self.take(mine.attempt_id)
         elif mine.state == RUNNING:
@@ -133,8 +133,9 @@ class Runner:
         run = self._run_dir(attempt_id)
         if run.state() is None and claimed.cancel_requested:
             return self._refuse(claimed)
-        pidfd = run.open_supervisor() if run.state() else self._start(run, claimed)
-        return self._watch(run, Mine(attempt_id, STARTING, claimed.queue, claimed.devices), pidfd)
+        adopted = run.state() is not None
+        pidfd = run.open_supervisor() if adopted else self._start(run, claimed)
+        return self._watch(run, Mine(attempt_id, STARTING, claimed.queue, claimed.devices), pidfd, adopted=adopted)
 
     def _refuse(self, claimed: Claimed) -> None:
         outcome = Outcome(CANCELLED, "Cancelled before it started.", ended_at=datetime.now(UTC))
@@ -166,8 +167,8 @@ class Runner:
             fence_grace_seconds=self._settings.fence_grace.total_seconds(),
         )
 
-    def _watch(self, run: RunDir, mine: Mine, pidfd: int | None) -> Watch:
-        watch = Watch(run, mine, pidfd, database=self._database, usage=self._usage, over=self._forget)
+    def _watch(self, run: RunDir, mine: Mine, pidfd: int | None, *, adopted: bool) -> Watch:
+        watch = Watch(run, mine, pidfd, database=self._database, usage=self._usage, over=self._forget, adopted=adopted)
         with self._guard:
             self._watches[mine.attempt_id] = watch
         watch.start()

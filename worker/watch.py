@@ -43,10 +43,11 @@ class Watch(Thread):
         database: Database,
         usage: Callable[[str], Usage],
         over: Callable[["Watch"], None],
+        adopted: bool,
     ) -> None:
         super().__init__(name=f"watch-{mine.attempt_id}", daemon=True)
         self.attempt_id, self.queue, self.devices = mine.attempt_id, mine.queue, mine.devices
-        self.run_dir = run
+        self.run_dir, self._adopted = run, adopted
         self.outcome: Outcome | None = None
         self.done = Event()
         """Set when the attempt is over, with an outcome, or when this worker goes away, without one."""
@@ -94,14 +95,7 @@ class Watch(Thread):
             attempts.started(connection, self.attempt_id, at=datetime.fromtimestamp(state.started_at, UTC))
 
     def _shippers(self) -> tuple[LogShipper, MetricsShipper]:
-        positions: list[tuple[int, int, int]] = []
-
-        def read(connection: Connection) -> None:
-            log_position = shipping.log_position(connection, self.attempt_id)
-            positions.append((log_position, *shipping.metrics_position(connection, self.attempt_id)))
-
-        self._persist(read)
-        log_position, offset, points = positions[-1]
+        log_position, offset, points = self._positions() if self._adopted else (0, 0, 0)
         spec = self.run_dir.spec()
         return (
             LogShipper(
@@ -113,6 +107,17 @@ class Watch(Thread):
             ),
             MetricsShipper(self.run_dir.metrics, self.attempt_id, position=offset, points=points),
         )
+
+    def _positions(self) -> tuple[int, int, int]:
+        """How far an earlier worker had come."""
+        found: list[tuple[int, int, int]] = []
+
+        def read(connection: Connection) -> None:
+            log_position = shipping.log_position(connection, self.attempt_id)
+            found.append((log_position, *shipping.metrics_position(connection, self.attempt_id)))
+
+        self._persist(read)
+        return found[-1]
 
     def _finish(self) -> None:
         ending = self.run_dir.ending()

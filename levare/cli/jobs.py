@@ -15,6 +15,8 @@ from levare.model import FINAL, JOB_STATES
 if TYPE_CHECKING:
     from levare.client import Job
 
+_MOST_OF_COMMAND = 40  # of a command that stands in for a name
+
 
 @click.command()
 @click.option("--state", multiple=True, type=click.Choice(JOB_STATES), help="Only jobs in this state; repeatable.")
@@ -63,7 +65,7 @@ def job_table(jobs: Sequence["Job"]) -> Any:
 def _row(job: "Job") -> list[Any]:
     return [
         job["id"],
-        job["name"] or terminal.cell(shlex.join(job["command"]), "dim"),
+        job["name"] or terminal.cell(words.short(shlex.join(job["command"]), _MOST_OF_COMMAND), "dim"),
         terminal.state(job["state"]),
         str(job["priority"]),
         words.resources(job),

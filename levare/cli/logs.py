@@ -74,7 +74,8 @@ def _announced(events: Iterator["LogEvent"]) -> Iterator["LogEvent"]:
 def _detached(client: "Client", job: str) -> int:
     found = client.job(job)
     if found["state"] not in FINAL:
-        terminal.note(f"Left; {job} goes on. Back to it: `levare logs -f {job}`. To end it: `levare cancel {job}`.")
+        terminal.note(f"Left; {job} goes on.")
+        terminal.note(f"next: `levare logs -f {job}` comes back to it, `levare cancel {job}` ends it.")
     return INTERRUPTED
 
 

@@ -75,7 +75,7 @@ def _row(node: "Node") -> list[Any]:
 
 
 def device_table(found: list["Node"]) -> Any:
-    heads = ("node", "gpu>", "model", "use>", "memory used>", "held>", "of>", "power>", "temp>", "jobs")
+    heads = ("node", "gpu>", "model", "use>", "used>", "held>", "power>", "temp>", "jobs")
     rows = [_device_row(node, device) for node in found for device in node["devices"]]
     return terminal.table(heads, rows, flexible=("node", "model", "jobs"))
 
@@ -89,8 +89,7 @@ def _device_row(node: "Node", device: "Device") -> list[Any]:
         device["model"] or ("simulated" if device["simulated"] else words.NOTHING),
         words.of_100(sample.get(f"{gpu}_utilisation_percent")),
         words.size(sample.get(f"{gpu}_memory_used_mib")),
-        words.size(device["memory_mib"] - device["free_mib"]),
-        words.size(device["memory_mib"]),
+        f"{(device['memory_mib'] - device['free_mib']) / 1024:.0f}/{device['memory_mib'] / 1024:.0f}GiB",
         words.NOTHING if watts is None else f"{watts:.0f}W",
         words.NOTHING if celsius is None else f"{celsius:.0f}C",
         words.listed([attempt.rpartition("-")[0] for attempt in device["attempts"]]),

@@ -70,7 +70,7 @@ def summary(sight: Sight) -> str:
     more = "+" if len(sight.jobs) == _MOST_JOBS else ""
     return (
         f"{ready} of {len(sight.nodes)} nodes ready, {held} of {len(devices)} GPUs held, "
-        f"{running} jobs running, {len(sight.jobs) - running}{more} waiting"
+        f"{running} {'job' if running == 1 else 'jobs'} running, {len(sight.jobs) - running}{more} waiting"
     )
 
 

@@ -69,6 +69,11 @@ class Room:
         return (gpus, request.cpus - self.cpus, request.memory_mib - self.memory_mib, self.name)
 
 
+def has_room(node: Node) -> bool:
+    """Whether the smallest job, one CPU, could start here now."""
+    return node.state == "ready" and sum(held.cpus for held in node.held) < node.cpus
+
+
 def can_ever_fit(request: Request, node: Node) -> bool:
     return Room.emptied(node).fits_when_empty(request)
 

@@ -10,13 +10,15 @@ Every write names the states it expects; zero rows is an answer: someone was fas
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, and_, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from levare.model import (
+    BLOCKED,
     CANCELLED,
     FINAL,
     LIVE,
@@ -29,6 +31,7 @@ from levare.model import (
     Placement,
 )
 from levare.store.tables import attempts, jobs
+from levare.store.types import Utc, is_one_of
 
 
 @dataclass(frozen=True)
@@ -69,15 +72,10 @@ class Outcome:
 def place(connection: Connection, placements: Iterable[Placement], *, now: datetime) -> list[str]:
     """Give each job that still waits its next attempt; return the attempts that were made."""
     chosen = {placement.job_id: placement for placement in placements}
-    taken = connection.execute(
-        update(jobs)
-        .where(jobs.c.id.in_(chosen), jobs.c.state == WAITING, jobs.c.cancel_requested_at.is_(None))
-        .values(state=PLACED, attempt=jobs.c.attempt + 1, progress=None)
-        .returning(jobs.c.id, jobs.c.attempt)
-    ).all()
+    taken = connection.execute(_PLACE, {"chosen": list(chosen)}).all() if chosen else []
     rows = [_new_attempt(chosen[row.id], row.attempt, now) for row in taken]
     if rows:
-        connection.execute(insert(attempts), rows)
+        connection.execute(_INSERT, rows)
     return [row["id"] for row in rows]
 
 
@@ -103,20 +101,11 @@ def _new_attempt(placement: Placement, number: int, now: datetime) -> dict[str, 
 
 def claim(connection: Connection, attempt_id: str, *, node: str, incarnation: str, at: datetime) -> Claimed | None:
     """Make a placed attempt ours to start, or return None if it is not, or no longer."""
-    claimed = connection.execute(
-        update(attempts)
-        .where(attempts.c.id == attempt_id, attempts.c.node == node, attempts.c.state.in_((PLACED, STARTING)))
-        .values(state=STARTING, incarnation=incarnation, claimed_at=at)
-        .returning(attempts.c.job_id, attempts.c.queue, attempts.c.devices)
-    ).one_or_none()
+    asked = {"attempt": attempt_id, "of_node": node, "by": incarnation, "at": at}
+    claimed = connection.execute(_CLAIM, asked).one_or_none()
     if claimed is None:
         return None
-    job = connection.execute(
-        update(jobs)
-        .where(jobs.c.id == claimed.job_id, jobs.c.state.in_((PLACED, STARTING)))
-        .values(state=STARTING)
-        .returning(*_claim_columns())
-    ).one()
+    job = connection.execute(_CLAIM_JOB, {"job": claimed.job_id}).one()
     return Claimed(
         attempt_id,
         claimed.job_id,
@@ -133,48 +122,21 @@ def claim(connection: Connection, attempt_id: str, *, node: str, incarnation: st
     )
 
 
-def _claim_columns() -> list[Any]:
-    names = (
-        "command",
-        "cwd",
-        "env",
-        "memory_mib",
-        "timeout_seconds",
-        "grace_seconds",
-        "on_lost",
-        "cancel_requested_at",
-    )
-    return [jobs.c[name] for name in names]
-
-
 def started(connection: Connection, attempt_id: str, *, at: datetime) -> bool:
     """The process exists. False if the attempt was not `starting`."""
-    row = connection.execute(
-        update(attempts)
-        .where(attempts.c.id == attempt_id, attempts.c.state == STARTING)
-        .values(state=RUNNING, started_at=at)
-        .returning(attempts.c.job_id)
-    ).one_or_none()
+    row = connection.execute(_STARTED, {"attempt": attempt_id, "at": at}).one_or_none()
     if row is None:
         return False
-    connection.execute(
-        update(jobs).where(jobs.c.id == row.job_id, jobs.c.state == STARTING).values(state=RUNNING, started_at=at)
-    )
+    connection.execute(_STARTED_JOB, {"job": row.job_id, "at": at})
     return True
 
 
 def finish(connection: Connection, attempt_id: str, outcome: Outcome) -> bool:
     """The attempt is over, whatever it was doing; it holds nothing from here on. False if it was over already."""
-    values = {key: value for key, value in vars(outcome).items() if value is not None}
-    ended = connection.execute(
-        update(attempts)
-        .where(attempts.c.id == attempt_id, attempts.c.state.in_(LIVE))
-        .values(values)
-        .returning(attempts.c.job_id)
-    ).one_or_none()
+    values = {f"new_{name}": value for name, value in vars(outcome).items()}
+    ended = connection.execute(_FINISH, {"attempt": attempt_id, **values}).one_or_none()
     if ended and outcome.started_at:  # what ended at once was never written down as running
-        never_said = and_(jobs.c.id == ended.job_id, jobs.c.started_at.is_(None))
-        connection.execute(update(jobs).where(never_said).values(started_at=outcome.started_at))
+        connection.execute(_STARTED_UNSAID, {"job": ended.job_id, "at": outcome.started_at})
     return ended is not None
 
 
@@ -196,19 +158,28 @@ def cancel_unclaimed(connection: Connection, attempt_ids: Iterable[str], *, now:
     )
 
 
-def move(connection: Connection, moves: Iterable[Move], *, now: datetime) -> None:
+def move(connection: Connection, moves: Sequence[Move], *, now: datetime) -> None:
     """Carry out each move whose job is still where the decision saw it, and mark its latest attempt as settled."""
-    for step in moves:
-        values: dict[str, Any] = {"state": step.state, "reason": step.reason, "exit_code": step.exit_code}
-        if step.state in FINAL:
-            values["finished_at"] = now
-        if step.lost:
-            values["losses"] = jobs.c.losses + 1
-        connection.execute(update(jobs).where(jobs.c.id == step.job_id, jobs.c.state.in_(step.expected)).values(values))
+    for expected, steps in groupby(sorted(moves, key=_expected), key=_expected):
+        connection.execute(_MOVES[expected], [_values(step, now) for step in steps])
     settled = [step.job_id for step in moves if step.expected == LIVE]
     if settled:
-        over = and_(attempts.c.job_id.in_(settled), attempts.c.state.not_in(LIVE), attempts.c.settled.is_(False))
-        connection.execute(update(attempts).where(over).values(settled=True))
+        connection.execute(_SETTLE, {"jobs": settled})
+
+
+def _expected(step: Move) -> tuple[str, ...]:
+    return step.expected
+
+
+def _values(step: Move, now: datetime) -> dict[str, Any]:
+    return {
+        "job": step.job_id,
+        "new_state": step.state,
+        "new_reason": step.reason,
+        "new_exit_code": step.exit_code,
+        "at": now if step.state in FINAL else None,
+        "more_losses": int(step.lost),
+    }
 
 
 @dataclass(frozen=True)
@@ -223,20 +194,84 @@ class Mine:
 
 def live_on(connection: Connection, node: str) -> list[Mine]:
     """The attempts that a node should have."""
-    columns = (attempts.c.id, attempts.c.state, attempts.c.queue, attempts.c.devices)
-    rows = connection.execute(
-        select(*columns).where(attempts.c.node == node, attempts.c.state.in_(LIVE)).order_by(attempts.c.id)
-    )
-    return [Mine(*row) for row in rows]
+    return [Mine(*row) for row in connection.execute(_LIVE_ON, {"of_node": node})]
 
 
 def cancel_wishes(connection: Connection, node: str) -> list[str]:
     """Attempts of a node that somebody wants ended."""
-    rows = connection.execute(
-        select(attempts.c.id)
-        .join(jobs, jobs.c.id == attempts.c.job_id)
-        .where(
-            attempts.c.node == node, attempts.c.state.in_((STARTING, RUNNING)), jobs.c.cancel_requested_at.is_not(None)
-        )
+    return [row.id for row in connection.execute(_WISHES_ON, {"of_node": node})]
+
+
+# The statements are built once: building one costs more than running it.
+
+_A, _J = attempts.c, jobs.c
+_ATTEMPT = _A.id == bindparam("attempt")
+_JOB = _J.id == bindparam("job")
+_OF_NODE = _A.node == bindparam("of_node")
+_AT = bindparam("at", type_=Utc)
+_NEEDED_TO_START = (
+    "command",
+    "cwd",
+    "env",
+    "memory_mib",
+    "timeout_seconds",
+    "grace_seconds",
+    "on_lost",
+    "cancel_requested_at",
+)
+_OUTCOME = [field.name for field in fields(Outcome)]
+_EXPECTED = {(BLOCKED,), (WAITING,), (BLOCKED, WAITING), LIVE}
+
+_PLACE = (
+    update(jobs)
+    .where(_J.id.in_(bindparam("chosen", expanding=True)), _J.state == WAITING, _J.cancel_requested_at.is_(None))
+    .values(state=PLACED, attempt=_J.attempt + 1, progress=None)
+    .returning(_J.id, _J.attempt)
+)
+_INSERT = insert(attempts)
+_CLAIM = (
+    update(attempts)
+    .where(_ATTEMPT, _OF_NODE, is_one_of(_A.state, (PLACED, STARTING)))
+    .values(state=STARTING, incarnation=bindparam("by"), claimed_at=_AT)
+    .returning(_A.job_id, _A.queue, _A.devices)
+)
+_CLAIM_JOB = (
+    update(jobs)
+    .where(_JOB, is_one_of(_J.state, (PLACED, STARTING)))
+    .values(state=STARTING)
+    .returning(*(_J[name] for name in _NEEDED_TO_START))
+)
+_STARTED = (
+    update(attempts).where(_ATTEMPT, _A.state == STARTING).values(state=RUNNING, started_at=_AT).returning(_A.job_id)
+)
+_STARTED_JOB = update(jobs).where(_JOB, _J.state == STARTING).values(state=RUNNING, started_at=_AT)
+_STARTED_UNSAID = update(jobs).where(_JOB, _J.started_at.is_(None)).values(started_at=_AT)
+_FINISH = (
+    update(attempts)
+    .where(_ATTEMPT, is_one_of(_A.state, LIVE))
+    .values({name: func.coalesce(bindparam(f"new_{name}", type_=_A[name].type), _A[name]) for name in _OUTCOME})
+    .returning(_A.job_id)
+)
+_MOVES = {
+    expected: update(jobs)
+    .where(_JOB, is_one_of(_J.state, expected))
+    .values(
+        state=bindparam("new_state"),
+        reason=bindparam("new_reason"),
+        exit_code=bindparam("new_exit_code"),
+        finished_at=_AT,
+        losses=_J.losses + bindparam("more_losses"),
     )
-    return [row.id for row in rows]
+    for expected in _EXPECTED
+}
+_SETTLE = (
+    update(attempts)
+    .where(_A.job_id.in_(bindparam("jobs", expanding=True)), ~is_one_of(_A.state, LIVE), _A.settled.is_(False))
+    .values(settled=True)
+)
+_LIVE_ON = select(_A.id, _A.state, _A.queue, _A.devices).where(_OF_NODE, is_one_of(_A.state, LIVE)).order_by(_A.id)
+_WISHES_ON = (
+    select(_A.id)
+    .join(jobs, _J.id == _A.job_id)
+    .where(_OF_NODE, is_one_of(_A.state, (STARTING, RUNNING)), _J.cancel_requested_at.is_not(None))
+)

@@ -2,17 +2,22 @@
 The database, SQLite or PostgreSQL, with one way to read and one to write.
 
 SQLite: WAL, and every write transaction begins with BEGIN IMMEDIATE, for otherwise the driver opens
-it at the first write, after the reads it rests on, and updates are lost. PostgreSQL: guarded
+it at the first write, after the reads it rests on, and updates are lost. Writers queue at a file lock
+first, because SQLite itself waits for its lock by sleeping up to 100 ms at a time. PostgreSQL: guarded
 UPDATEs under READ COMMITTED; a read sees one snapshot.
 """
 
+import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
+from threading import Lock
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
+
+from levare.errors import InvalidSetting
 
 _BUSY_TIMEOUT_MS = 10_000
 
@@ -22,7 +27,9 @@ class Database:
         self.url = _with_driver(url)
         if _is_sqlite(self.url):
             self._reads, self._writes = _sqlite(self.url, "BEGIN"), _sqlite(self.url, "BEGIN IMMEDIATE")
+            self._turn: AbstractContextManager[object] = _Turn(_path(self.url))
         else:
+            self._turn = nullcontext()
             self._writes = create_engine(self.url, pool_pre_ping=True, pool_size=10, max_overflow=30)
             self._reads = self._writes.execution_options(isolation_level="REPEATABLE READ")
 
@@ -35,7 +42,7 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """One transaction: committed at the end, rolled back by any exception. Keep it short, keep the network out."""
-        with self._writes.begin() as connection:
+        with self._turn, self._writes.begin() as connection:
             yield connection
 
     @property
@@ -45,6 +52,27 @@ class Database:
     def dispose(self) -> None:
         self._reads.dispose()
         self._writes.dispose()
+        if isinstance(self._turn, _Turn):
+            self._turn.close()
+
+
+class _Turn:
+    """Whose turn it is to write: a lock among threads, then one among processes. Both wake the next one at once."""
+
+    def __init__(self, database: Path) -> None:
+        self._threads = Lock()
+        self._processes = database.with_name(f"{database.name}-turn").open("w")
+
+    def __enter__(self) -> None:
+        self._threads.acquire()
+        fcntl.flock(self._processes, fcntl.LOCK_EX)
+
+    def __exit__(self, *_: object) -> None:
+        fcntl.flock(self._processes, fcntl.LOCK_UN)
+        self._threads.release()
+
+    def close(self) -> None:
+        self._processes.close()
 
 
 def _with_driver(url: str) -> str:
@@ -57,10 +85,16 @@ def _is_sqlite(url: str) -> bool:
     return make_url(url).get_backend_name() == "sqlite"
 
 
-def _sqlite(url: str, begin: str) -> Engine:
+def _path(url: str) -> Path:
+    """The file. A database in memory cannot be shared by processes, so it is no database for levare."""
     path = make_url(url).database
-    if path and path != ":memory:":
-        Path(path).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not path or path == ":memory:":
+        raise InvalidSetting(f"LEVARE_DATABASE is {url!r}, which names no file.", "Set it to sqlite:////path/to/file.")
+    return Path(path)
+
+
+def _sqlite(url: str, begin: str) -> Engine:
+    _path(url).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_MS / 1000, "check_same_thread": False})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, func, or_, select
 
+from levare.decide.capacity import has_room
 from levare.decide.placement import behind, place
 from levare.model import (
     BLOCKED,
@@ -28,6 +29,7 @@ from levare.model import (
 )
 from levare.store.messages import attempts_to_send
 from levare.store.tables import attempts, devices, jobs, needs, nodes
+from levare.store.types import Utc, is_one_of
 
 HEADS = 64
 """Of each shape so many jobs are looked at in one decision; the rest ask for the same and come later."""
@@ -48,6 +50,7 @@ class Snapshot:
     nodes: Sequence[Node]
     renewals: Mapping[str, int]
     waiting: Sequence[Waiting]
+    """None at all while no node could take even the smallest job."""
     blocked: Sequence[Blocked]
     ended: Sequence[Ended]
     live: Sequence[LiveAttempt]
@@ -60,16 +63,17 @@ class Snapshot:
 
 
 def load(connection: Connection, *, now: datetime) -> Snapshot:
-    running = _live(connection)
-    wishes = _cancel_wishes(connection)
+    running = connection.execute(_LIVE).all()
+    wishes = connection.execute(_CANCEL_WISHES).all()
+    fleet, renewals = _nodes(connection, running)
     return Snapshot(
-        nodes=_nodes(connection, running),
-        renewals={row.name: row.renewals for row in connection.execute(select(nodes.c.name, nodes.c.renewals))},
-        waiting=_waiting(connection),
+        nodes=fleet,
+        renewals=renewals,
+        waiting=_waiting(connection) if any(has_room(node) for node in fleet) else [],
         blocked=_blocked(connection, now),
-        ended=_ended(connection),
+        ended=[_as_ended(row) for row in connection.execute(_ENDED)],
         live=[LiveAttempt(row.id, row.node, row.on_lost, row.cancel_requested_at is not None) for row in running],
-        to_cancel=[row.id for row in wishes if row.state in (BLOCKED, WAITING)],
+        to_cancel=[row.id for row in wishes],
         unclaimed_to_cancel=[row.id for row in running if row.state == PLACED and row.cancel_requested_at is not None],
         unsent=bool(attempts_to_send(connection, now=now)),
     )
@@ -77,7 +81,7 @@ def load(connection: Connection, *, now: datetime) -> Snapshot:
 
 def load_nodes(connection: Connection) -> list[Node]:
     """The fleet with what each node holds."""
-    return _nodes(connection, _live(connection))
+    return _nodes(connection, connection.execute(_LIVE).all())[0]
 
 
 def explain(connection: Connection, job_id: str, *, now: datetime) -> Sequence[Reason]:
@@ -99,46 +103,26 @@ def explain_request(connection: Connection, job: Waiting, *, now: datetime) -> S
     return [*decision.reasons[job.job_id], *behind(_ahead(connection, job))]
 
 
-def _nodes(connection: Connection, running: Sequence[Any]) -> list[Node]:
+def _nodes(connection: Connection, running: Sequence[Any]) -> tuple[list[Node], dict[str, int]]:
+    """The fleet, and how often each node has renewed its lease."""
     held: dict[str, list[Held]] = defaultdict(list)
     for row in running:
         held[row.node].append(Held(row.id, row.job_id, row.devices, row.cpus, row.memory_mib))
     cards: dict[str, list[Device]] = defaultdict(list)
-    slot = devices.c["index"].label("slot")  # `index` is a method of rows
-    for row in connection.execute(select(devices, slot).order_by(devices.c.node, slot)):
+    for row in connection.execute(_DEVICES):
         cards[row.node].append(Device(row.uuid, row.slot, row.memory_mib, row.model))
-    return [
-        Node(row.name, row.state, row.cpus, row.memory_mib, cards[row.name], held[row.name])
-        for row in connection.execute(select(nodes).order_by(nodes.c.name))
-    ]
-
-
-def _live(connection: Connection) -> Sequence[Any]:
-    a = attempts.c
-    return connection.execute(
-        select(a.id, a.job_id, a.state, a.node, a.devices, a.cpus, a.memory_mib, jobs.c.on_lost)
-        .add_columns(jobs.c.cancel_requested_at)
-        .join(jobs, jobs.c.id == a.job_id)
-        .where(a.state.in_(LIVE))
-        .order_by(a.id)
-    ).all()
+    rows = connection.execute(_NODES).all()
+    fleet = [Node(row.name, row.state, row.cpus, row.memory_mib, cards[row.name], held[row.name]) for row in rows]
+    return fleet, {row.name: row.renewals for row in rows}
 
 
 def _waiting(connection: Connection) -> list[Waiting]:
-    first = (jobs.c.priority.desc(), jobs.c.created_at, jobs.c.id)
-    rank = func.row_number().over(partition_by=jobs.c.shape, order_by=first).label("rank")
-    columns = [jobs.c[name] for name in ("id", "priority", "created_at", *_REQUEST)]
-    ranked = (
-        select(*columns, rank).where(jobs.c.state == WAITING, jobs.c.cancel_requested_at.is_(None)).subquery("ranked")
-    )
-    return [_as_waiting(row) for row in connection.execute(select(ranked).where(ranked.c.rank <= HEADS))]
-
-
-_REQUEST = ("gpus", "gpu_memory_mib", "cpus", "memory_mib")
+    return [_as_waiting(row) for row in connection.execute(_WAITING)]
 
 
 def _as_waiting(row: Any) -> Waiting:
-    return Waiting(row.id, Request(*(getattr(row, name) for name in _REQUEST)), row.priority, row.created_at)
+    request = Request(row.gpus, row.gpu_memory_mib, row.cpus, row.memory_mib)
+    return Waiting(row.id, request, row.priority, row.created_at)
 
 
 def _ahead(connection: Connection, job: Waiting) -> int:
@@ -151,64 +135,31 @@ def _ahead(connection: Connection, job: Waiting) -> int:
 
 def _blocked(connection: Connection, now: datetime) -> list[Blocked]:
     """Only those that can move now: all they need is over and their time has come, or something they need failed."""
-    hopeless = _needs_a_job_that(jobs.c.id, lambda needed: needed.c.state.in_((FAILED, CANCELLED)))
-    unmet = _needs_a_job_that(jobs.c.id, lambda needed: needed.c.state.not_in(FINAL))
-    is_time = or_(jobs.c.start_after.is_(None), jobs.c.start_after <= now)
-    rows = connection.execute(
-        select(jobs.c.id, jobs.c.start_after)
-        .where(jobs.c.state == BLOCKED, or_(hopeless, and_(is_time, ~unmet)))
-        .order_by(jobs.c.created_at, jobs.c.id)
-        .limit(BATCH)
-    ).all()
+    rows = connection.execute(_BLOCKED, {"now": now}).all()
     states = _states_of_needs(connection, [row.id for row in rows])
     return [Blocked(row.id, states[row.id], row.start_after) for row in rows]
-
-
-def _needs_a_job_that(job_id: ColumnElement[str], test: Any) -> ColumnElement[bool]:
-    needed = jobs.alias("needed")
-    return exists().where(needs.c.job_id == job_id, needs.c.needed_id == needed.c.id, test(needed))
 
 
 def _states_of_needs(connection: Connection, job_ids: Sequence[str]) -> Mapping[str, dict[str, str]]:
     states: dict[str, dict[str, str]] = defaultdict(dict)
     if job_ids:
-        rows = connection.execute(
-            select(needs.c.job_id, needs.c.needed_id, jobs.c.state)
-            .join(jobs, jobs.c.id == needs.c.needed_id)
-            .where(needs.c.job_id.in_(job_ids))
-        )
-        for row in rows:
+        for row in connection.execute(_NEEDS, {"jobs": job_ids}):
             states[row.job_id][row.needed_id] = row.state
     return states
 
 
-def _ended(connection: Connection) -> list[Ended]:
-    a, j = attempts.c, jobs.c
-    rows = connection.execute(
-        select(a.job_id, a.id, a.state, a.exit_code, a.reason, a.number, j.retries, j.losses, j.cancel_requested_at)
-        .join(jobs, and_(j.id == a.job_id, j.attempt == a.number))
-        .where(a.settled.is_(False), a.state.not_in(LIVE), j.state.in_(LIVE))
-        .limit(BATCH)
+def _as_ended(row: Any) -> Ended:
+    return Ended(
+        row.job_id,
+        row.id,
+        row.state,
+        row.exit_code,
+        row.reason or "",
+        row.number,
+        row.retries,
+        row.losses,
+        row.cancel_requested_at is not None,
     )
-    return [
-        Ended(
-            row.job_id,
-            row.id,
-            row.state,
-            row.exit_code,
-            row.reason or "",
-            row.number,
-            row.retries,
-            row.losses,
-            row.cancel_requested_at is not None,
-        )
-        for row in rows
-    ]
-
-
-def _cancel_wishes(connection: Connection) -> Sequence[Any]:
-    pending = and_(jobs.c.cancel_requested_at.is_not(None), jobs.c.state.in_((BLOCKED, WAITING)))
-    return connection.execute(select(jobs.c.id, jobs.c.state).where(pending).limit(BATCH)).all()
 
 
 def _blockers(connection: Connection, job: Any) -> list[Reason]:
@@ -221,3 +172,68 @@ def _blockers(connection: Connection, job: Any) -> list[Reason]:
     if job.start_after:
         unmet.append(Reason("start-after", "will-wait", f"Starts at {job.start_after.isoformat()} at the earliest."))
     return unmet
+
+
+# The statements are built once: building one costs more than running it.
+
+
+def _waiting_heads() -> Any:
+    first = (jobs.c.priority.desc(), jobs.c.created_at, jobs.c.id)
+    rank = func.row_number().over(partition_by=jobs.c.shape, order_by=first).label("rank")
+    names = ("id", "priority", "created_at", "gpus", "gpu_memory_mib", "cpus", "memory_mib")
+    queued = and_(jobs.c.state == WAITING, jobs.c.cancel_requested_at.is_(None))
+    ranked = select(*(jobs.c[name] for name in names), rank).where(queued).subquery("ranked")
+    return select(ranked).where(ranked.c.rank <= HEADS)
+
+
+def _movable() -> Any:
+    hopeless = _needs_a_job_that(lambda needed: is_one_of(needed.c.state, (FAILED, CANCELLED)))
+    unmet = _needs_a_job_that(lambda needed: ~is_one_of(needed.c.state, FINAL))
+    is_time = or_(jobs.c.start_after.is_(None), jobs.c.start_after <= bindparam("now", type_=Utc))
+    can_move = or_(hopeless, and_(is_time, ~unmet))
+    return (
+        select(jobs.c.id, jobs.c.start_after)
+        .where(jobs.c.state == BLOCKED, can_move)
+        .order_by(jobs.c.created_at, jobs.c.id)
+        .limit(BATCH)
+    )
+
+
+def _needs_a_job_that(test: Any) -> ColumnElement[bool]:
+    needed = jobs.alias("needed")
+    return exists().where(needs.c.job_id == jobs.c.id, needs.c.needed_id == needed.c.id, test(needed))
+
+
+def _unsettled() -> Any:
+    a, j = attempts.c, jobs.c
+    return (
+        select(a.job_id, a.id, a.state, a.exit_code, a.reason, a.number, j.retries, j.losses, j.cancel_requested_at)
+        .join(jobs, and_(j.id == a.job_id, j.attempt == a.number))
+        .where(a.settled.is_(False), ~is_one_of(a.state, LIVE), is_one_of(j.state, LIVE))
+        .limit(BATCH)
+    )
+
+
+_SLOT = devices.c["index"].label("slot")  # `index` is a method of rows
+_DEVICES = select(devices, _SLOT).order_by(devices.c.node, _SLOT)
+_NODES = select(nodes).order_by(nodes.c.name)
+_LIVE = (
+    select(*(attempts.c[name] for name in ("id", "job_id", "state", "node", "devices", "cpus", "memory_mib")))
+    .add_columns(jobs.c.on_lost, jobs.c.cancel_requested_at)
+    .join(jobs, jobs.c.id == attempts.c.job_id)
+    .where(is_one_of(attempts.c.state, LIVE))
+    .order_by(attempts.c.id)
+)
+_WAITING = _waiting_heads()
+_BLOCKED = _movable()
+_ENDED = _unsettled()
+_CANCEL_WISHES = (
+    select(jobs.c.id)
+    .where(jobs.c.cancel_requested_at.is_not(None), is_one_of(jobs.c.state, (BLOCKED, WAITING)))
+    .limit(BATCH)
+)
+_NEEDS = (
+    select(needs.c.job_id, needs.c.needed_id, jobs.c.state)
+    .join(jobs, jobs.c.id == needs.c.needed_id)
+    .where(needs.c.job_id.in_(bindparam("jobs", expanding=True)))
+)

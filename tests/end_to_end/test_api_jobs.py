@@ -147,7 +147,7 @@ def test_twenty_submits_with_one_key_at_once_make_one_job(api: Api):
     assert api.count("jobs") == 1
 
 
-@pytest.mark.parametrize("key", ["", " ", "a b", "x" * 256, "ü"])
+@pytest.mark.parametrize("key", ["", "a b", "x" * 256, "ü"])
 def test_a_key_that_is_no_key_is_refused(local_api: Api, key: str):
     answer = local_api.client.post("/v1/jobs", json=TRUE, headers={"Idempotency-Key": key.encode()})
 

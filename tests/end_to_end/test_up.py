@@ -149,12 +149,7 @@ def test_killed_outright_it_leaves_no_process_and_starts_again(start: Callable[.
 
     up.end(signal.SIGKILL)
 
-    import time; t=time.time()
-    while time.time()-t < 22:
-        o = up.deployment.of_this_home()
-        print(round(time.time()-t,2), [(p.pid, p.ppid(), p.status(), p.cmdline()[-2:]) for p in o])
-        if not o: break
-        time.sleep(0.5)
+    eventually(lambda: not up.deployment.of_this_home())
     again = start("--quiet")
     again.await_ready()
     assert again.end() == 0

@@ -215,7 +215,8 @@ def test_only_blocked_jobs_that_can_move_are_looked_at(database: Database, add_j
         assert [job.job_id for job in snapshot.load(connection, now=NOON).blocked] == ["now"]
 
 
-def test_of_each_shape_only_the_first_are_looked_at(database: Database, add_job):
+def test_of_each_shape_only_the_first_are_looked_at(database: Database, add_job, add_node):
+    add_node()
     for number in range(snapshot.HEADS + 5):
         add_job(f"j{number:03}", created_at=NOON + timedelta(seconds=number))
     add_job("big", gpus=2)
@@ -226,3 +227,14 @@ def test_of_each_shape_only_the_first_are_looked_at(database: Database, add_job)
     assert len(waiting) == snapshot.HEADS + 1
     assert "big" in waiting
     assert "j000" in waiting
+
+
+def test_while_no_node_has_room_the_queue_is_not_even_read(database: Database, add_job, add_node):
+    add_node(cpus=1)
+    add_job("running", cpus=1)
+    add_job("next")
+    with database.writing() as connection:
+        attempts.place(connection, [Placement("running", "n1", Request(), {})], now=NOON)
+
+    with database.reading() as connection:
+        assert not snapshot.load(connection, now=NOON).waiting

@@ -25,7 +25,7 @@ def place(database: Database, job_id: str, devices: Mapping[str, int] | None = N
 
 def listed(database: Database, wanted: JobFilter | None = None, **options: Any) -> list[str]:
     with database.reading() as connection:
-        rows = views.find_jobs(connection, wanted or JobFilter(), **({"limit": 100} | options))
+        rows = views.find_jobs(connection, wanted or JobFilter(), limit=100, **options)
     return [row["id"] for row in rows]
 
 
