@@ -208,7 +208,7 @@ class Node(BaseModel):
     version: str = Field(description="Of levare on it.", examples=["0.1.0"])
     joined_at: At
     renewed_at: At = Field(description="When it last said that it lives.")
-    labels: dict[str, str]
+    labels: dict[str, str] = Field(description="What its owner says of it.")
     attempts: list[str] = Field(description="Ids of the attempts on it.", examples=[["k3v9x2m1qa-1"]])
     sample: Sample | None = Field(description="Its last heartbeat; null if that is older than 15 s.")
 

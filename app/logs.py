@@ -134,7 +134,9 @@ def _partial(call: Call, attempt_id: str, first: int, most: int) -> Response:
     data = stretch.data[: max(most - missed, 0)]
     if not data:
         fault = Fault("Range", "has nothing that is kept", None, f"0-{stretch.size - 1}")
-        raise RangeNotSatisfiable(f"The log has {stretch.size} bytes.", "Ask for a range within them.", [fault])
+        raise RangeNotSatisfiable(
+            f"The log has {stretch.size} bytes.", "Ask for a range within them.", [fault], stretch.size
+        )
     kept = Stretch(stretch.offset, data, stretch.cut_from, stretch.size, stretch.is_last and data == stretch.data)
     content_range = f"bytes {kept.offset}-{kept.next_offset - 1}/{kept.size}"
     return _bytes(kept, HTTPStatus.PARTIAL_CONTENT, {"Content-Range": content_range})

@@ -19,6 +19,8 @@ from levare.pulse import Pulse
 from levare.settings import Settings
 from levare.store.engine import Database
 
+_MODULES = (jobs, logs, metrics, nodes, tokens, health, docs)
+
 
 def create(settings: Settings, *, stopping: Event | None = None) -> FastAPI:
     """
@@ -39,8 +41,9 @@ def create(settings: Settings, *, stopping: Event | None = None) -> FastAPI:
     )
     app.state.parts = parts
     app.openapi = partial(document.describe, app)
-    for module in (jobs, logs, metrics, nodes, tokens, health, docs):
+    for module in _MODULES:
         app.include_router(module.router)
+    app.state.routes = [route for module in _MODULES for route in module.router.routes]
     _guard(app, parts)
     return app
 

@@ -2,17 +2,19 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from levare.errors import Fault, InvalidRequest, LevareError, NotFound
+from levare.errors import Fault, InvalidRequest, LevareError, NotFound, Unauthorized
 
 MEDIA_TYPE = "application/problem+json"
 _MOST = 1 << 63
@@ -35,7 +37,12 @@ class UnsupportedMedia(LevareError):
     code, title, status = "unsupported-media-type", "The body is not JSON", 415
 
 
+@dataclass
 class RangeNotSatisfiable(LevareError):
+    """`size` is that of the whole."""
+
+    size: int = 0
+
     code, title, status = "range-not-satisfiable", "Nothing is kept in this range", 416
 
 
@@ -88,8 +95,16 @@ def document(error: LevareError, instance: str) -> dict[str, Any]:
 
 def response(error: LevareError, instance: str, headers: Mapping[str, str] | None = None) -> Response:
     body = json.dumps(shown(document(error, instance), None)).encode()
-    challenge = {"WWW-Authenticate": 'Bearer realm="levare"'} if error.status == HTTPStatus.UNAUTHORIZED else {}
-    return Response(body, error.status, {**challenge, **(headers or {})}, MEDIA_TYPE)
+    return Response(body, error.status, _headers(error) | dict(headers or {}), MEDIA_TYPE)
+
+
+def _headers(error: LevareError) -> dict[str, str]:
+    """What HTTP wants to be said with an error."""
+    if isinstance(error, Unauthorized):
+        return {"WWW-Authenticate": 'Bearer realm="levare"'}
+    if isinstance(error, RangeNotSatisfiable):
+        return {"Content-Range": f"bytes */{error.size}"}
+    return {}
 
 
 def shown(value: Any, longest: int | None = _SHOWN) -> Any:
@@ -135,12 +150,19 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     if error.status_code == HTTPStatus.NOT_FOUND:
         problem = NotFound(f"There is nothing at {path}.", "/openapi.json and /docs list every path.")
     elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        allowed = (headers or {}).get("Allow", "")
+        allowed = ", ".join(allowed_methods(request))
+        headers = {"Allow": allowed}
         fault = Fault("method", "is not known here", request.method, allowed)
         problem = MethodNotAllowed(f"{path} does not know {request.method}.", f"It knows {allowed}.", [fault])
     else:
         problem = BadRequest(f"{error.detail}.", "/docs shows what this path takes.")
     return response(problem, path, headers)
+
+
+def allowed_methods(request: Request) -> list[str]:
+    """All that this path knows; the framework tells only those of the first route."""
+    routes: Sequence[APIRoute] = request.app.state.routes
+    return sorted({method for route in routes if route.path_regex.match(request.url.path) for method in route.methods})
 
 
 def invalid(found: Sequence[Fault]) -> InvalidRequest:

@@ -43,7 +43,7 @@ def make_app(settings: Settings) -> Celery:
         task_acks_late=False,
         task_default_priority=5,
         task_ignore_result=True,
-        task_send_sent_event=True,  # the only event that tells Flower the queue
+        task_send_sent_event=False,  # the worker says it, together with its own events
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_consumer="worker.consumer:Consumer",
         worker_disable_prefetch=True,

@@ -1,6 +1,7 @@
 """`python -m worker`: a Celery worker on `gpu.<node>` and `cpu.<node>`, with its supervisor of attempts."""
 
 import fcntl
+import logging
 import os
 import signal
 import sys
@@ -84,11 +85,20 @@ def consume(app: Celery, configured: Settings, runner: Runner) -> None:
     remove_commands()
     if configured.flower_actions:
         tasks.obey_terminate(runner)
-    queues = f"gpu.{configured.node},cpu.{configured.node}"
-    app.worker_main([
-        "--quiet", "worker", "-Q", queues, "-n", hostname(configured), "-c", str(broker.MOST_CONCURRENT), "-E",
-        "--without-mingle", "--without-gossip", "--loglevel", "INFO",
-    ])  # fmt: skip
+    for repeats_our_own in ("celery.app.trace", "celery.worker.strategy"):
+        logging.getLogger(repeats_our_own).setLevel(logging.WARNING)
+    worker = app.Worker(
+        hostname=hostname(configured),
+        queues=[f"gpu.{configured.node}", f"cpu.{configured.node}"],
+        concurrency=broker.MOST_CONCURRENT,
+        loglevel="INFO",
+        task_events=True,
+        without_mingle=True,
+        without_gossip=True,
+        quiet=True,
+    )
+    worker.start()
+    sys.exit(worker.exitcode)
 
 
 def hostname(configured: Settings) -> str:

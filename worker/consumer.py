@@ -1,5 +1,8 @@
 """Celery's consumer, but back 0.2 s after the broker instead of up to 9 s later, and deaf to commands."""
 
+from threading import Event, Thread
+from typing import Any, ClassVar
+
 from celery.worker import state
 from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.control import Panel
@@ -7,6 +10,8 @@ from kombu import Connection
 from structlog import get_logger
 
 log = get_logger()
+
+_FLUSH_SECONDS = 0.1
 
 INSPECTION = frozenset(
     [
@@ -29,6 +34,30 @@ INSPECTION = frozenset(
 
 
 class Consumer(CeleryConsumer):
+    current: ClassVar["Consumer | None"] = None
+    """The one of this process; it makes a new event dispatcher for each connection."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._has_events = Event()
+        Consumer.current = self
+        Thread(target=self._flush_often, name="events", daemon=True).start()
+
+    def on_send_event_buffered(self) -> None:
+        """Celery publishes each event by itself, which costs more than starting a process; they go in batches."""
+        self._has_events.set()
+
+    def _flush_often(self) -> None:
+        pause = Event()
+        while True:
+            self._has_events.wait()
+            self._has_events.clear()
+            try:
+                self._flush_events()
+            except Exception as error:  # noqa: BLE001 - whatever a broker in trouble raises: these are for eyes
+                log.info("events.not_sent", error=str(error) or repr(error))
+            pause.wait(_FLUSH_SECONDS)
+
     def ensure_connected(self, conn: Connection) -> Connection:
         """Try again at 0.2, 0.5, 0.8 ... 3 s, for ever; Celery's own steps are fixed at 2, 4 ... 30 s."""
         connected = conn.ensure_connection(

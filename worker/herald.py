@@ -15,6 +15,7 @@ from structlog import get_logger
 from levare.broker import RUN
 from levare.model import CANCELLED, PREEMPTED, SUCCEEDED
 from levare.store.attempts import Outcome
+from worker.consumer import Consumer
 from worker.watch import Watch
 
 log = get_logger()
@@ -32,6 +33,12 @@ class Herald(Thread):
         self._app, self._hostname, self._live = app, hostname, live
         self._due = Event()
         self._over: deque[Watch] = deque(maxlen=_MOST_UNTOLD)
+
+    def announce(self, watch: Watch) -> None:
+        """Add what Celery's own events leave out: the queue."""
+        dispatcher = Consumer.current.event_dispatcher if Consumer.current else None
+        if dispatcher:
+            dispatcher.send("task-sent", **_about(watch))
 
     def over(self, watch: Watch) -> None:
         """Tell of an ending that no Celery task waited for, or that Celery has no word for."""
@@ -64,8 +71,18 @@ class Herald(Thread):
 
 
 def told_of(watch: Watch) -> list[Telling]:
-    """All that Flower is to know of an attempt. It takes the queue from `task-sent` only."""
-    about = {
+    """All that Flower is to know of an attempt."""
+    about = _about(watch)
+    began: list[Telling] = [
+        ("task-sent", about),
+        ("task-received", about),
+        ("task-started", {"uuid": watch.attempt_id}),
+    ]
+    return [*began, _ending(watch.attempt_id, watch.outcome)] if watch.outcome else began
+
+
+def _about(watch: Watch) -> dict[str, object]:
+    return {
         "uuid": watch.attempt_id,
         "name": RUN,
         "args": f"['{watch.attempt_id}']",
@@ -79,12 +96,6 @@ def told_of(watch: Watch) -> list[Telling]:
         "exchange": "",
         "routing_key": watch.queue,
     }
-    began: list[Telling] = [
-        ("task-sent", about),
-        ("task-received", about),
-        ("task-started", {"uuid": watch.attempt_id}),
-    ]
-    return [*began, _ending(watch.attempt_id, watch.outcome)] if watch.outcome else began
 
 
 def _ending(attempt_id: str, outcome: Outcome) -> Telling:

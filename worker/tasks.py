@@ -30,6 +30,7 @@ def register(app: Celery, runner: Runner, herald: Herald) -> None:
         watch = runner.take(attempt_id)
         if watch is None or not watch.attend():
             raise Ignore  # stale, repeated, or somebody waits for it already: a normal answer
+        herald.announce(watch)
         watch.done.wait()
         if watch.outcome is None:
             raise Ignore  # this worker goes away, the training does not

@@ -1,0 +1,128 @@
+"""`levare nodes`, `drain`, `resume`, `top`, `tokens`, `doctor`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.pure.scripted import (
+    JOB,
+    Api,
+    a_healthy_api,
+    a_job,
+    a_node,
+    a_problem,
+    levare_run,
+)
+
+
+def test_nodes_show_what_is_free_and_one_node_its_gpus():
+    api = Api().on("GET /v1/nodes", {"items": [a_node()]}).on("GET /v1/nodes/node-a", a_node())
+
+    rows = [line.split() for line in levare_run(api, "nodes").stdout.splitlines()]
+    one = levare_run(api, "nodes", "node-a").stdout
+
+    assert rows[1][:8] == ["node-a", "ready", "0/1", "8/16", "64GiB", "42%", "25%", "1"]
+    assert f"0  NVIDIA H100  97%  40GiB  80/80GiB   650W   61C  {JOB}" in one
+    assert json.loads(levare_run(api, "nodes", "--json").stdout)["items"][0]["name"] == "node-a"
+
+
+@pytest.mark.parametrize(("command", "state"), [("drain", "draining"), ("resume", "ready")])
+def test_drain_and_resume_set_the_state_of_a_node(command: str, state: str):
+    api = Api().on("PUT /v1/nodes/node-a/state", a_node(state=state))
+
+    result = levare_run(api, command, "node-a")
+
+    assert api.body() == {"state": state}
+    assert f"node-a is {state}" in result.stdout
+
+
+def test_top_off_a_terminal_prints_once():
+    running = a_job(state="running", node="node-a", started_at="2030-01-01T12:00:00Z", progress=0.5)
+    api = Api().on("GET /v1/nodes", {"items": [a_node()]})
+    api.on("GET /v1/jobs", {"items": [running, a_job(id="other")], "next_cursor": None})
+
+    text = levare_run(api, "top").stdout
+    found = json.loads(levare_run(api, "top", "--json").stdout)
+
+    assert text.splitlines()[0] == "1 of 1 nodes ready, 1 of 1 GPUs held, 1 job running, 1 waiting"
+    assert "50%" in text
+    assert "other" not in text
+    assert [len(found["nodes"]), len(found["jobs"])] == [1, 2]
+
+
+def test_a_new_token_is_all_that_goes_to_stdout():
+    api = Api().on("POST /v1/tokens", {"id": "t1", "name": "laptop", "token": "lv_new"})
+
+    result = levare_run(api, "tokens", "create", "laptop", "--expires", "2030-01-01T00:00:00Z")
+
+    assert result.stdout == "lv_new\n"
+    assert "cannot be shown again" in result.stderr
+    assert api.body() == {"name": "laptop", "expires_at": "2030-01-01T00:00:00+00:00"}
+
+
+def test_tokens_are_listed_and_revoked_by_name():
+    old = {"id": "t1", "name": "laptop", "role": "admin", "created_at": "2030-01-01T12:00:00Z", "revoked_at": None}
+    expired = old | {"id": "t2", "name": "old", "expires_at": "2020-01-01T00:00:00Z"}
+    api = Api().on("GET /v1/tokens", {"items": [old | {"expires_at": None}, expired]}).on("DELETE /v1/tokens/t1", old)
+
+    listed = levare_run(api, "tokens").stdout
+    result = levare_run(api, "tokens", "revoke", "laptop")
+
+    assert [line.split()[-1] for line in listed.splitlines()] == ["state", "valid", "expired"]
+    assert (result.exit_code, result.stdout) == (0, "laptop is revoked\n")
+    assert levare_run(api, "tokens", "list").stdout == listed
+
+
+def test_doctor_is_content_when_all_is_well(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("LEVARE_HOME", str(tmp_path))
+
+    result = levare_run(a_healthy_api(), "doctor")
+
+    assert result.exit_code == 0, result.stdout
+    assert "FAIL" not in result.stdout
+    assert {line.split(":")[0].split(maxsplit=1)[1] for line in result.stdout.splitlines()} == {
+        "address",
+        "api",
+        "database",
+        "redis",
+        "clock",
+        "token",
+        "node node-a",
+        "clock of node-a",
+        "disk of node-a",
+        f"disk of {tmp_path}",
+    }
+
+
+@pytest.mark.parametrize(
+    ("place", "answer", "failing"),
+    [
+        ("GET /readyz", httpx.ConnectError("refused"), "api"),
+        ("GET /readyz", httpx.Response(503, json={"database": "does not answer", "redis": "ok"}), "database"),
+        ("GET /readyz", {"database": "ok", "redis": "does not answer"}, "redis"),
+        (
+            "GET /readyz",
+            httpx.Response(
+                200, json={"database": "ok", "redis": "ok"}, headers={"Date": "Tue, 01 Jan 2030 00:00:00 GMT"}
+            ),
+            "clock",
+        ),
+        ("GET /v1/nodes", a_problem("unauthorized", 401, next_step="Ask for one."), "token"),
+        ("GET /v1/nodes", {"items": []}, "nodes"),
+        ("GET /v1/nodes", {"items": [a_node(state="lost")]}, "node node-a"),
+        ("GET /v1/nodes", {"items": [a_node(sample=None)]}, "node node-a"),
+        ("GET /v1/nodes", {"items": [a_node(sample=a_node()["sample"] | {"at": 0})]}, "clock of node-a"),
+        ("GET /v1/nodes", {"items": [a_node(sample=a_node()["sample"] | {"disk_free_gib": 0.5})]}, "disk of node-a"),
+    ],
+)
+def test_doctor_names_what_is_wrong_and_what_to_do(place: str, answer: Any, failing: str):
+    result = levare_run(a_healthy_api().on(place, answer), "doctor", "--json")
+
+    found = json.loads(result.stdout)
+    wrong = [check for check in found["checks"] if not check["ok"]]
+    assert (result.exit_code, found["ok"]) == (1, False)
+    assert [check["name"] for check in wrong] == [failing]
+    assert wrong[0]["next_step"]

@@ -1,0 +1,152 @@
+"""`levare jobs`, `show`, `why`, `wait`, `cancel`."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.pure.scripted import (
+    JOB,
+    Api,
+    a_job,
+    an_attempt,
+    an_ended_job,
+    levare_run,
+)
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "expected"),
+    [
+        ("succeeded", 0, 0),
+        ("failed", 3, 3),
+        ("failed", None, 1),
+        ("failed", 0, 1),
+        ("cancelled", None, 1),
+        ("cancelled", 143, 143),
+    ],
+)
+def test_wait_exits_with_the_jobs_own_code(state: str, code: int | None, expected: int):
+    api = Api().on(f"GET /v1/jobs/{JOB}", a_job(state="running"), an_ended_job(state, code))
+
+    assert levare_run(api, "wait", JOB).exit_code == expected
+
+
+def test_wait_for_several_exits_with_the_first_code_that_is_not_0():
+    api = Api().on("GET /v1/jobs/a", an_ended_job()).on("GET /v1/jobs/b", an_ended_job("failed", 4))
+    api.on("GET /v1/jobs/c", an_ended_job("failed", 5))
+
+    result = levare_run(api, "wait", "a", "b", "c", "--json")
+
+    assert result.exit_code == 4
+    assert [job["exit_code"] for job in json.loads(result.stdout)["items"]] == [0, 4, 5]
+
+
+def test_wait_gives_up_with_124():
+    result = levare_run(Api().on(f"GET /v1/jobs/{JOB}", a_job()), "wait", JOB, "--timeout", "0s")
+
+    assert result.exit_code == 124
+    assert "still waiting" in result.stderr
+
+
+def test_jobs_are_a_table_of_what_people_look_for():
+    jobs = [a_job(), an_ended_job("failed", 1, name="", progress=0.999)]
+    api = Api().on("GET /v1/jobs", {"items": jobs, "next_cursor": None})
+
+    lines = levare_run(api, "jobs").stdout.splitlines()
+
+    assert lines[0].split() == ["id", "name", "state", "pri", "asks", "for", "node", "time", "done"]
+    assert lines[1].startswith(f"{JOB}  resnet-50 ")
+    assert "2 GPU, 8 CPU, 64GiB" in lines[1]
+    assert "python train.py --note 'two words'" in lines[2]
+    assert lines[2].endswith("node-a  3m12s   99%")
+
+
+def test_jobs_send_their_filters_and_stop_at_the_limit():
+    api = Api().on("GET /v1/jobs", {"items": [a_job(id=f"j{number}") for number in range(3)], "next_cursor": "c"})
+
+    result = levare_run(
+        api, "jobs", "--state", "running", "--state", "failed", "--team", "vision", "--limit", "2", "--json"
+    )
+
+    assert [job["id"] for job in json.loads(result.stdout)["items"]] == ["j0", "j1"]
+    assert str(api.asked[0].url.query, "ascii") == "state=running&state=failed&team=vision&limit=3"
+    assert "more than these 2" in levare_run(api, "jobs", "--limit", "2").stderr
+
+
+def test_a_name_cannot_steer_the_terminal():
+    api = Api().on("GET /v1/jobs", {"items": [a_job(name="\x1b[2Jgone\x07[red]x[/]")], "next_cursor": None})
+
+    result = levare_run(api, "jobs", color=True)
+
+    assert "\x1b[2J" not in result.stdout
+    assert "\x07" not in result.stdout
+    assert "[red]x[/]" in result.stdout
+
+
+def test_show_tells_the_request_the_attempts_the_metrics_and_the_reason():
+    trend = {"last": 0.31234567, "best_min": 0.3, "best_max": 2.3, "count": 1200}
+    metrics = {
+        "items": [],
+        "next": None,
+        "summary": {"train": {"loss": trend}, "val": {"acc": trend | {"last": "NaN"}}},
+    }
+    reason = {"code": "x", "kind": "will-wait", "message": "No room.", "asked": None, "available": None}
+    api = Api().on(f"GET /v1/jobs/{JOB}", a_job(attempt=1)).on(f"GET /v1/jobs/{JOB}/metrics", metrics)
+    api.on(f"GET /v1/jobs/{JOB}/attempts", {"items": [an_attempt()]})
+    api.on(f"GET /v1/jobs/{JOB}/why", {"job": JOB, "state": "waiting", "reasons": [reason]})
+
+    text = levare_run(api, "show", JOB).stdout
+
+    rows = [line.split() for line in text.splitlines()]
+    assert ["command", "python", "train.py", "--note", "'two", "words'"] in rows
+    assert "  - No room." in text.splitlines()
+    assert ["1", "node-a", "failed", "137", "2h05m", "2m00s", "2GiB", "0", "1", "(NVIDIA", "H100)"] in rows
+    assert ["train", "loss", "0.3123", "0.3", "2.3", "1,200"] in rows
+    assert ["val", "acc", "NaN", "0.3", "2.3", "1,200"] in rows
+
+
+def test_show_as_json_is_the_job_with_all_that_belongs_to_it():
+    api = Api().on(f"GET /v1/jobs/{JOB}", an_ended_job()).on(f"GET /v1/jobs/{JOB}/attempts", {"items": [an_attempt()]})
+    api.on(f"GET /v1/jobs/{JOB}/metrics", {"items": [], "next": None, "summary": {}})
+
+    found = json.loads(levare_run(api, "show", JOB, "--json").stdout)
+
+    assert (found["id"], found["state"], found["attempts"][0]["number"]) == (JOB, "succeeded", 1)
+    assert (found["metrics"], found["reasons"]) == ({}, [])
+
+
+def test_why_answers_like_a_colleague():
+    reasons = [
+        {"code": "a", "kind": "will-wait", "message": "Asks for 4 GPUs on one node; the most free is 2 (node-a)."},
+        {"code": "b", "kind": "can-never-run", "message": "No node has 4 GPUs."},
+    ]
+    api = Api().on(f"GET /v1/jobs/{JOB}/why", {"job": JOB, "state": "waiting", "reasons": reasons})
+    api.on(f"GET /v1/jobs/{JOB}", a_job(created_at=(datetime.now(UTC) - timedelta(hours=2)).isoformat()))
+
+    assert levare_run(api, "why", JOB).stdout.splitlines() == [
+        f"{JOB} (resnet-50) has been waiting for 2h00m; it asks for 2 GPU, 8 CPU, 64GiB.",
+        "It can never run as it is:",
+        "  - No node has 4 GPUs.",
+        "It will start by itself when this changes:",
+        "  - Asks for 4 GPUs on one node; the most free is 2 (node-a).",
+    ]
+
+
+def test_why_of_a_job_that_does_not_wait_says_what_became_of_it():
+    api = Api().on(f"GET /v1/jobs/{JOB}/why", {"job": JOB, "state": "failed", "reasons": []})
+    api.on(f"GET /v1/jobs/{JOB}", an_ended_job("failed", 3, reason="Exited with code 3."))
+
+    assert levare_run(api, "why", JOB).stdout == f"{JOB} (resnet-50) failed after 3m12s: Exited with code 3.\n"
+
+
+def test_cancel_tells_a_wish_from_what_had_ended_before():
+    running = a_job(state="running", node="node-a", cancel_requested_at="2030-01-01T12:00:00Z")
+    api = Api().on("DELETE /v1/jobs/a", running | {"id": "a"}).on("DELETE /v1/jobs/b", an_ended_job() | {"id": "b"})
+
+    lines = levare_run(api, "cancel", "a", "b").stdout.splitlines()
+
+    assert lines == [
+        "a is being cancelled; it is still running on node-a",
+        "b had succeeded after 3m12s already; nothing changed",
+    ]

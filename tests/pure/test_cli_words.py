@@ -1,0 +1,111 @@
+"""Numbers as people read them."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from levare.cli import terminal, words
+from levare.cli.jobs import job_table
+from levare.settings import size_mib
+
+NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(-1, "0s"), (0, "0s"), (0.44, "0.4s"), (9, "9s"), (42, "42s"), (192, "3m12s"), (7500, "2h05m"), (356400, "4d03h")],
+)
+def test_a_span_has_at_most_two_units(seconds: float, text: str):
+    assert words.span(seconds) == text
+    assert words.span(timedelta(seconds=seconds)) == text
+
+
+@pytest.mark.parametrize("mib", [1, 512, 1024, 20480, 1536, 81920, 1024**2, 3 * 1024**2])
+def test_a_size_can_be_given_back_as_an_option(mib: int):
+    assert size_mib(words.size(mib)) == mib
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.312345, "0.3123"), (1e-5, "1e-05"), (3, "3"), (3.0, "3"), (12345, "12,345"), ("NaN", "NaN"), (None, "-")],
+)
+def test_a_number_has_four_digits(value: Any, text: str):
+    assert words.number(value) == text
+
+
+@pytest.mark.parametrize(("part", "text"), [(None, "-"), (0, "0%"), (0.29, "29%"), (0.999, "99%"), (1, "100%")])
+def test_a_progress_is_whole_only_at_its_end(part: float | None, text: str):
+    assert words.percent(part) == text
+
+
+@pytest.mark.parametrize(
+    ("asked", "text"),
+    [
+        ({"gpus": 0, "cpus": 1}, "1 CPU"),
+        ({"gpus": 1, "cpus": 1}, "1 GPU"),
+        ({"gpus": 1, "gpu_memory_mib": 20480}, "20GiB GPU"),
+        ({"gpus": 2, "gpu_memory_mib": 20480, "cpus": 4, "memory_mib": 512}, "2x20GiB GPU, 4 CPU, 512MiB"),
+    ],
+)
+def test_what_every_job_has_is_not_told(asked: dict[str, Any], text: str):
+    job: Any = {"gpus": 0, "gpu_memory_mib": None, "cpus": 1, "memory_mib": 0} | asked
+
+    assert words.resources(job) == text
+
+
+def test_the_time_left_goes_by_the_pace_so_far():
+    job: Any = {"state": "running", "progress": 0.25, "started_at": "2030-01-01T11:50:00Z"}
+
+    assert words.time_left(job, NOON) == "30m00s"
+    assert words.time_left(job | {"progress": 0.0}, NOON) is None
+    assert words.time_left(job | {"state": "failed"}, NOON) is None
+
+
+def test_a_retried_job_that_waits_tells_how_long_it_has_been_there():
+    times = {"created_at": "2030-01-01T12:00:00Z", "started_at": "2030-01-01T13:00:00Z", "finished_at": None}
+    job: Any = {"state": "waiting", **times}
+
+    now = datetime.now(UTC)
+
+    assert words.lasted(job) == words.since("2030-01-01T12:00:00Z", now)
+
+
+def test_a_table_of_jobs_fits_80_columns_and_keeps_what_identifies_them():
+    job: Any = {
+        "id": "k3v9x2m1qa",
+        "name": "a-very-long-name-" * 5,
+        "command": ["x"],
+        "state": "succeeded",
+        "priority": 5,
+        "gpus": 2,
+        "gpu_memory_mib": 20480,
+        "cpus": 16,
+        "memory_mib": 65536,
+        "node": "a-node-with-a-long-name.example.org",
+        "progress": 1.0,
+        "created_at": "2030-01-01T12:00:00Z",
+        "started_at": "2030-01-01T12:00:00Z",
+        "finished_at": "2030-01-05T15:00:00Z",
+    }
+    console = Console(width=80, force_terminal=True, color_system=None)
+
+    with console.capture() as captured:
+        console.print(job_table([job]))
+
+    lines = captured.get().splitlines()
+    assert len(lines) == 2
+    assert max(map(len, lines)) <= 80
+    assert lines[1].startswith("k3v9x2m1qa  a-very")
+    assert all(text in lines[1] for text in ("succeeded", " 4d03h", " 100%", "…"))
+
+
+def test_no_colour_is_used_where_none_is_wanted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr(terminal, "is_terminal", lambda: True)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+
+    terminal.show(terminal.state("failed"))
+
+    assert "\x1b[31m" not in capsys.readouterr().out
