@@ -61,10 +61,20 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     is_open = not path.startswith("/v1")
     if is_open:
         operation["security"] = _OPEN
+    for parameter in operation.get("parameters", ()):
+        parameter["schema"] = _given(parameter["schema"])
     common = refusals(*_common(path, method, has_body="requestBody" in operation, is_open=is_open))
     for status, refusal in common.items():
         responses.setdefault(str(status), refusal)
     operation["responses"] = dict(sorted(responses.items()))
+
+
+def _given(schema: dict[str, Any]) -> dict[str, Any]:
+    """A parameter that may be absent cannot be null: there is no null in an address or a header."""
+    kinds = [kind for kind in schema.get("anyOf", ()) if kind.get("type") != "null"]
+    if len(kinds) != 1:
+        return schema
+    return kinds[0] | {key: value for key, value in schema.items() if key != "anyOf"}
 
 
 def _common(path: str, method: str, *, has_body: bool, is_open: bool) -> list[type[LevareError]]:

@@ -12,7 +12,7 @@ from app.bodies import JobRequest
 from app.call import Asked, Call, DryRun
 from app.document import refusals
 from app.ids import new_id
-from app.pages import Cursor, Fields, Limit, cursor_after, picked, place_of, selected
+from app.pages import Cursor, Limit, cursor_after, fields_of, picked, place_of, selected
 from levare.errors import CanNeverRun, Conflict, IdempotencyMismatch, InvalidRequest, UnknownNeeds
 from levare.model import FINAL, LIVE
 from levare.pulse import beat_bell, node_bell
@@ -36,6 +36,8 @@ Key = Annotated[
         examples=["9f1c3a52-0b6e-4c1e-8f57-2a41d9c0be11"],
     ),
 ]
+JobFields = Annotated[str | None, fields_of(Job)]
+AttemptFields = Annotated[str | None, fields_of(Attempt)]
 _FIELDS = tuple(Job.model_fields)
 
 
@@ -84,7 +86,7 @@ def list_jobs(
     limit: Limit = 50,
     cursor: Cursor = None,
     order: Order = "newest",
-    fields: Fields = None,
+    fields: JobFields = None,
 ) -> Response:
     """List jobs, in an order that no new job disturbs."""
     wanted, names = JobFilter(state or (), team, project, name, user), selected(Job, fields)
@@ -97,7 +99,7 @@ def list_jobs(
 
 
 @router.get("/{job_id}", response_model=Job)
-def read_job(job_id: JobId, call: Asked, fields: Fields = None) -> Response:
+def read_job(job_id: JobId, call: Asked, fields: JobFields = None) -> Response:
     """Look at a job."""
     names = selected(Job, fields)
     with call.database.reading() as connection:
@@ -133,7 +135,7 @@ def _wake_for(job: views.Row, call: Call) -> None:
 
 
 @router.get("/{job_id}/attempts", response_model=Attempts)
-def list_attempts(job_id: JobId, call: Asked, fields: Fields = None) -> Response:
+def list_attempts(job_id: JobId, call: Asked, fields: AttemptFields = None) -> Response:
     """List the attempts of a job, first to last."""
     names = selected(Attempt, fields)
     with call.database.reading() as connection:

@@ -11,7 +11,7 @@ from app.answers import Device, Node, Nodes, NodeSamples, answer
 from app.bodies import NodeState
 from app.call import Asked, Call, DryRun
 from app.document import refusals
-from app.pages import Fields, picked, selected
+from app.pages import fields_of, picked, selected
 from levare.errors import Conflict
 from levare.pulse import beat_bell, node_bell
 from levare.store import audit, nodes, views
@@ -19,12 +19,13 @@ from levare.store import audit, nodes, views
 router = APIRouter(prefix="/v1/nodes", tags=["nodes"])
 
 NodeName = Annotated[str, Path(max_length=63, description="The name of a node.", examples=["node-a"])]
+NodeFields = Annotated[str | None, fields_of(Node)]
 _FIELDS = tuple(Node.model_fields)
 _DEVICE = tuple(Device.model_fields)
 
 
 @router.get("", response_model=Nodes)
-def list_nodes(call: Asked, fields: Fields = None) -> Response:
+def list_nodes(call: Asked, fields: NodeFields = None) -> Response:
     """List the nodes with what is free, what runs, and their last heartbeat."""
     names = selected(Node, fields)
     with call.database.reading() as connection:
@@ -34,7 +35,7 @@ def list_nodes(call: Asked, fields: Fields = None) -> Response:
 
 
 @router.get("/{name}", response_model=Node)
-def read_node(name: NodeName, call: Asked, fields: Fields = None) -> Response:
+def read_node(name: NodeName, call: Asked, fields: NodeFields = None) -> Response:
     """Look at a node."""
     names = selected(Node, fields)
     with call.database.reading() as connection:

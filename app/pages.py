@@ -16,10 +16,17 @@ Cursor = Annotated[
     str | None,
     Query(max_length=200, description="`next_cursor` of the page before; the other parameters stay the same."),
 ]
-Fields = Annotated[
-    str | None,
-    Query(max_length=1000, description="Only these fields of each item, with commas between.", examples=["id,state"]),
-]
+
+
+def fields_of(model: type[BaseModel]) -> Any:
+    """The parameter that selects fields; its pattern is for the document, `selected` says what is wrong in words."""
+    names = "|".join(model.model_fields)
+    return Query(
+        max_length=1000,
+        description="Only these fields, with commas between; the others are then left out of the answer.",
+        examples=[",".join(list(model.model_fields)[:2])],
+        json_schema_extra={"pattern": f"^({names})(,({names}))*$"},
+    )
 
 
 def cursor_after(row: Mapping[str, Any]) -> str:
@@ -52,7 +59,7 @@ def _decoded(cursor: str) -> tuple[datetime, str] | None:
 def selected(model: type[BaseModel], fields: str | None) -> Sequence[str]:
     """The names of the fields that are wanted; all of them by default."""
     known = list(model.model_fields)
-    wanted = [name.strip() for name in fields.split(",")] if fields else known
+    wanted = [name.strip() for name in fields.split(",")] if fields is not None else known
     unknown = [name for name in wanted if name not in known]
     if unknown:
         raise problems.invalid([problems.unknown(name, known, what="field of an item") for name in unknown])

@@ -162,7 +162,9 @@ async def on_http_error(request: Request, error: Exception) -> Response:
 def allowed_methods(request: Request) -> list[str]:
     """All that this path knows; the framework tells only those of the first route."""
     routes: Sequence[APIRoute] = request.app.state.routes
-    return sorted({method for route in routes if route.path_regex.match(request.url.path) for method in route.methods})
+    return sorted(
+        {method for route in routes if route.path_regex.match(request.url.path) for method in route.methods or ()}
+    )
 
 
 def invalid(found: Sequence[Fault]) -> InvalidRequest:
@@ -178,7 +180,7 @@ def unknown(name: str, known: Sequence[str], *, what: str = "field") -> Fault:
     """A name that means nothing here, with the nearest that does."""
     near = get_close_matches(name, known, 1, cutoff=0.5)
     hint = f"; did you mean {near[0]}?" if near else ""
-    return Fault(name, f"is no {what} of this request{hint}", None, ", ".join(known))
+    return Fault(str(shown(name)), f"is no {what} of this request{hint}", None, ", ".join(known))
 
 
 def _fault(error: Mapping[str, Any], known: Sequence[str]) -> Fault:

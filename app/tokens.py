@@ -11,19 +11,20 @@ from app.bodies import TokenRequest
 from app.call import Asked, DryRun
 from app.document import refusals
 from app.ids import new_id
-from app.pages import Fields, picked, selected
+from app.pages import fields_of, picked, selected
 from levare.errors import Conflict
 from levare.store import tokens
 
 router = APIRouter(prefix="/v1/tokens", tags=["tokens"])
 
 TokenId = Annotated[str, Path(max_length=64, description="The id of a token.", examples=["k3v9x2m1qa"])]
+TokenFields = Annotated[str | None, fields_of(Token)]
 _FIELDS = tuple(Token.model_fields)
 _CREATION = {200: {"model": NewToken, "description": "A dry run: nothing was made."}} | refusals(Conflict)
 
 
 @router.get("", response_model=Tokens)
-def list_tokens(call: Asked, fields: Fields = None) -> Response:
+def list_tokens(call: Asked, fields: TokenFields = None) -> Response:
     """List all tokens, revoked ones too, oldest first. Their secrets are not kept."""
     names = selected(Token, fields)
     with call.database.reading() as connection:

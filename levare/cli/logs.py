@@ -124,12 +124,21 @@ def _offset_of_tail(client: "Client", job: str, attempt: int | None, lines: int)
     """Where the last `lines` lines begin, looking back no further than the last cut."""
     block = _BLOCK
     while True:
-        found = client.log(job, attempt=attempt, offset=-block, limit=block)
-        data = found["data"]
-        reaches_back = found["offset"] == 0 or found["cut"] or len(data) < block or block >= _MOST
+        start, data, reaches_back = _last_stretch(client, job, attempt, block)
         if reaches_back or data.count(b"\n") > lines:
-            return found["offset"] + _start_of_tail(data, lines)
+            return start + _start_of_tail(data, lines)
         block *= 4
+
+
+def _last_stretch(client: "Client", job: str, attempt: int | None, block: int) -> tuple[int, bytes, bool]:
+    """Offset and bytes of at most about a block at the end, without a cut in it, and whether it can go no further back."""
+    found = client.log(job, attempt=attempt, offset=-block, limit=block)
+    start, data, cut = found["offset"], found["data"], found["cut"]
+    while found["data"] and found["next_offset"] < found["size"]:
+        found = client.log(job, attempt=attempt, offset=found["next_offset"])
+        start, data = (found["offset"], found["data"]) if found["cut"] else (start, data + found["data"])
+        cut = found["cut"] or cut
+    return start, data, start == 0 or cut is not None or len(data) < block or block >= _MOST
 
 
 def _start_of_tail(data: bytes, lines: int) -> int:

@@ -39,7 +39,7 @@ def binaries(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bin folder of an environment that `pip install 'levare[server]'` has filled."""
     place = tmp_path_factory.mktemp("environment")
     venv.create(place, with_pip=True)
-    install = [place / "bin" / "pip", "install", "--quiet", f"levare[server] @ {wheel.as_uri()}"]
+    install = [place / "bin" / "pip", "install", "--quiet", "--no-compile", f"levare[server] @ {wheel.as_uri()}"]
     subprocess.run([*install, "--constraint", ROOT / "constraints.txt"], check=True, env=clean_environment())
     return place / "bin"
 
