@@ -40,13 +40,13 @@ def migrated_postgresql(postgresql_server: str) -> str:
     return "migrated"
 
 
-@pytest.fixture
-def make_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], str]:
+@pytest.fixture(scope="session")
+def make_database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
     """From a backend's name to the URL of a new, migrated, empty database."""
 
     def make(backend: str) -> str:
         if backend == "sqlite":
-            path = tmp_path / f"{uuid4().hex}.db"
+            path = tmp_path_factory.mktemp("database") / "levare.db"
             shutil.copy(request.getfixturevalue("migrated_sqlite"), path)
             return f"sqlite:///{path}"
         server, name = request.getfixturevalue("postgresql_server"), f"t{uuid4().hex}"

@@ -4,7 +4,7 @@ Small files, whole: those of /proc and of cgroups, and the JSON documents of a r
 Each page of memory that a process touches after a fork costs a page fault, and short jobs cost little else. So the
 path that every job takes goes straight to the system calls: `open` alone touches a hundred pages.
 """
-# ruff: noqa: PTH104
+# ruff: noqa: PTH104, PTH116
 
 import json
 import os
@@ -59,3 +59,15 @@ def get(path: str) -> dict[str, object] | None:
         return json.loads(read(path))
     except (FileNotFoundError, ValueError):
         return None
+
+
+def hold_reserve(fd: int) -> None:
+    """Keep a block of the disk for the moment when it is full, in the lock file; it tells who holds the lock too."""
+    os.pwrite(fd, b"%-10d\n" % os.getpid(), 0)
+
+
+def use_reserve() -> bool:
+    """Give that block back, enough to write down where the log is cut or how the attempt ended; False if it is gone."""
+    held = os.stat("lock").st_size > 0
+    os.truncate("lock", 0)
+    return held

@@ -15,7 +15,7 @@ import time
 from contextlib import suppress
 from math import inf
 
-from worker import libc
+from worker import files, libc
 
 BLOCK = 4096
 LOOK_SECONDS = 0.02
@@ -69,7 +69,7 @@ class FileLog:
         return self._size != before
 
     def _cut_to(self, cut: int) -> None:
-        """A full disk may refuse even this; then the next look tries again."""
+        """If it fails, the next look tries again."""
         with suppress(OSError):
             _write_cut(cut)
             libc.punch(self.stdout, self._cut, cut)
@@ -104,8 +104,7 @@ class PipeLog:
             fcntl.fcntl(self.stdout, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self.look_at = inf
         self._poller, self._size, self._pending = poller, 0, b""
-        self._head, self._tail = head, tail
-        self._segment = max(BLOCK, tail // 4)
+        self._tail, self._segment = tail, max(BLOCK, tail // 4)
         self._starts: list[int] = []
         self._file, self._room = _create("out.log"), head
         poller.register(self.fd, select.POLLIN)
@@ -115,18 +114,18 @@ class PipeLog:
         os.close(self.stdout)
 
     def look(self, now: float) -> None:
-        """Try again to write what the full disk refused; until then the job waits."""
+        """Listen again after a pause."""
         self.look_at = inf
         self._poller.register(self.fd, select.POLLIN)
         self._store(now)
 
     def ready(self, now: float) -> None:
-        """Take what the job wrote; at the end of the pipe listen no more."""
-        with suppress(BlockingIOError):
-            self._pending = os.read(self.fd, _PIPE_BYTES)
-            if not self._pending:
-                self._poller.unregister(self.fd)
-            self._store(now)
+        """Take what the job wrote. If that was little, let more come together; after the end of the pipe none will."""
+        self._pending = os.read(self.fd, _PIPE_BYTES)
+        if len(self._pending) < _PIPE_BYTES // 4:
+            self._poller.unregister(self.fd)
+            self.look_at = now + LOOK_SECONDS / 2 if self._pending else inf
+        self._store(now)
 
     def finish(self) -> int:
         """How many bytes were written in all. A process that still holds the pipe is not waited for."""
@@ -143,8 +142,9 @@ class PipeLog:
         try:
             while self._pending:
                 self._store_some()
-        except OSError:
-            self._poller.unregister(self.fd)
+        except OSError:  # the disk is full: the job waits until it is not
+            with suppress(KeyError):
+                self._poller.unregister(self.fd)
             self.look_at = now + _RETRY_SECONDS
 
     def _store_some(self) -> None:
@@ -178,9 +178,17 @@ def _create(name: str) -> int:
 
 
 def _write_cut(cut: int) -> None:
-    """Twice the same number: a reader who meets the file half written sees two."""
+    """
+    Twice the same number: a reader who meets the file half written sees two.
+
+    What is cut away makes room, so a full disk must not hinder it.
+    """
     fd = os.open("cut", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         os.pwrite(fd, b"%020d %020d\n" % (cut, cut), 0)
+    except OSError:
+        if not files.use_reserve():
+            raise
+        _write_cut(cut)
     finally:
         os.close(fd)

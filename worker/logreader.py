@@ -52,7 +52,9 @@ def read(folder: Path, offset: int, limit: int, *, head: int) -> LogPiece:
 def _read_file(folder: Path, offset: int, limit: int) -> bytes:
     files = [(start, path) for start, path in _files(folder) if start <= offset]
     try:
-        start, path = max(files)
+        start, path = max(
+            files, key=lambda file: (file[0], file[1].name != "out.log")
+        )  # an empty head begins there too
         with path.open("rb") as file:
             file.seek(offset - start)
             return file.read(limit)

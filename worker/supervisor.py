@@ -293,6 +293,7 @@ def _locked() -> bool:
         except BlockingIOError:
             time.sleep(_LOCK_PAUSE_SECONDS)
         else:
+            files.hold_reserve(lock)
             return True
     return False
 
@@ -327,7 +328,8 @@ def _write_ending(ending: Mapping[str, object]) -> None:
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            time.sleep(_LONGEST_PAUSE_SECONDS)
+            if not files.use_reserve():
+                time.sleep(_LONGEST_PAUSE_SECONDS)
 
 
 def _accepted(write: Callable[..., object], *args: object) -> bool:

@@ -3,6 +3,8 @@
 import os
 import sys
 
+import click
+
 from levare.cli.group import Commands, Lazy
 
 levare = Commands(
@@ -29,6 +31,7 @@ levare = Commands(
     help="Schedule and monitor training on shared machines.",
     epilog="LEVARE_URL and LEVARE_TOKEN say which API is asked; without them it is this machine's own.",
 )
+click.version_option(package_name="levare", message="%(prog)s %(version)s")(levare)
 
 
 def main() -> None:

@@ -91,13 +91,15 @@ def _is_taken(port: int) -> bool:
 
 
 class _Tail:
-    """Keeps the last lines of the processes, to be shown if something goes wrong."""
+    """Keeps the last lines of the processes for when something goes wrong; that one of them ended is told at once."""
 
     def __init__(self) -> None:
         self._lines: deque[str] = deque(maxlen=60)
 
     def __call__(self, name: str, line: str) -> None:
         self._lines.append(f"{name} | {line}")
+        if name == "levare":
+            click.echo(line, err=True)
 
     def text(self) -> str:
         return "\n".join(self._lines)

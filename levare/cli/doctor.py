@@ -137,7 +137,7 @@ def _space(name: str, free_gib: float, used_percent: float) -> Check:
 
 
 def _tell(check: Check) -> None:
-    mark = click.style("ok  ", fg="green") if check.ok else click.style("FAIL", fg="red", bold=True)
+    mark = terminal.paint("ok  ", fg="green") if check.ok else terminal.paint("FAIL", fg="red", bold=True)
     click.echo(f"{mark}  {check.name}: {words.plain(check.detail)}")
     if check.next_step:
         click.echo(f"      next: {words.plain(check.next_step)}")

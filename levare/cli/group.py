@@ -85,14 +85,15 @@ def _show_help(ctx: click.Context) -> None:
 
 
 def _tell(detail: str, faults: Sequence[Fault] = (), next_step: str = "", code: int = FAILED) -> int:
+    from levare.cli.terminal import paint
     from levare.cli.words import plain
 
-    click.echo(f"{click.style('error:', fg='red', bold=True)} {plain(detail)}", err=True)
+    click.echo(f"{paint('error:', fg='red', bold=True)} {plain(detail)}", err=True)
     for fault in faults:
         if len(faults) > 1 or not _is_told(fault, detail):
             click.echo(f"  {plain(_sentence(fault))}", err=True)
     if next_step:
-        click.echo(f"{click.style('next:', bold=True)} {plain(next_step)}", err=True)
+        click.echo(f"{paint('next:', bold=True)} {plain(next_step)}", err=True)
     return code
 
 

@@ -24,8 +24,8 @@ _MOST_OF_COMMAND = 40  # of a command that stands in for a name
 @click.option("--project", help="Only jobs of this project.")
 @click.option("--name", help="Only jobs of this name.")
 @click.option("--user", help="Only jobs that this token submitted.")
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many.")
-@click.option("--all", "everything", is_flag=True, help="All of them, however many.")
+@click.option("--limit", metavar="N", type=click.IntRange(min=1), default=50, help="At most so many; 50 by default.")
+@click.option("--all", "everything", is_flag=True, help="All of them.")
 @terminal.json_option
 def jobs(limit: int, *, everything: bool, as_json: bool, **wanted: Any) -> None:
     """List jobs, newest first."""

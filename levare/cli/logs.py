@@ -24,8 +24,8 @@ _BLOCK, _MOST = 64 * 1024, 16 * 1024 * 1024
 @click.command()
 @click.argument("job", type=JOB)
 @click.option("-f", "--follow", is_flag=True, help="Stay, and print what is written until the job has ended.")
-@click.option("--attempt", type=click.IntRange(min=1), help="Which attempt, the latest if not said.")
-@click.option("--tail", type=click.IntRange(min=0), metavar="LINES", help="Begin with the last lines only.")
+@click.option("--attempt", metavar="N", type=click.IntRange(min=1), help="Which attempt; the latest by default.")
+@click.option("--tail", type=click.IntRange(min=0), metavar="LINES", help="Begin with the last so many lines.")
 @terminal.json_option
 def logs(job: str, *, follow: bool, attempt: int | None, tail: int | None, as_json: bool) -> int:
     """Print what a job has written to its output."""
@@ -131,7 +131,7 @@ def _offset_of_tail(client: "Client", job: str, attempt: int | None, lines: int)
 
 
 def _last_stretch(client: "Client", job: str, attempt: int | None, block: int) -> tuple[int, bytes, bool]:
-    """Offset and bytes of at most about a block at the end, without a cut in it, and whether it can go no further back."""
+    """Offset and bytes of about a block at the end, without a cut in it, and whether nothing more lies before."""
     found = client.log(job, attempt=attempt, offset=-block, limit=block)
     start, data, cut = found["offset"], found["data"], found["cut"]
     while found["data"] and found["next_offset"] < found["size"]:

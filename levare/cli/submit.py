@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 SENT = ("PATH", "VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV", "LANG")
 """Variables of the submitter's shell that go with a job, so that its `python` is the one meant here."""
+_ON_LOST = ("keep", "requeue")
+_FOLLOW = "Stay: print its log, exit with its code. Ctrl-C leaves it running."
 _AGAIN = (
     *("name", "team", "project", "priority", "gpus", "gpu_memory_mib", "cpus", "memory_mib", "needs"),
     *("retries", "timeout_seconds", "grace_seconds", "env", "cwd", "on_lost"),
@@ -23,26 +25,26 @@ _AGAIN = (
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
-@click.option("--name", help="A name for people; need not be unique.")
+@click.option("--name", help="A name for people.")
 @click.option("--team", help="The team it belongs to.")
 @click.option("--project", help="The project it belongs to.")
-@click.option("--priority", type=click.IntRange(0, 9), help="0 to 9; higher starts first, 5 if not said.")
-@click.option("--gpus", type=click.IntRange(0, 64), help="So many GPUs of one machine.")
-@click.option("--gpu-memory", "gpu_memory_mib", type=SIZE, help="Only so much of each GPU, such as 20GiB.")
-@click.option("--cpus", type=click.IntRange(1), help="So many CPUs, 1 if not said.")
-@click.option("--memory", "memory_mib", type=SIZE, help="So much memory, such as 64GiB.")
-@click.option("--needs", multiple=True, type=JOB, help="Start only when this job has succeeded; repeatable.")
-@click.option("--retries", type=click.IntRange(0, 100), help="Try again so often when it fails.")
-@click.option("--timeout", "timeout_seconds", type=DURATION, help="End it after so long: 90s, 15m, 2h, 1d.")
-@click.option("--grace", "grace_seconds", type=DURATION, help="Time to end between TERM and KILL, 10s if not said.")
-@click.option("--env", "env", multiple=True, type=VARIABLE, help="NAME=VALUE for the job, or NAME as here; repeatable.")
-@click.option("--at", "start_after", type=MOMENT, help="Not before this time: 2030-12-24T20:00, or +30m.")
-@click.option("--cwd", help="The directory to run in, this one if not said; '' for one of its own.")
+@click.option("--priority", metavar="N", type=click.IntRange(0, 9), help="Higher starts first; 5 by default.")
+@click.option("--gpus", metavar="N", type=click.IntRange(0, 64), help="GPUs it needs, all on one machine.")
+@click.option("--gpu-memory", "gpu_memory_mib", type=SIZE, help="Memory it needs of each GPU, which others may share.")
+@click.option("--cpus", metavar="N", type=click.IntRange(1), help="CPUs it needs; 1 by default.")
+@click.option("--memory", "memory_mib", type=SIZE, help="Memory it needs, such as 64GiB.")
+@click.option("--needs", metavar="JOB", multiple=True, type=JOB, help="Start after this job has succeeded; repeatable.")
+@click.option("--retries", metavar="N", type=click.IntRange(0, 100), help="How often to try again when it fails.")
+@click.option("--timeout", "timeout_seconds", type=DURATION, help="End it after this long: 90s, 15m, 2h, 1d.")
+@click.option("--grace", "grace_seconds", type=DURATION, help="Time from TERM to KILL; 10s by default.")
+@click.option("--env", multiple=True, type=VARIABLE, help="Set a variable, or with NAME alone pass it on; repeatable.")
+@click.option("--at", "start_after", type=MOMENT, help="Start no earlier: 2030-12-24T20:00, or +30m.")
+@click.option("--cwd", metavar="DIRECTORY", help="Where to run: here by default, '' for a directory of its own.")
 @click.option(
-    "--on-lost", type=click.Choice(["keep", "requeue"]), help="When its machine is lost: hold on, or start elsewhere."
+    "--on-lost", type=click.Choice(_ON_LOST), help="If its machine falls silent: wait for it, or start elsewhere."
 )
-@click.option("--dry-run", is_flag=True, help="Only say whether it would be accepted and what it would wait for.")
-@click.option("--follow", is_flag=True, help="Stay with it: print its log, and exit with its code.")
+@click.option("--dry-run", is_flag=True, help="Only say whether it would be accepted, and why it would wait.")
+@click.option("--follow", is_flag=True, help=_FOLLOW)
 @terminal.json_option
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def submit(command: Sequence[str], *, dry_run: bool, follow: bool, as_json: bool, **options: Any) -> int:
@@ -64,7 +66,7 @@ def submit(command: Sequence[str], *, dry_run: bool, follow: bool, as_json: bool
 
 @click.command()
 @click.argument("job", type=JOB)
-@click.option("--follow", is_flag=True, help="Stay with it: print its log, and exit with its code.")
+@click.option("--follow", is_flag=True, help=_FOLLOW)
 @terminal.json_option
 def rerun(job: str, *, follow: bool, as_json: bool) -> int:
     """Submit the request of a job again and print the new job's id."""

@@ -1,6 +1,7 @@
 """What goes to the reader: JSON, tables, notes. Everything of an answer is treated as text, never as markup."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -59,6 +60,11 @@ def document(value: Any) -> None:
 def line(value: Any) -> None:
     """One JSON document of a stream, on a line of its own, at once."""
     click.echo(json.dumps(value))
+
+
+def paint(text: str, **style: Any) -> str:
+    """Text in a style, for click, which takes colours off by itself where there is no terminal, but knows no NO_COLOR."""
+    return text if os.environ.get("NO_COLOR") else click.style(text, **style)
 
 
 def note(text: str) -> None:

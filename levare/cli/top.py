@@ -31,7 +31,7 @@ class Sight:
 @click.command()
 @click.option("--once", is_flag=True, help="Print it once, as is done off a terminal.")
 @click.option(
-    "--every", type=click.FloatRange(min=0.5), default=2, show_default=True, help="Seconds between two looks."
+    "--every", metavar="SECONDS", type=click.FloatRange(min=0.5), default=2, help="Between two looks; 2 by default."
 )
 @terminal.json_option
 def top(every: float, *, once: bool, as_json: bool) -> None:

@@ -1,16 +1,23 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import BACKENDS
 from tests.fleet import Fleet, fleet
 from tests.ledger import Ledger
 
 
+@pytest.fixture(params=BACKENDS)
+def database_variable(request: pytest.FixtureRequest, make_database_url: Callable[[str], str]) -> dict[str, str]:
+    """What tells a deployment its database: nothing for SQLite in its home, or a PostgreSQL."""
+    return {} if request.param == "sqlite" else {"LEVARE_DATABASE": make_database_url(request.param)}
+
+
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[Fleet]:
-    """A whole deployment on SQLite with four simulated GPUs."""
-    with fleet(tmp_path) as deployment:
+def running(tmp_path: Path, database_variable: dict[str, str]) -> Iterator[Fleet]:
+    """A whole deployment with four simulated GPUs."""
+    with fleet(tmp_path, **database_variable) as deployment:
         deployment.start_all()
         yield deployment
 

@@ -2,9 +2,11 @@
 
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from levare import settings
 
 from tests.fleet import Fleet, eventually, fleet
 from tests.ledger import Ledger
@@ -12,83 +14,84 @@ from tests.ledger import Ledger
 LOST_AFTER = 8
 
 
-@pytest.fixture
-def two_nodes(tmp_path: Path):
-    """n1 has four GPUs, n2 has none of its own home's jobs; both share SQL and Redis."""
-    with fleet(tmp_path, LEVARE_LOST_AFTER=str(LOST_AFTER)) as deployment:
-        second = tmp_path / "second"
+class TwoNodes:
+    """Two workers that share SQL and Redis, each with a home of its own."""
+
+    def __init__(self, deployment: Fleet) -> None:
+        self.deployment = deployment
+        configured = settings.load(deployment.environment)
+        second = deployment.home / "second"
         second.mkdir()
+        self._second = {
+            "LEVARE_HOME": str(second),
+            "LEVARE_NODE": "n2",
+            "LEVARE_DATABASE": configured.database,
+            "LEVARE_REDIS": configured.redis_url,
+        }
+
+    def start(self, node: str) -> None:
+        if node == "n1":
+            self.deployment.start("worker")
+        else:
+            self.deployment.start("worker:2", **self._second)
+
+    def kill(self, node: str) -> None:
+        self.deployment.kill("worker" if node == "n1" else "worker:2")
+
+    def state(self, node: str) -> str:
+        return self.deployment.client.get(f"/v1/nodes/{node}").json()["state"]
+
+
+@pytest.fixture
+def nodes(tmp_path: Path, database_variable: dict[str, str]) -> Iterator[TwoNodes]:
+    with fleet(tmp_path, LEVARE_LOST_AFTER=str(LOST_AFTER), **database_variable) as deployment:
         deployment.start_all()
-        database = f"sqlite:///{tmp_path / 'levare.db'}"
-        deployment.start(
-            "worker:2",
-            LEVARE_HOME=str(second),
-            LEVARE_NODE="n2",
-            LEVARE_DATABASE=database,
-            LEVARE_REDIS=redis_url(deployment),
-        )
+        both = TwoNodes(deployment)
+        both.start("n2")
         deployment.await_ready(nodes=2)
-        yield deployment
+        yield both
 
 
-def redis_url(deployment: Fleet) -> str:
-    from levare import settings
+def test_a_job_that_may_be_requeued_runs_again_elsewhere_and_never_twice_at_once(nodes: TwoNodes, ledger: Ledger):
+    running = nodes.deployment
+    job_id = running.submit(sys.executable, *ledger.arguments(seconds=15), gpus=1, on_lost="requeue", grace_seconds=1)
+    first = running.await_state(job_id, "running")["node"]
 
-    return settings.load(deployment.environment).redis_url
+    nodes.kill(first)
 
-
-def worker_of(node: str) -> str:
-    return {"n1": "worker", "n2": "worker:2"}[node]
-
-
-def test_a_job_that_may_be_requeued_runs_again_elsewhere_and_never_twice_at_once(two_nodes: Fleet, ledger: Ledger):
-    job_id = two_nodes.submit(sys.executable, *ledger.arguments(seconds=15), gpus=1, on_lost="requeue", grace_seconds=1)
-    first = two_nodes.await_state(job_id, "running")["node"]
-
-    two_nodes.kill(worker_of(first))
-
-    eventually(lambda: two_nodes.job(job_id)["attempt"] == 2, within=LOST_AFTER * 3)
-    again = two_nodes.await_state(job_id, "running")
+    eventually(lambda: running.job(job_id)["attempt"] == 2, within=LOST_AFTER * 3)
+    again = running.await_state(job_id, "running")
     assert again["node"] != first
-    assert [attempt["state"] for attempt in two_nodes.attempts(job_id)] == ["lost", "running"]
+    assert [attempt["state"] for attempt in running.attempts(job_id)] == ["lost", "running"]
     assert not ledger.twice()
-    assert two_nodes.await_end(job_id)[0]["state"] == "succeeded"
+    assert running.await_end(job_id)[0]["state"] == "succeeded"
     assert ledger.starts() == {job_id: 2}
 
 
-def test_a_job_that_is_kept_holds_its_gpu_and_ends_where_it_ran(two_nodes: Fleet, ledger: Ledger):
-    job_id = two_nodes.submit(sys.executable, *ledger.arguments(seconds=LOST_AFTER * 2), gpus=1)
-    node = two_nodes.await_state(job_id, "running")["node"]
+def test_a_job_that_is_kept_holds_its_gpu_and_ends_where_it_ran(nodes: TwoNodes, ledger: Ledger):
+    running = nodes.deployment
+    job_id = running.submit(sys.executable, *ledger.arguments(seconds=LOST_AFTER * 2), gpus=1)
+    node = running.await_state(job_id, "running")["node"]
 
-    two_nodes.kill(worker_of(node))
-    eventually(lambda: two_nodes.client.get(f"/v1/nodes/{node}").json()["state"] == "lost", within=LOST_AFTER * 3)
-    assert two_nodes.job(job_id)["state"] == "running"
-    home = {} if node == "n1" else {"LEVARE_HOME": str(two_nodes.home / "second"), "LEVARE_NODE": "n2"}
-    extra = (
-        {}
-        if node == "n1"
-        else {"LEVARE_DATABASE": f"sqlite:///{two_nodes.home / 'levare.db'}", "LEVARE_REDIS": redis_url(two_nodes)}
-    )
-    two_nodes.start(worker_of(node), **home, **extra)
+    nodes.kill(node)
+    eventually(lambda: nodes.state(node) == "lost", within=LOST_AFTER * 3)
+    assert running.job(job_id)["state"] == "running"
+    nodes.start(node)
 
-    job = two_nodes.await_end(job_id)[0]
+    job = running.await_end(job_id)[0]
     assert (job["state"], job["attempt"]) == ("succeeded", 1)
     assert ledger.starts() == {job_id: 1}
 
 
-def test_of_two_beats_the_other_places_the_next_job_within_five_seconds(tmp_path: Path, ledger: Ledger):
-    with fleet(tmp_path) as deployment:
-        deployment.start("redis", "web", "beat", "worker")
-        deployment.await_ready()
-        first = deployment.submit("true")
-        deployment.await_end(first)
-        deployment.start("beat:2")
-        eventually(lambda: "beat: Starting" in deployment.output("beat:2"))
+def test_of_two_beats_the_other_places_the_next_job_within_five_seconds(running: Fleet, ledger: Ledger):
+    running.await_end(running.submit("true"))
+    running.start("beat:2")
+    eventually(lambda: "beat: Starting" in running.output("beat:2"))
 
-        deployment.kill("beat")
-        began = time.monotonic()
-        job_id = deployment.submit(sys.executable, *ledger.arguments())
-        deployment.await_state(job_id, "succeeded", within=10)
+    running.kill("beat")
+    began = time.monotonic()
+    job_id = running.submit(sys.executable, *ledger.arguments())
+    running.await_state(job_id, "succeeded", within=10)
 
-        assert time.monotonic() - began < 5
-        assert "leadership.taken" in deployment.output("beat:2")
+    assert time.monotonic() - began < 5
+    assert "leadership.taken" in running.output("beat:2")

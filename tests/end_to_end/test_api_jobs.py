@@ -149,7 +149,7 @@ def test_twenty_submits_with_one_key_at_once_make_one_job(api: Api):
 
 @pytest.mark.parametrize("key", ["", "a b", "x" * 256, "ü"])
 def test_a_key_that_is_no_key_is_refused(local_api: Api, key: str):
-    answer = local_api.client.post("/v1/jobs", json=TRUE, headers={"Idempotency-Key": key.encode()})
+    answer = local_api.client.post("/v1/jobs", json=TRUE, headers=[(b"Idempotency-Key", key.encode())])
 
     assert refused(answer, 422, "invalid-request")["errors"][0]["field"].lower() == "idempotency-key"
     assert local_api.count("jobs") == 0

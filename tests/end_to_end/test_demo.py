@@ -67,7 +67,7 @@ def test_interrupted_it_cancels_its_job_and_leaves_nothing_running(deployment: F
 
 def test_without_once_it_stays_until_it_is_stopped(deployment: Fleet):
     ran = demo(deployment)
-    eventually(lambda: (deployment.home / "address").exists(), within=60)
+    eventually((deployment.home / "address").exists, within=60)
     deployment.await_ready()
     (job,) = eventually(lambda: deployment.client.get("/v1/jobs").json()["items"], within=30)
     assert deployment.await_end(job["id"])[0]["state"] == "succeeded"

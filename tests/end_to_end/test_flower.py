@@ -55,7 +55,9 @@ def gate(running: Fleet) -> Path:
 
 def start(running: Fleet, code: int = 0) -> str:
     """A GPU job that ends when the gate is opened."""
-    script = f"import os, sys, time\nwhile not os.path.exists({str(gate(running))!r}): time.sleep(0.05)\nsys.exit({code})"
+    script = (
+        f"import os, sys, time\nwhile not os.path.exists({str(gate(running))!r}): time.sleep(0.05)\nsys.exit({code})"
+    )
     job_id = running.python(script, gpus=1)
     running.await_state(job_id, "running")
     return job_id

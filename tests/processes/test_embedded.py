@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 import redis
-from levare.settings import Settings, load
 
+from levare.settings import Settings, load
 from tests.fleet import ROOT, eventually
 
 Start = Callable[..., subprocess.Popen[bytes]]
@@ -64,9 +64,11 @@ def test_it_answers_to_this_user_with_the_password_alone(start: Start, settings:
     with client(settings) as connection:
         assert connection.config_get("port") == {"port": "0"}
 
-    with redis.Redis(unix_socket_path=str(settings.embedded_socket)) as stranger:
-        with pytest.raises(redis.AuthenticationError):
-            stranger.ping()
+    with (
+        redis.Redis(unix_socket_path=str(settings.embedded_socket)) as stranger,
+        pytest.raises(redis.AuthenticationError),
+    ):
+        stranger.ping()
     assert settings.embedded_socket.stat().st_mode & 0o777 == 0o700
     for folder in (settings.home, settings.home / "valkey"):
         assert folder.stat().st_mode & 0o777 == 0o700

@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from levare.settings import kept_secret
 
+from levare.settings import kept_secret
 from tests.fleet import Fleet, eventually, fleet
 
 CLOSED = ("/", "/workers", "/tasks", "/broker", "/api/tasks", "/api/workers", "/api/queues/length")

@@ -6,15 +6,17 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import pytest
-from levare import embedded, procfile
-from levare.errors import Unavailable
-from levare.settings import load
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from ruamel.yaml import YAML
+
+from levare import embedded, procfile
+from levare.errors import Unavailable
+from levare.settings import load
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -39,11 +41,11 @@ def test_every_pin_is_one_exact_version_from_no_particular_place():
 
 def test_every_dependency_is_pinned_within_what_it_asks_for():
     project = PROJECT["project"]
-    wanted = [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
-    wanted += [*PROJECT["dependency-groups"]["dev"], *PROJECT["build-system"]["requires"]]
+    extras = chain.from_iterable(project["optional-dependencies"].values())
+    tools = [*PROJECT["dependency-groups"]["dev"], *PROJECT["build-system"]["requires"]]
     pinned = pins()
 
-    for requirement in map(Requirement, wanted):
+    for requirement in map(Requirement, [*project["dependencies"], *extras, *tools]):
         (version,) = pinned[canonicalize_name(requirement.name)].specifier
         assert version.version in requirement.specifier, requirement
 
