@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 from pydantic_core import PydanticCustomError
 
 from levare.store.jobs import Submission
@@ -17,6 +17,12 @@ T = TypeVar("T")
 _FIRST_YEAR, _LAST_YEAR = 2000, 2199
 
 _NO_NUL = r"^[^\x00]*$"
+_PROGRAM: dict[str, JsonValue] = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": MOST_COMMAND_BYTES,
+    "pattern": _NO_NUL,
+}
 _LABEL = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 
 
@@ -25,6 +31,11 @@ def _a_text(value: Any) -> Any:
     if not isinstance(value, str):
         raise _refusal("a time such as 2030-01-01T12:00:00Z")
     return value
+
+
+def _whole(value: Any) -> Any:
+    """JSON makes no difference between 1 and 1.0."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _in_our_time(value: datetime) -> datetime:
@@ -61,6 +72,7 @@ def _refusal(limit: str) -> PydanticCustomError:
     return PydanticCustomError("limit", "must be {limit}", {"limit": limit})
 
 
+Whole = Annotated[int, BeforeValidator(_whole)]
 Time = Annotated[
     AwareDatetime,
     BeforeValidator(_a_text),
@@ -86,24 +98,24 @@ class JobRequest(Body):
         max_length=1000,
         description=f"The program and its arguments, without a shell; at most {MOST_COMMAND_BYTES} bytes in all.",
         examples=[["python", "train.py", "--epochs", "10"]],
-        json_schema_extra={"prefixItems": [{"minLength": 1}]},
+        json_schema_extra={"prefixItems": [_PROGRAM]},
     )
     name: str = Field(
         "", pattern=r"^[^\x00-\x1f\x7f]*$", max_length=200, description="For people.", examples=["resnet"]
     )
     team: Label = Field("default", description="Who it is for.", examples=["vision"])
     project: Label = Field("default", description="What it belongs to.", examples=["imagenet"])
-    priority: int = Field(5, ge=0, le=9, description="From 0 to 9; 9 is the most urgent.", examples=[5])
-    gpus: int = Field(0, ge=0, le=64, description="GPUs, all on one node.", examples=[1])
-    gpu_memory_mib: int | None = Field(
+    priority: Whole = Field(5, ge=0, le=9, description="From 0 to 9; 9 is the most urgent.", examples=[5])
+    gpus: Whole = Field(0, ge=0, le=64, description="GPUs, all on one node.", examples=[1])
+    gpu_memory_mib: Whole | None = Field(
         None,
         ge=1,
         le=MOST_MIB,
         description="MiB of each GPU, whose rest others may use; null for whole GPUs. With `gpus` 0 it means one GPU.",
         examples=[20480],
     )
-    cpus: int = Field(1, ge=1, le=65536, description="CPUs.", examples=[4])
-    memory_mib: int = Field(0, ge=0, le=MOST_MIB, description="MiB of main memory.", examples=[16384])
+    cpus: Whole = Field(1, ge=1, le=65536, description="CPUs.", examples=[4])
+    memory_mib: Whole = Field(0, ge=0, le=MOST_MIB, description="MiB of main memory.", examples=[16384])
     needs: Annotated[list[JobId], AfterValidator(_distinct)] = Field(
         default_factory=list,
         max_length=1000,
@@ -111,16 +123,17 @@ class JobRequest(Body):
         examples=[[]],
         json_schema_extra={"uniqueItems": True},
     )
-    retries: int = Field(0, ge=0, le=100, description="How often it is started again after a failure.", examples=[2])
-    timeout_seconds: int | None = Field(
+    retries: Whole = Field(0, ge=0, le=100, description="How often it is started again after a failure.", examples=[2])
+    timeout_seconds: Whole | None = Field(
         None, ge=1, le=MOST_SECONDS, description="Seconds until it is ended; null for never.", examples=[3600]
     )
-    grace_seconds: int = Field(10, ge=0, le=86400, description="Seconds from SIGTERM to SIGKILL.", examples=[10])
+    grace_seconds: Whole = Field(10, ge=0, le=86400, description="Seconds from SIGTERM to SIGKILL.", examples=[10])
     env: Annotated[dict[Variable, Value], AfterValidator(_environment)] = Field(
         default_factory=dict,
         max_length=1000,
         description=f"Environment variables; at most {MOST_ENV_BYTES} bytes in all.",
         examples=[{"SEED": "1"}],
+        json_schema_extra={"additionalProperties": False},
     )
     cwd: str = Field(
         "",

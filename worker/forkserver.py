@@ -18,7 +18,7 @@ import sys
 if __name__ == "__main__":
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from worker import cgroup, libc, supervisor, tree
+from worker import cgroup, libc, proc, supervisor
 
 _REQUEST_BYTES = 2**16
 
@@ -81,7 +81,7 @@ def _reap() -> None:
 
 def _prepare() -> None:
     """Learn once what is the same for all of them, and share as much memory as can be."""
-    for learn in (tree.boot_id, cgroup.own, supervisor.own_oom_score):
+    for learn in (proc.boot_id, cgroup.own, supervisor.own_oom_score):
         try:
             learn()
         except OSError:

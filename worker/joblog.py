@@ -22,6 +22,7 @@ LOOK_SECONDS = 0.02
 """How long a job may write unseen: at 3 GiB/s it is then 60 MiB beyond its bounds."""
 _FLOOD_LOOK_SECONDS = 0.005
 _PIPE_BYTES = 2**20
+_LITTLE_BYTES, _GATHER_SECONDS = 2**16, 0.002
 _RETRY_SECONDS = 1.0
 
 
@@ -122,9 +123,9 @@ class PipeLog:
     def ready(self, now: float) -> None:
         """Take what the job wrote. If that was little, let more come together; after the end of the pipe none will."""
         self._pending = os.read(self.fd, _PIPE_BYTES)
-        if len(self._pending) < _PIPE_BYTES // 4:
+        if len(self._pending) < _LITTLE_BYTES:
             self._poller.unregister(self.fd)
-            self.look_at = now + LOOK_SECONDS / 2 if self._pending else inf
+            self.look_at = now + _GATHER_SECONDS if self._pending else inf
         self._store(now)
 
     def finish(self) -> int:

@@ -21,10 +21,10 @@ from pathlib import Path
 from threading import Lock, Thread
 from typing import Any
 
-from worker import files, logreader, tree
+from worker import files, logreader, proc
 from worker.cgroup import Cgroup
 from worker.logreader import LogPiece
-from worker.tree import boot_id
+from worker.proc import boot_id
 
 __all__ = [
     "Ending",
@@ -183,7 +183,7 @@ class RunDir:
 
     def _is_supervised_by(self, state: State) -> bool:
         with suppress(OSError):
-            return tree.start_of(state.supervisor_pid) == state.supervisor_start and self.is_locked()
+            return proc.start_of(state.supervisor_pid) == state.supervisor_start and self.is_locked()
         return False
 
     def _document(self, name: str) -> dict[str, Any] | None:
@@ -333,7 +333,7 @@ def _appearing(run: RunDir) -> int | None:
 
 
 def _left(run: RunDir, group: Cgroup | None) -> set[int]:
-    return set(tree.marked(run.attempt)).union(group.pids() if group else ())
+    return set(proc.marked(run.attempt)).union(group.pids() if group else ())
 
 
 def _kill_marked(pid: int, attempt: str) -> None:
@@ -341,7 +341,7 @@ def _kill_marked(pid: int, attempt: str) -> None:
     with suppress(ProcessLookupError, PermissionError):
         pidfd = os.pidfd_open(pid)
         try:
-            if tree.is_marked(pid, attempt):
+            if proc.is_marked(pid, attempt):
                 signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         finally:
             os.close(pidfd)

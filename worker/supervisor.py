@@ -12,12 +12,11 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import resource
 import select
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from math import ceil, inf
@@ -25,7 +24,8 @@ from math import ceil, inf
 if __name__ == "__main__":
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from worker import cgroup, command, files, joblog, libc, tree
+from worker import cgroup, command, files, joblog, libc, proc
+from worker.tree import Tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,130 +38,67 @@ SIGNALS = libc.signal_set(
 """Blocked and read from a descriptor: nothing interrupts, nothing is missed. SIGINT and SIGHUP mean nothing here."""
 _LOCK_TRIES, _LOCK_PAUSE_SECONDS = 20, 0.005
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.005, 1.0
-_STOP_PASSES = 100
 _CLOCKS_AGREE_SECONDS = 1.0
 _OOM_SCORE, _MAX_OOM_SCORE = 500, 1000
 
 
 class Supervisor:
     """
-    One attempt, from its start to its ending.
+    One attempt from its start, which making it is, to its ending.
 
-    `cause` is why it ends, `status` how its process ended. From `kill_at` on, whatever is left is killed, again and
-    again until nothing is.
+    `cause` is why it ends. From `kill_at` on, whatever is left is killed, again and again until nothing is.
     """
 
     def __init__(self, spec: Mapping[str, Any]) -> None:
         now = time.monotonic()
         self.spec, self.started_at = spec, time.time()
-        self.pid, self.childless = 0, False
-        self.status: int | None = None
         self.cause, self.kill_at, self.pause = "exited", inf, _FIRST_PAUSE_SECONDS
         self.timeout_at = now + (spec["timeout_seconds"] or inf)
         self.lease_at = now if spec["lease_file"] and spec["lease_seconds"] else inf
         self.renewed = time.clock_gettime(time.CLOCK_BOOTTIME)
-        self.peak_mib, self.cpu_seconds, self.oom_kills = 0, 0.0, 0
         self.oom_kills_before = _machine_oom_kills()
         self.signals = libc.signal_fd(SIGNALS)
         self.poller = select.poll()
         self.poller.register(self.signals, select.POLLIN)
         head, tail = spec["log_head_bytes"], spec["log_tail_bytes"]
         self.log = joblog.open_log(spec.get("log_mode", "file"), head, tail, self.poller)
-        self.cgroup = cgroup.make(spec["attempt"], spec["memory_max_mib"]) if spec.get("cgroup", True) else None
-        self.failure, self.failed = os.pipe2(os.O_CLOEXEC)
-
-    def start(self) -> None:
-        """Fork the job. Its command runs only when state.json is there: what ran once is known to have run."""
-        supervisor = os.getpid()
-        go, started = os.pipe2(os.O_CLOEXEC)
-        self.pid = os.fork()
-        if self.pid == 0:
-            os.close(started)
-            command.become_job(self.spec, supervisor=supervisor, stdout=self.log.stdout, go=go, failed=self.failed)
+        self.tree, self.failure = _start(spec, self.log.stdout, self.started_at)
         self.log.started()
-        try:
-            self._introduce(supervisor)
-            os.write(started, b"g")
-        except OSError as error:
-            command.tell(self.failed, f"{command.CANNOT_RUN} The job could not be started: {error}.")
-        for fd in (go, started, self.failed):
-            os.close(fd)
 
     def watch(self) -> None:
         """Return when the job's process has ended and nothing of it is left."""
-        while not self._gone():
+        while not self._is_gone():
             self._act(time.monotonic())
             self._wait()
 
     def ending(self) -> dict[str, object]:
         """What exit.json says."""
-        code = os.waitstatus_to_exitcode(self.status or 0)
+        code = os.waitstatus_to_exitcode(self.tree.status or 0)
         failure = os.read(self.failure, select.PIPE_BUF).decode(errors="replace")
         if failure:
             self.cause, code = "not_started", int(failure[:3])
-        elif code == -signal.SIGKILL and self.cause == "exited" and self.oom_kills:
+        elif code == -signal.SIGKILL and self.cause == "exited" and self.tree.oom_kills:
             self.cause = "out_of_memory"
         return {
             "exit_code": code if code >= 0 else 128 - code,
             "signal": -code if code < 0 else None,
             "cause": self.cause,
             "error": failure[4:] or self._about_memory(code),
-            "peak_memory_mib": self.peak_mib,
-            "cpu_seconds": round(self.cpu_seconds, 3),
+            "peak_memory_mib": self.tree.peak_memory_mib,
+            "cpu_seconds": round(self.tree.cpu_seconds, 3),
             "started_at": self.started_at,
             "ended_at": time.time(),
             "log_bytes": self.log.finish(),
         }
 
-    def _introduce(self, supervisor: int) -> None:
-        """Give the job its process group, its cgroup and its place before the OOM killer, and write down who it is."""
-        os.setpgid(self.pid, self.pid)
-        if self.cgroup and not _accepted(self.cgroup.add, self.pid):
-            self.cgroup.remove()
-            self.cgroup = None
-        _accepted(
-            files.write, f"/proc/{self.pid}/oom_score_adj", str(min(own_oom_score() + _OOM_SCORE, _MAX_OOM_SCORE))
-        )
-        files.put("state.json", self._state(supervisor))
-
-    def _state(self, supervisor: int) -> dict[str, object]:
-        return {
-            "supervisor_pid": supervisor,
-            "supervisor_start": tree.start_of(supervisor),
-            "pid": self.pid,
-            "start": tree.start_of(self.pid),
-            "boot_id": tree.boot_id(),
-            "cgroup": self.cgroup and self.cgroup.path,
-            "started_at": self.started_at,
-        }
-
-    def _gone(self) -> bool:
-        self._reap()
-        if self.status is None or not self.childless:
-            return False
-        self._measure()
-        return self._leave_cgroup()
-
-    def _leave_cgroup(self) -> bool:
-        return self.cgroup is None or self.cgroup.remove()
-
-    def _reap(self) -> None:
-        """What the job left behind has its own grace only if the job was told to end: it may be saving its work."""
-        try:
-            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
-                if ended[0] == self.pid:
-                    self.status = ended[1]
-                    self.kill_at = time.monotonic() if self.cause == "exited" else self.kill_at
-        except ChildProcessError:
-            self.childless = True
-
-    def _measure(self) -> None:
-        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-        self.cpu_seconds, self.peak_mib = usage.ru_utime + usage.ru_stime, ceil(usage.ru_maxrss / 1024)
-        if self.cgroup:
-            self.cpu_seconds = max(self.cpu_seconds, self.cgroup.cpu_seconds())
-            self.peak_mib = max(self.peak_mib, self.cgroup.peak_memory_mib())
-            self.oom_kills = self.cgroup.oom_kills()
+    def _is_gone(self) -> bool:
+        """What the job leaves behind has a grace only if the job was told to end: it may be saving its work."""
+        self.tree.reap()
+        if self.tree.is_gone():
+            return True
+        if self.tree.childless or (self.tree.status is not None and self.cause == "exited"):
+            self.kill_at = min(self.kill_at, time.monotonic())
+        return False
 
     def _act(self, now: float) -> None:
         if now >= self.timeout_at:
@@ -170,7 +107,9 @@ class Supervisor:
         if now >= self.lease_at:
             self._look_at_lease(now)
         if now >= self.kill_at:
-            self._kill_all(now)
+            self.tree.kill()
+            self.kill_at = now + self.pause
+            self.pause = min(2 * self.pause, _LONGEST_PAUSE_SECONDS)
         if now >= self.log.look_at:
             self.log.look(now)
 
@@ -188,14 +127,14 @@ class Supervisor:
             if number == signal.SIGTERM:
                 self._end("cancelled", self.spec["grace_seconds"])
             elif number in (signal.SIGUSR1, signal.SIGUSR2):
-                self._signal_group(number)
+                self.tree.signal(number)
 
     def _end(self, cause: str, grace_seconds: float) -> None:
-        """TERM to everything, KILL after the grace. The first cause stands; a later one can only shorten the grace."""
-        self._reap()
-        if self.status is None and self.cause == "exited":
+        """TERM to all, KILL after the grace. The first cause stands; a later one can only shorten the grace."""
+        self.tree.reap()
+        if self.tree.status is None and self.cause == "exited":
             self.cause = cause
-            self._terminate_all()
+            self.tree.terminate()
         self.kill_at = min(self.kill_at, time.monotonic() + grace_seconds)
 
     def _look_at_lease(self, now: float) -> None:
@@ -209,44 +148,9 @@ class Supervisor:
         if clock - self.renewed > limit:
             self._end("fenced", self.spec["fence_grace_seconds"])
 
-    def _members(self) -> set[int]:
-        """Everything of the attempt but the supervisor."""
-        found = tree.descendants(os.getpid()) or set(tree.marked(self.spec["attempt"]))
-        return found.union(self.cgroup.pids() if self.cgroup else ())
-
-    def _terminate_all(self) -> None:
-        """Each process hears it once: for some the second SIGTERM means to drop everything."""
-        outside = [pid for pid in self._members() if _group_of(pid) != self.pid]
-        self._signal_group(signal.SIGTERM)
-        for pid in outside:
-            _send(pid, signal.SIGTERM)
-
-    def _kill_all(self, now: float) -> None:
-        """Stop all, then kill all: what is stopped forks no more. Orphans come to us and meet the next round."""
-        if self.cgroup:
-            self.cgroup.kill()
-        stopped: set[int] = set()
-        for _ in range(_STOP_PASSES):
-            new = self._members() - stopped
-            if not new:
-                break
-            stopped |= new
-            for pid in new:
-                _send(pid, signal.SIGSTOP)
-        for pid in stopped:
-            _send(pid, signal.SIGKILL)
-        self.kill_at = now + self.pause
-        self.pause = min(2 * self.pause, _LONGEST_PAUSE_SECONDS)
-
-    def _signal_group(self, number: int) -> None:
-        """Only while the job's process is not reaped can nobody else have its number."""
-        if self.status is None:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, number)
-
     def _about_memory(self, code: int) -> str | None:
-        if self.oom_kills:
-            return f"The kernel killed {self.oom_kills} processes of the job for lack of memory."
+        if self.tree.oom_kills:
+            return f"The kernel killed {self.tree.oom_kills} processes of the job for lack of memory."
         others = _machine_oom_kills() - self.oom_kills_before
         if code == -signal.SIGKILL and self.cause == "exited" and others > 0:
             return f"Killed while this machine ran out of memory ({others} processes were killed): perhaps for that."
@@ -303,7 +207,6 @@ def _run() -> dict[str, object]:
     started_at = time.time()
     try:
         supervisor = Supervisor(files.get("spec.json") or {})
-        supervisor.start()
     except (OSError, KeyError) as error:
         return {
             "exit_code": command.CANNOT_RUN,
@@ -320,6 +223,63 @@ def _run() -> dict[str, object]:
     return supervisor.ending()
 
 
+def _start(spec: Mapping[str, Any], stdout: int, started_at: float) -> tuple[Tree, int]:
+    """
+    Fork the job, and let its command run only when state.json is there: what ran once is known to have run.
+
+    From the descriptor that is returned comes, after the job's end, why its command did not run, if it did not.
+    """
+    failure, failed = os.pipe2(os.O_CLOEXEC)
+    go, started = os.pipe2(os.O_CLOEXEC)
+    supervisor, pid = os.getpid(), os.fork()
+    if pid == 0:
+        os.close(started)
+        command.become_job(spec, supervisor=supervisor, stdout=stdout, go=go, failed=failed)
+    os.setpgid(pid, pid)
+    tree = Tree(pid, spec["attempt"], _enclose(pid, spec))
+    try:
+        _offer_to_oom_killer(pid)
+        files.put("state.json", _state(tree, started_at))
+        os.write(started, b"g")
+    except OSError as error:
+        command.tell(failed, f"{command.CANNOT_RUN} The job could not be started: {error}.")
+    for fd in (go, started, failed):
+        os.close(fd)
+    return tree, failure
+
+
+def _enclose(pid: int, spec: Mapping[str, Any]) -> cgroup.Cgroup | None:
+    """A cgroup may be made and yet not be entered; then the attempt goes without."""
+    made = cgroup.make(spec["attempt"], spec["memory_max_mib"]) if spec.get("cgroup", True) else None
+    if made is None:
+        return None
+    try:
+        made.add(pid)
+    except OSError:
+        made.remove()
+        return None
+    return made
+
+
+def _offer_to_oom_killer(pid: int) -> None:
+    """When memory runs out, the job goes before its supervisor and the worker."""
+    with suppress(OSError):
+        score = min(own_oom_score() + _OOM_SCORE, _MAX_OOM_SCORE)
+        files.write(f"/proc/{pid}/oom_score_adj", str(score))
+
+
+def _state(tree: Tree, started_at: float) -> dict[str, object]:
+    return {
+        "supervisor_pid": os.getpid(),
+        "supervisor_start": proc.start_of(os.getpid()),
+        "pid": tree.pid,
+        "start": proc.start_of(tree.pid),
+        "boot_id": proc.boot_id(),
+        "cgroup": tree.cgroup and tree.cgroup.path,
+        "started_at": started_at,
+    }
+
+
 def _write_ending(ending: Mapping[str, object]) -> None:
     """A full disk does not lose the ending: it waits for room."""
     while True:
@@ -332,31 +292,14 @@ def _write_ending(ending: Mapping[str, object]) -> None:
                 time.sleep(_LONGEST_PAUSE_SECONDS)
 
 
-def _accepted(write: Callable[..., object], *args: object) -> bool:
-    """Whether the kernel let us; where it does not, the attempt goes without."""
-    try:
-        write(*args)
-    except OSError:
-        return False
-    return True
-
-
-def _send(pid: int, number: int) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.kill(pid, number)
-
-
-def _group_of(pid: int) -> int:
-    with suppress(ProcessLookupError):
-        return os.getpgid(pid)
-    return 0
-
-
 def _machine_oom_kills() -> int:
     """How many processes the kernel has killed for lack of memory since boot, anywhere on this machine."""
-    vmstat = files.read("/proc/vmstat")
-    at = vmstat.find("\noom_kill ")
-    return int(vmstat[at + 10 : vmstat.find("\n", at + 10)]) if at >= 0 else 0
+    try:
+        vmstat = files.read("/proc/vmstat")
+        at = vmstat.index("\noom_kill ")
+        return int(vmstat[at + 10 : vmstat.index("\n", at + 10)])
+    except (OSError, ValueError):
+        return 0
 
 
 @cache

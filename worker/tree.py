@@ -1,54 +1,93 @@
-"""The processes of an attempt: who they are, and which of them are left."""
-# ruff: noqa: PTH116, PTH208
+"""All processes of an attempt, as their supervisor sees and ends them."""
 
 import os
-from collections.abc import Iterator
+import resource
+import signal
 from contextlib import suppress
-from functools import cache
+from math import ceil
 
-from worker import files
+from worker import proc
+from worker.cgroup import Cgroup
 
-
-def start_of(pid: int) -> int:
-    """When a process started, in clock ticks since boot (field 22 of its stat): with its pid it names one process."""
-    return int(files.read(f"/proc/{pid}/stat").rpartition(")")[2].split()[19])
+_STOP_PASSES = 100
 
 
-@cache
-def boot_id() -> str:
-    """Changes with each boot of the machine: nothing of another boot is alive."""
-    return files.read("/proc/sys/kernel/random/boot_id").strip()
+class Tree:
+    """
+    The job's process and whatever came from it. As subreaper, the supervisor becomes the parent of every orphan of it.
+
+    `status` is how the job's process ended, None while it lives; `childless` says that nothing else is left either.
+    """
+
+    def __init__(self, pid: int, attempt: str, cgroup: Cgroup | None) -> None:
+        self.pid, self._attempt, self.cgroup = pid, attempt, cgroup
+        self.status: int | None = None
+        self.childless = False
+        self.peak_memory_mib, self.cpu_seconds, self.oom_kills = 0, 0.0, 0
+
+    def reap(self) -> None:
+        try:
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                if ended[0] == self.pid:
+                    self.status = ended[1]
+        except ChildProcessError:
+            self.childless = True
+
+    def is_gone(self) -> bool:
+        """Whether nothing is left of it; then it has also been measured."""
+        if self.status is None or not self.childless:
+            return False
+        self._measure()
+        return self.cgroup is None or self.cgroup.remove()
+
+    def signal(self, number: int) -> None:
+        """To the job's process group. Only while its process is not reaped can nobody else have its number."""
+        if self.status is None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, number)
+
+    def terminate(self) -> None:
+        """SIGTERM to all, once: for some the second means to drop everything."""
+        outside = [pid for pid in self._members() if _group_of(pid) != self.pid]
+        self.signal(signal.SIGTERM)
+        for pid in outside:
+            _send(pid, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Stop all, then kill all: what is stopped forks no more. Orphans come to us and meet the next call."""
+        if self.cgroup:
+            self.cgroup.kill()
+        stopped: set[int] = set()
+        for _ in range(_STOP_PASSES):
+            new = self._members() - stopped
+            if not new:
+                break
+            stopped |= new
+            for pid in new:
+                _send(pid, signal.SIGSTOP)
+        for pid in stopped:
+            _send(pid, signal.SIGKILL)
+
+    def _members(self) -> set[int]:
+        found = proc.descendants(os.getpid()) or set(proc.marked(self._attempt))
+        return found.union(self.cgroup.pids() if self.cgroup else ())
+
+    def _measure(self) -> None:
+        """The kernel counts what was reaped, and the largest process of it; a cgroup counts all, together."""
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        self.cpu_seconds, self.peak_memory_mib = usage.ru_utime + usage.ru_stime, ceil(usage.ru_maxrss / 1024)
+        if self.cgroup:
+            self.cpu_seconds = max(self.cpu_seconds, self.cgroup.cpu_seconds())
+            self.peak_memory_mib = max(self.peak_memory_mib, self.cgroup.peak_memory_mib())
+            self.oom_kills = self.cgroup.oom_kills()
 
 
-def descendants(pid: int) -> set[int]:
-    """Children, their children and so on, as far as they can be seen at this instant."""
-    found: set[int] = set()
-    ahead = [pid]
-    while ahead:
-        new = set(_children(ahead.pop())) - found
-        found |= new
-        ahead.extend(new)
-    return found
+def _send(pid: int, number: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
 
 
-def marked(attempt: str) -> Iterator[int]:
-    """This user's processes whose environment says that they belong to the attempt, however far they went."""
-    for name in os.listdir("/proc"):
-        if name.isdigit() and int(name) != os.getpid() and is_marked(int(name), attempt):
-            yield int(name)
-
-
-def is_marked(pid: int, attempt: str) -> bool:
-    with suppress(OSError):
-        if os.stat(f"/proc/{pid}").st_uid == os.getuid():
-            return f"LEVARE_ATTEMPT={attempt}" in files.read(f"/proc/{pid}/environ").split("\0")
-    return False
-
-
-def _children(pid: int) -> list[int]:
-    """Each thread has a list of its own; a kernel built without these lists shows none."""
-    children = ""
-    with suppress(OSError):
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            children += files.read(f"/proc/{pid}/task/{thread}/children")
-    return [int(child) for child in children.split()]
+def _group_of(pid: int) -> int:
+    with suppress(ProcessLookupError):
+        return os.getpgid(pid)
+    return 0

@@ -15,11 +15,12 @@ from levare.model import FINAL, JOB_STATES
 if TYPE_CHECKING:
     from levare.client import Job
 
+_STATE = "Only jobs in this state, such as running; repeatable."
 _MOST_OF_COMMAND = 40  # of a command that stands in for a name
 
 
 @click.command()
-@click.option("--state", multiple=True, type=click.Choice(JOB_STATES), help="Only jobs in this state; repeatable.")
+@click.option("--state", metavar="STATE", multiple=True, type=click.Choice(JOB_STATES), help=_STATE)
 @click.option("--team", help="Only jobs of this team.")
 @click.option("--project", help="Only jobs of this project.")
 @click.option("--name", help="Only jobs of this name.")

@@ -118,6 +118,10 @@ class LiveLog:
         elif event["event"] == "cut":
             self._print(["", f"[levare: {event['end'] - event['start']} bytes cut]"])
 
+    def note(self, text: str) -> None:
+        """Something that is not of the log, set apart from it."""
+        self._live.console.print(terminal.cell(text, "yellow"), soft_wrap=True)
+
     def _print(self, lines: list[str]) -> None:
         """Colours stay; what would move the cursor does not."""
         if lines:

@@ -18,6 +18,8 @@ from levare.model import FINAL
 if TYPE_CHECKING:
     from levare.client import Client, Log, LogEvent
 
+    Reader = tuple[Callable[[LogEvent], None], Callable[[str], None]]
+
 _BLOCK, _MOST = 64 * 1024, 16 * 1024 * 1024
 
 
@@ -50,8 +52,8 @@ def follow_to_end(client: "Client", job: str, *, as_json: bool) -> int:
 
 def _follow(client: "Client", job: str, *, attempt: int | None = None, offset: int | None = None, as_json: bool) -> int:
     try:
-        with _reader(client, job, as_json=as_json) as take:
-            for event in _announced(client.follow(job, attempt=attempt, offset=offset)):
+        with _reader(client, job, as_json=as_json) as (take, note):
+            for event in _announced(client.follow(job, attempt=attempt, offset=offset), note):
                 take(event)
     except KeyboardInterrupt:
         return _detached(client, job)
@@ -60,13 +62,13 @@ def _follow(client: "Client", job: str, *, attempt: int | None = None, offset: i
     return 0
 
 
-def _announced(events: Iterator["LogEvent"]) -> Iterator["LogEvent"]:
+def _announced(events: Iterator["LogEvent"], note: Callable[[str], None]) -> Iterator["LogEvent"]:
     """The same events, with a note between two attempts."""
     ended = None
     for event in events:
         if ended and ended["attempt"] != event["attempt"]:
             why = f": {ended['reason']}" if ended["reason"] else "."
-            terminal.note(f"Attempt {ended['attempt']} {ended['state']}{why} Now attempt {event['attempt']}.")
+            note(f"Attempt {ended['attempt']} {ended['state']}{why} Now attempt {event['attempt']}.")
         ended = event if event["event"] == "end" else None
         yield event
 
@@ -80,17 +82,17 @@ def _detached(client: "Client", job: str) -> int:
 
 
 @contextmanager
-def _reader(client: "Client", job: str, *, as_json: bool) -> Iterator[Callable[["LogEvent"], None]]:
-    """JSON lines, a live view on a terminal, else the bytes as they are."""
+def _reader(client: "Client", job: str, *, as_json: bool) -> "Iterator[Reader]":
+    """What takes events and notes: JSON lines, a live view on a terminal, else the bytes as they are."""
     if as_json:
-        yield _take_as_json
+        yield _take_as_json, lambda _: None
     elif terminal.is_terminal():
         from levare.cli.live import LiveLog
 
         with LiveLog(client, job) as live:
-            yield live.take
+            yield live.take, live.note
     else:
-        yield _take_as_bytes
+        yield _take_as_bytes, terminal.note
 
 
 def _take_as_json(event: "LogEvent") -> None:

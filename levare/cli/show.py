@@ -57,7 +57,7 @@ def why(job: str, *, as_json: bool) -> None:
 def _facts(job: "Job") -> Any:
     left = words.time_left(job)
     limits = [f"at most {words.span(job['timeout_seconds'])}"] if job["timeout_seconds"] else []
-    limits += [f"{job['retries']} retries"] if job["retries"] else []
+    limits += [f"{job['retries']} {'retry' if job['retries'] == 1 else 'retries'}"] if job["retries"] else []
     progress = (
         None if job["progress"] is None else words.percent(job["progress"]) + (f", about {left} left" if left else "")
     )

@@ -40,9 +40,7 @@ _AGAIN = (
 @click.option("--env", multiple=True, type=VARIABLE, help="Set a variable, or with NAME alone pass it on; repeatable.")
 @click.option("--at", "start_after", type=MOMENT, help="Start no earlier: 2030-12-24T20:00, or +30m.")
 @click.option("--cwd", metavar="DIRECTORY", help="Where to run: here by default, '' for a directory of its own.")
-@click.option(
-    "--on-lost", type=click.Choice(_ON_LOST), help="If its machine falls silent: wait for it, or start elsewhere."
-)
+@click.option("--on-lost", type=click.Choice(_ON_LOST), help="If its machine falls silent: wait, or start elsewhere.")
 @click.option("--dry-run", is_flag=True, help="Only say whether it would be accepted, and why it would wait.")
 @click.option("--follow", is_flag=True, help=_FOLLOW)
 @terminal.json_option

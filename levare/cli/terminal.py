@@ -12,6 +12,7 @@ from levare.cli.words import plain
 
 if TYPE_CHECKING:  # both take longer to import than --help may take
     from rich.console import Console
+    from rich.table import Table
     from rich.text import Text
 
     from levare.client import Client
@@ -32,6 +33,7 @@ _STYLES = {
     "ready": "green",
     "draining": "yellow",
 }
+_LEAST_FLEXIBLE, _GAP = 8, 2
 _NATURAL_WIDTH = 1000  # off a terminal nothing is cut: there is no edge to keep to
 
 
@@ -63,7 +65,7 @@ def line(value: Any) -> None:
 
 
 def paint(text: str, **style: Any) -> str:
-    """Text in a style, for click, which takes colours off by itself where there is no terminal, but knows no NO_COLOR."""
+    """Text in a style for click, which takes it off where there is no terminal, but knows nothing of NO_COLOR."""
     return text if os.environ.get("NO_COLOR") else click.style(text, **style)
 
 
@@ -80,10 +82,13 @@ def console() -> "Console":
 
 
 def show(*parts: Any) -> None:
-    """Print tables and texts, without the blanks that fill a table's last column."""
+    """Print tables and texts, without the blanks that fill a line; a table that cannot be narrower is not cut."""
     printer = console()
+    width = printer.width
     with printer.capture() as captured:
-        printer.print(*parts, sep="\n")
+        for part in parts:
+            printer.width = max(width, getattr(part, "width", None) or 0)
+            printer.print(part)
     click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
@@ -104,17 +109,33 @@ def cell(text: str, style: str = "") -> "Text":
     return Text(plain(text), style=style, no_wrap=True, overflow="ellipsis")
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence["Text | str"]], *, flexible: Sequence[str] = ()) -> Any:
+def table(heads: Sequence[str], rows: Iterable[Sequence["Text | str"]], *, flexible: Sequence[str] = ()) -> "Table":
     """A table whose `flexible` columns give way on a narrow terminal; heads that end in `>` stand right."""
     from rich.table import Table
 
-    grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for head in heads:
-        name = head.removesuffix(">")
-        grid.add_column(name, justify="right" if head != name else "left", no_wrap=name not in flexible)
-    for row in rows:
-        grid.add_row(*(cell(each) if isinstance(each, str) else each for each in row))
+    names = [head.removesuffix(">") for head in heads]
+    cells = [[cell(each) if isinstance(each, str) else each for each in row] for row in rows]
+    columns = [[cell(name), *(row[place] for row in cells)] for place, name in enumerate(names)]
+    natural = [max(each.cell_len for each in column) for column in columns]
+    widths = _narrowed(natural, [name in flexible for name in names], console().width - _GAP * (len(names) - 1))
+    grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, _GAP, 0, 0))
+    grid.width = sum(widths) + _GAP * (len(widths) - 1)
+    for head, name, width in zip(heads, names, widths, strict=True):
+        grid.add_column(cell(name), justify="right" if head != name else "left", width=width, no_wrap=True)
+    for row in cells:
+        grid.add_row(*row)
     return grid
+
+
+def _narrowed(widths: Sequence[int], flexible: Sequence[bool], room: int) -> list[int]:
+    """Widths that fit, by taking from the widest flexible column first, but never below the least."""
+    narrowed = list(widths)
+    while sum(narrowed) > room:
+        places = [place for place, width in enumerate(narrowed) if flexible[place] and width > _LEAST_FLEXIBLE]
+        if not places:
+            break
+        narrowed[max(places, key=narrowed.__getitem__)] -= 1
+    return narrowed
 
 
 def facts(pairs: Iterable[tuple[str, "Text | str | None"]]) -> Any:

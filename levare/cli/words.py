@@ -109,12 +109,15 @@ def time_left(job: "Job", now: datetime | None = None) -> str | None:
 
 
 def held(attempt: "Attempt") -> str:
-    """The GPUs of an attempt by their numbers on the node: `0 1 (A100)`."""
+    """The GPUs of an attempt by their numbers on the node, and how they were used: `0 1 (A100) 87% 18GiB`."""
     if not attempt["gpus"]:
         return NOTHING
     numbers = " ".join("?" if gpu["index"] is None else str(gpu["index"]) for gpu in attempt["gpus"])
     models = sorted({gpu["model"] for gpu in attempt["gpus"] if gpu["model"]})
-    return f"{numbers} ({', '.join(models)})" if models else numbers
+    used = [f"({', '.join(models)})"] if models else []
+    used += [of_100(attempt["gpu_utilisation_percent"])] if attempt["gpu_utilisation_percent"] is not None else []
+    used += [size(attempt["gpu_memory_mib"])] if attempt["gpu_memory_mib"] is not None else []
+    return " ".join([numbers, *used])
 
 
 def stage_line(values: Mapping[str, "Trend"]) -> str:

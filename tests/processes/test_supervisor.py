@@ -370,6 +370,6 @@ def test_a_job_that_the_kernel_killed_for_memory_ran_out_of_memory(quick: Trials
 
 
 def left_of(trial: Trial) -> list[int]:
-    from worker import tree
+    from worker import proc
 
-    return list(tree.marked(trial.run.attempt))
+    return list(proc.marked(trial.run.attempt))

@@ -101,7 +101,21 @@ def test_show_tells_the_request_the_attempts_the_metrics_and_the_reason():
     rows = [line.split() for line in text.splitlines()]
     assert ["command", "python", "train.py", "--note", "'two", "words'"] in rows
     assert "  - No room." in text.splitlines()
-    assert ["1", "node-a", "failed", "137", "2h05m", "2m00s", "2GiB", "0", "1", "(NVIDIA", "H100)"] in rows
+    assert [
+        "1",
+        "node-a",
+        "failed",
+        "137",
+        "2h05m",
+        "2m00s",
+        "2GiB",
+        "0",
+        "1",
+        "(NVIDIA",
+        "H100)",
+        "88%",
+        "17.6GiB",
+    ] in rows
     assert ["train", "loss", "0.3123", "0.3", "2.3", "1,200"] in rows
     assert ["val", "acc", "NaN", "0.3", "2.3", "1,200"] in rows
 

@@ -1,16 +1,30 @@
 """Numbers as people read them."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from levare.cli import terminal, words
 from levare.cli.jobs import job_table
 from levare.settings import size_mib
 
+Terminal = Callable[[int, Callable[[], None]], list[str]]
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Terminal:
+    """The lines that something shows on a terminal of so many columns."""
+
+    def shown(columns: int, show: Callable[[], None]) -> list[str]:
+        monkeypatch.setattr(terminal, "is_terminal", lambda: True)
+        monkeypatch.setenv("COLUMNS", str(columns))
+        show()
+        return capsys.readouterr().out.splitlines()
+
+    return shown
 
 
 @pytest.mark.parametrize(
@@ -72,7 +86,7 @@ def test_a_retried_job_that_waits_tells_how_long_it_has_been_there():
     assert words.lasted(job) == words.since("2030-01-01T12:00:00Z", now)
 
 
-def test_a_table_of_jobs_fits_80_columns_and_keeps_what_identifies_them():
+def test_a_table_of_jobs_fits_80_columns_and_keeps_what_identifies_them(a_terminal: Terminal):
     job: Any = {
         "id": "k3v9x2m1qa",
         "name": "a-very-long-name-" * 5,
@@ -89,16 +103,19 @@ def test_a_table_of_jobs_fits_80_columns_and_keeps_what_identifies_them():
         "started_at": "2030-01-01T12:00:00Z",
         "finished_at": "2030-01-05T15:00:00Z",
     }
-    console = Console(width=80, force_terminal=True, color_system=None)
+    lines = a_terminal(80, lambda: terminal.show(job_table([job])))
 
-    with console.capture() as captured:
-        console.print(job_table([job]))
-
-    lines = captured.get().splitlines()
     assert len(lines) == 2
     assert max(map(len, lines)) <= 80
     assert lines[1].startswith("k3v9x2m1qa  a-very")
     assert all(text in lines[1] for text in ("succeeded", " 4d03h", " 100%", "…"))
+
+
+def test_a_table_that_cannot_be_narrower_loses_no_column(a_terminal: Terminal):
+    table = lambda: terminal.table(("name", "value>"), [("x" * 30, "y" * 30)], flexible=("name",))  # noqa: E731
+
+    assert a_terminal(50, lambda: terminal.show(table())) == ["name" + " " * 41 + "value", "x" * 17 + "…  " + "y" * 30]
+    assert a_terminal(20, lambda: terminal.show(table()))[1] == "x" * 7 + "…  " + "y" * 30
 
 
 def test_no_colour_is_used_where_none_is_wanted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
