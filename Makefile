@@ -49,8 +49,8 @@ lock: ## the newest versions into constraints.txt, from a fresh environment
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
 	build/lock/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
 	build/lock/bin/python -m pip install --quiet --editable '.[server,examples]' --group dev
-	sed -i -n '/^#/p; /;/p' constraints.txt
-	build/lock/bin/python -m pip freeze --exclude-editable >> constraints.txt
+	{ grep -E '^#|;' constraints.txt; build/lock/bin/python -m pip freeze --exclude-editable; } > build/lock/constraints.txt
+	mv build/lock/constraints.txt constraints.txt
 
 clean: ## all that was built; .levare, the state, stays
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -107,10 +107,8 @@ class JobRequest(Body):
     project: Label = Field("default", description="What it belongs to.", examples=["imagenet"])
     priority: Whole = Field(5, ge=0, le=9, description="From 0 to 9; 9 is the most urgent.", examples=[5])
     gpus: Whole = Field(0, ge=0, le=64, description="GPUs, all on one node.", examples=[1])
-    gpu_memory_mib: Whole | None = Field(
+    gpu_memory_mib: Annotated[int, Field(ge=1, le=MOST_MIB), BeforeValidator(_whole)] | None = Field(
         None,
-        ge=1,
-        le=MOST_MIB,
         description="MiB of each GPU, whose rest others may use; null for whole GPUs. With `gpus` 0 it means one GPU.",
         examples=[20480],
     )
@@ -124,8 +122,8 @@ class JobRequest(Body):
         json_schema_extra={"uniqueItems": True},
     )
     retries: Whole = Field(0, ge=0, le=100, description="How often it is started again after a failure.", examples=[2])
-    timeout_seconds: Whole | None = Field(
-        None, ge=1, le=MOST_SECONDS, description="Seconds until it is ended; null for never.", examples=[3600]
+    timeout_seconds: Annotated[int, Field(ge=1, le=MOST_SECONDS), BeforeValidator(_whole)] | None = Field(
+        None, description="Seconds until it is ended; null for never.", examples=[3600]
     )
     grace_seconds: Whole = Field(10, ge=0, le=86400, description="Seconds from SIGTERM to SIGKILL.", examples=[10])
     env: Annotated[dict[Variable, Value], AfterValidator(_environment)] = Field(

@@ -1,5 +1,6 @@
 """The doorbell of beat: a thread that waits at Redis, and an event that the conductor waits for."""
 
+import time
 from threading import Event, Thread
 
 from levare.pulse import Pulse, beat_bell
@@ -23,8 +24,9 @@ class Bell(Thread):
     def ring(self) -> None:
         self._rung.set()
 
-    def wait(self, timeout: float) -> bool:
-        """Return as soon as someone has rung since the last call, or after `timeout` seconds."""
+    def wait(self, timeout: float, *, rest: float) -> bool:
+        """Return as soon as someone has rung since the last call, but after `rest` seconds, or after `timeout`."""
+        time.sleep(rest)
         rung = self._rung.wait(timeout)
         self._rung.clear()
         return rung

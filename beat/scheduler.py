@@ -23,6 +23,7 @@ from levare.store.engine import Database
 log = get_logger()
 
 _POLL_SECONDS = 0.5
+_REST_SECONDS = 0.004  # between two decisions, so that what comes in a burst is decided in one
 _AFTER_TROUBLE_SECONDS = 1.0
 
 
@@ -59,7 +60,7 @@ class Conductor(Scheduler):
     def _conduct(self) -> float:
         if not self._leader.leads():
             return RENEW_EVERY.total_seconds() / 2
-        self._bell.wait(_POLL_SECONDS)
+        self._bell.wait(_POLL_SECONDS, rest=_REST_SECONDS)
         messages, again = self._tick.run(now=datetime.now(UTC))
         self._sender.hand_over(messages)
         if again:

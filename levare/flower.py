@@ -25,7 +25,8 @@ USER = "levare"
 def main() -> None:
     settings = load()
     logs.configure(settings, process="flower")
-    logging.getLogger("tornado.access").setLevel(logging.ERROR)
+    for chatty in ("tornado.access", "flower.inspector"):  # each page; each worker that has not come yet
+        logging.getLogger(chatty).setLevel(logging.ERROR)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     os.environ.pop("FLOWER_UNAUTHENTICATED_API", None)
     _close_metrics()

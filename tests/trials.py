@@ -3,12 +3,15 @@
 import os
 import select
 import signal
+import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tests.fleet import eventually
+from worker import files
 from worker.rundir import Ending, Launcher, RunDir, Spec, State, end_attempt, signal_supervisor
 
 KIB, MIB = 2**10, 2**20
@@ -103,6 +106,23 @@ class Trials:
             end_attempt(trial.run)
             if trial.pidfd >= 0:
                 os.close(trial.pidfd)
+
+
+def supervise_with(patch: str, trial: Trial, *, then: Callable[[], None] = lambda: None) -> Ending:
+    """Run a supervisor of whose world something is not as usual: `patch` is Python, run before it starts."""
+    script = (
+        f"from worker import cgroup, files, libc, proc, supervisor\n{patch}\nsupervisor.main({str(trial.run.path)!r})"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], cwd=Path(files.__file__).parent.parent)
+    try:
+        then()
+        assert process.wait(timeout=20) == 0
+    finally:
+        process.kill()
+        process.wait()
+    ending = trial.run.ending()
+    assert ending is not None
+    return ending
 
 
 def alive(pid: int) -> bool:

@@ -107,11 +107,12 @@ def hostname(configured: Settings) -> str:
 
 
 def listen(pulse: Pulse, node: str, runner: Runner) -> None:
-    """Look for what is to be cancelled whenever somebody rings, and every two seconds in any case."""
+    """Look for what is to be cancelled, and for what nobody watches: when somebody rings, and every few seconds."""
     while True:
         pulse.wait(node_bell(node), _LISTEN_SECONDS)
         try:
             runner.carry_out_cancels()
+            runner.adopt()
         except SQLAlchemyError as error:
             log.warning("database.unreachable", error=str(error.__cause__ or error))
 

@@ -209,15 +209,13 @@ def end_attempt(run: RunDir) -> int:
     group = Cgroup(state.cgroup) if state and state.cgroup and state.boot_id == boot_id() else None
     found: set[int] = set()
     deadline = time.monotonic() + _KILLING_SECONDS
-    while (left := _left(run, group)) and time.monotonic() < deadline:
+    while ((left := _left(run, group)) or not _removed(group)) and time.monotonic() < deadline:
         found |= left
         for pid in left:
             _kill_marked(pid, run.attempt)
         if group:
             group.kill()
         time.sleep(_PAUSE_SECONDS)
-    if group:
-        group.remove()
     return len(found)
 
 
@@ -334,6 +332,10 @@ def _appearing(run: RunDir) -> int | None:
 
 def _left(run: RunDir, group: Cgroup | None) -> set[int]:
     return set(proc.marked(run.attempt)).union(group.pids() if group else ())
+
+
+def _removed(group: Cgroup | None) -> bool:
+    return group is None or group.remove()
 
 
 def _kill_marked(pid: int, attempt: str) -> None:

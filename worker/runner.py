@@ -7,13 +7,15 @@ supervisor's own lock decides in the end, whoever died in between.
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from shutil import rmtree
 from threading import Lock
 
 from structlog import get_logger
 
-from levare.model import CANCELLED, RUNNING, STARTING
+from levare.model import CANCELLED, FAILED, LOST, RUNNING, STARTING
 from levare.settings import Settings
 from levare.store import attempts, jobs
 from levare.store.attempts import Claimed, Mine, Outcome
@@ -22,7 +24,7 @@ from levare.store.engine import Database
 from worker.environment import environment, folders
 from worker.heart import Tracked, Usage
 from worker.rundir import Launcher, RunDir, Spec, signal_supervisor
-from worker.watch import Watch, lost, persist
+from worker.watch import Watch, persist
 
 log = get_logger()
 
@@ -90,16 +92,21 @@ class Runner:
 
     def adopt(self) -> None:
         """
-        Take up all that SQL says is alive here, and end what is alive but should not be.
+        Take up all that SQL says is alive here and nobody watches, and end what is alive but should not be.
 
         Needs no broker: what runs, runs on; what ended meanwhile has left its ending; what was claimed and
-        never started is started now.
+        never started is started now. Safe at any time: what is on disk was claimed before it was written there.
         """
+        on_disk = {path.parent.name for path in self._settings.runs.glob("*/spec.json")}
         with self._database.reading() as connection:
             mine = attempts.live_on(connection, self._settings.node)
+        with self._guard:
+            watched = {*self._watches, *self._taking}
         for attempt in mine:
-            self._adopt_one(attempt)
-        self._end_strays({attempt.attempt_id for attempt in mine})
+            if attempt.attempt_id not in watched:
+                self._adopt_one(attempt)
+        for attempt_id in on_disk - watched - {attempt.attempt_id for attempt in mine}:
+            self._end_stray(self._run_dir(attempt_id))
 
     def _adopt_one(self, mine: Mine) -> None:
         run = self._run_dir(mine.attempt_id)
@@ -108,16 +115,17 @@ class Runner:
         elif mine.state == STARTING:
             self.take(mine.attempt_id)
         elif mine.state == RUNNING:
-            lost(self._database, mine.attempt_id, "Nothing of it is left on its node.")
-            self._after_ending(None)
+            self._give_up(mine.attempt_id, Outcome(LOST, "Nothing of it is left on its node."))
 
-    def _end_strays(self, mine: set[str]) -> None:
+    def _end_stray(self, run: RunDir) -> None:
         """A supervisor whose attempt is over in SQL was given up while this node was out of reach."""
-        for path in self._settings.runs.glob("*/state.json"):
-            if path.parent.name not in mine:
-                pidfd = RunDir(path.parent).open_supervisor()
-                signal_supervisor(pidfd)
-                log.warning("stray.ended", attempt=path.parent.name, alive=pidfd is not None)
+        pidfd = run.open_supervisor()
+        if pidfd is None:
+            rmtree(run.path, ignore_errors=True)
+            return
+        log.warning("stray.ended", attempt=run.attempt)
+        signal_supervisor(pidfd)
+        os.close(pidfd)
 
     def _begin(self, attempt_id: str) -> Watch | None:
         with self._database.writing() as connection:
@@ -130,16 +138,24 @@ class Runner:
             )
         if claimed is None:
             return None
-        run = self._run_dir(attempt_id)
-        if run.state() is None and claimed.cancel_requested:
-            return self._refuse(claimed)
-        adopted = run.state() is not None
-        pidfd = run.open_supervisor() if adopted else self._start(run, claimed)
-        return self._watch(run, Mine(attempt_id, STARTING, claimed.queue, claimed.devices), pidfd, adopted=adopted)
+        try:
+            return self._begin_claimed(claimed)
+        except OSError as error:
+            return self._give_up(attempt_id, Outcome(FAILED, f"Its node could not start it: {error}."))
 
-    def _refuse(self, claimed: Claimed) -> None:
-        outcome = Outcome(CANCELLED, "Cancelled before it started.", ended_at=datetime.now(UTC))
-        persist(self._database, lambda connection: attempts.finish(connection, claimed.attempt_id, outcome))
+    def _begin_claimed(self, claimed: Claimed) -> Watch | None:
+        run = self._run_dir(claimed.attempt_id)
+        adopted = run.state() is not None
+        if claimed.cancel_requested and not adopted:
+            return self._give_up(claimed.attempt_id, Outcome(CANCELLED, "Cancelled before it started."))
+        pidfd = run.open_supervisor() if adopted else self._start(run, claimed)
+        mine = Mine(claimed.attempt_id, STARTING, claimed.queue, claimed.devices)
+        return self._watch(run, mine, pidfd, adopted=adopted)
+
+    def _give_up(self, attempt_id: str, outcome: Outcome) -> None:
+        """Record an ending that no process has had."""
+        over = replace(outcome, ended_at=datetime.now(UTC))
+        persist(self._database, lambda connection: attempts.finish(connection, attempt_id, over))
         self._after_ending(None)
 
     def _start(self, run: RunDir, claimed: Claimed) -> int:

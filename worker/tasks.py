@@ -5,6 +5,8 @@ from typing import Any
 from celery import Celery
 from celery.exceptions import Ignore
 from celery.worker.control import control_command
+from sqlalchemy.exc import SQLAlchemyError
+from structlog import get_logger
 
 from levare.broker import RUN
 from levare.model import CANCELLED, PREEMPTED, SUCCEEDED
@@ -12,6 +14,9 @@ from levare.store.audit import Actor
 from worker import pool
 from worker.herald import Herald
 from worker.runner import Runner
+from worker.watch import Watch
+
+log = get_logger()
 
 FLOWER = Actor(token_id="", name="flower", source="redis")
 """Who wishes a cancel when somebody presses Terminate in Flower."""
@@ -27,7 +32,7 @@ def register(app: Celery, runner: Runner, herald: Herald) -> None:
 
     @app.task(name=RUN, throws=(AttemptFailed,), shared=False)
     def run(attempt_id: str) -> None:
-        watch = runner.take(attempt_id)
+        watch = _take(runner, attempt_id)
         if watch is None or not watch.attend():
             raise Ignore  # stale, repeated, or somebody waits for it already: a normal answer
         herald.announce(watch)
@@ -39,6 +44,15 @@ def register(app: Celery, runner: Runner, herald: Herald) -> None:
             raise Ignore
         if watch.outcome.state != SUCCEEDED:
             raise AttemptFailed(watch.outcome.reason)
+
+
+def _take(runner: Runner, attempt_id: str) -> Watch | None:
+    """Without the database nothing is claimed; beat sends again what nobody has claimed."""
+    try:
+        return runner.take(attempt_id)
+    except SQLAlchemyError as error:
+        log.warning("attempt.not_claimed", attempt=attempt_id, error=str(error.__cause__ or error))
+        return None
 
 
 def obey_terminate(runner: Runner) -> None:

@@ -16,7 +16,6 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 from structlog import get_logger
 
-from levare.model import LOST
 from levare.store import attempts, shipping
 from levare.store.attempts import Mine, Outcome
 from levare.store.engine import Database
@@ -160,9 +159,3 @@ def persist(database: Database, write: Callable[[Connection], object]) -> None:
             pause = min(pause * 2, _MOST_PAUSE_SECONDS)
         else:
             return
-
-
-def lost(database: Database, attempt_id: str, reason: str) -> None:
-    """Record that nothing of an attempt is left on this node."""
-    outcome = Outcome(LOST, reason, ended_at=datetime.now(UTC))
-    persist(database, lambda connection: attempts.finish(connection, attempt_id, outcome))

@@ -1,7 +1,6 @@
 """`levare demo`: everything on this machine, with simulated GPUs where there are none, and one real training job."""
 
 import os
-import socket
 import sys
 from collections import deque
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from levare.cli.up import (
     await_ready,
     chosen,
     client_of,
+    listening,
     rest_until_stopped,
     running,
     still_running,
@@ -84,7 +84,7 @@ def _train(client: "Client") -> int:
 
 def _is_taken(port: int) -> bool:
     try:
-        socket.create_server(("127.0.0.1", port)).close()
+        listening("127.0.0.1", port).close()
     except OSError:
         return True
     return False

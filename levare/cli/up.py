@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -97,14 +97,19 @@ def with_ports(settings: Settings) -> Settings:
 
 
 def free_port(host: str) -> int:
-    with socket.create_server((host, 0)) as server:
+    with listening(host, 0) as server:
         return server.getsockname()[1]
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that listens there; OSError if that cannot be."""
+    return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
 
 
 def url(settings: Settings) -> str:
     """The API's address as seen from this machine."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104 (compared, not bound)
-    return f"http://{host}:{settings.port}"
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 (compared, not bound)
+    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
 
 
 def await_ready(settings: Settings, names: list[str]) -> None:
@@ -205,7 +210,7 @@ def _becomes_free(host: str, port: int, *, seconds: float = 3.0) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
-            socket.create_server((host, port)).close()
+            listening(host, port).close()
         except OSError:
             time.sleep(0.1)
         else:
@@ -213,16 +218,16 @@ def _becomes_free(host: str, port: int, *, seconds: float = 3.0) -> bool:
     return False
 
 
-def client_of(settings: Settings) -> "Client":
+def client_of(settings: Settings, **options: Any) -> "Client":
     """A client of the API that runs here, by the token that it keeps in its state directory."""
     from levare.client import Client
 
-    return Client(url(settings), settings.token_file.read_text().strip())
+    return Client(url(settings), settings.token_file.read_text().strip(), **options)
 
 
 def _ready(settings: Settings, names: list[str]) -> bool:
     try:
-        with client_of(settings) as client:
+        with client_of(settings, patience=0) as client:
             joined = {node["name"] for node in client.nodes() if node["state"] == "ready"}
     except (OSError, LevareError):
         return False

@@ -160,3 +160,18 @@ def test_nothing_is_left_of_jobs_that_are_over(running: Fleet):
 
     eventually(lambda: not running.job_processes(job_id))
     eventually(lambda: not list((running.home / "runs").glob(f"{job_id}*")))
+
+
+def test_a_node_that_cannot_start_a_job_says_why_and_the_job_is_over(running: Fleet):
+    runs = running.home / "runs"
+    eventually(lambda: not list(runs.iterdir()))
+    runs.rmdir()
+    runs.touch()
+    try:
+        (job,) = running.await_end(running.submit("true"))
+    finally:
+        runs.unlink()
+
+    assert job["state"] == "failed"
+    assert job["reason"].startswith("Its node could not start it: [Errno")
+    assert running.await_end(running.submit("true"))[0]["state"] == "succeeded"

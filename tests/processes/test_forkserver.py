@@ -7,7 +7,6 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from statistics import median
 
 import pytest
 
@@ -55,7 +54,8 @@ def test_the_fork_server_is_several_times_faster(quick: Trials, plain: Trials):
         trial.ending()
         return time.monotonic() - began
 
-    assert median(seconds(quick) for _ in range(9)) < median(seconds(plain) for _ in range(5)) / 2
+    # the least of several: what others do on this machine only ever adds
+    assert min(seconds(quick) for _ in range(9)) < min(seconds(plain) for _ in range(5)) / 2
 
 
 def test_many_threads_may_start_attempts_at_once(quick: Trials):

@@ -67,9 +67,13 @@ def test_a_process_that_only_has_the_number_of_the_supervisor_is_not_taken_for_i
     trial = quick.start("sleep", "600")
     job = trial.state().pid
 
+    state = trial.run.path / "state.json"
+    true = state.read_bytes()
+
     assert with_state(trial, **change).open_supervisor() is None
     assert trial.run.is_locked()
     assert alive(job)
+    state.write_bytes(true)
 
 
 def test_without_its_lock_a_process_is_no_supervisor(quick: Trials):

@@ -1,5 +1,6 @@
 """The process beside each attempt, with real commands."""
 
+import fcntl
 import json
 import os
 import re
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.fleet import eventually
-from tests.trials import Trial, Trials, alive
+from tests.trials import Trial, Trials, alive, supervise_with
 from worker import cgroup
 from worker.rundir import RunDir
 from worker.supervisor import STARTED_BEFORE, TAKEN
@@ -117,11 +118,17 @@ def test_a_second_supervisor_of_an_attempt_starts_nothing(quick: Trials):
 
 def test_looking_at_the_lock_keeps_no_supervisor_from_starting(quick: Trials):
     trial = quick.make("true")
-    trial.run.path.joinpath("lock").touch()
-    held = subprocess.Popen(["flock", "--shared", str(trial.run.path / "lock"), "sleep", "0.03"])
+    lock = trial.run.path / "lock"
+    waits = "import time\nsleep = time.sleep\ndef waits(s): open('waits', 'w').close(); sleep(s)\ntime.sleep = waits"
 
-    assert supervise(trial.run) == 0
-    held.wait()
+    with lock.open("w") as looked_at:
+        fcntl.flock(looked_at, fcntl.LOCK_SH)
+
+        def look_away() -> None:
+            eventually(lock.with_name("waits").exists, every=0.001)
+            fcntl.flock(looked_at, fcntl.LOCK_UN)
+
+        assert supervise_with(waits, trial, then=look_away).exit_code == 0
 
 
 def test_an_attempt_that_was_started_once_is_never_started_again(quick: Trials):
@@ -355,18 +362,79 @@ def test_a_job_that_the_kernel_killed_for_memory_ran_out_of_memory(quick: Trials
     counted.joinpath("memory.peak").write_text("67108865\n")
     counted.joinpath("cpu.stat").write_text("usage_usec 90000000\nuser_usec 1\n")
     counted.joinpath("cgroup.procs").touch()
-    script = "import sys; from pathlib import Path; from worker import cgroup, supervisor; "
-    script += f"cgroup.make = lambda *_: cgroup.Cgroup({str(counted)!r}, has_memory=True); "
-    script += f"cgroup.Cgroup.remove = lambda _: True; sys.exit(supervisor.main({str(trial.run.path)!r}))"
+    patch = f"cgroup.make = lambda *_: cgroup.Cgroup({str(counted)!r}, has_memory=True)"
 
-    subprocess.run([sys.executable, "-c", script], cwd=SUPERVISOR.parent.parent, check=True, timeout=20)
+    ending = supervise_with(f"{patch}; cgroup.Cgroup.remove = lambda _: True", trial)
 
     shutil.rmtree(counted)
-    ending = trial.run.ending()
-    assert ending is not None
     assert (ending.cause, ending.exit_code, ending.signal) == ("out_of_memory", 137, 9)
     assert (ending.peak_memory_mib, ending.cpu_seconds) == (65, 90.0)
     assert "killed 2 processes of the job for lack of memory" in (ending.error or "")
+
+
+def test_without_lists_of_children_the_marker_finds_what_has_escaped(quick: Trials):
+    trial = quick.make(sys.executable, "-ISuc", IGNORES_TERM, grace_seconds=0.3)
+    blind = "proc.descendants = lambda _: set(); cgroup.make = lambda *_: None"
+    escaped = []
+
+    def cancel() -> None:
+        trial.says(b"ready")
+        escaped.append(number_after("escaped", trial))
+        os.kill(trial.state().supervisor_pid, signal.SIGTERM)
+
+    assert supervise_with(blind, trial, then=cancel).cause == "cancelled"
+    assert not alive(escaped[0])
+
+
+def test_a_cgroup_that_cannot_be_entered_is_left_out(quick: Trials):
+    refuse = "def add(*_): raise PermissionError('not delegated')\ncgroup.Cgroup.add = add"
+    trial = quick.make("sh", "-c", "exit 3")
+
+    assert supervise_with(refuse, trial).exit_code == 3
+    assert trial.state().cgroup is None
+
+
+def test_where_no_process_can_be_made_the_ending_says_so(quick: Trials):
+    refuse = "import os\ndef fork(): raise BlockingIOError(11, 'Resource temporarily unavailable')\nos.fork = fork"
+
+    ending = supervise_with(refuse, quick.make("true"))
+
+    assert (ending.cause, ending.exit_code) == ("not_started", 126)
+    assert "Resource temporarily unavailable" in (ending.error or "")
+
+
+def test_a_command_does_not_run_unless_its_state_is_written(quick: Trials, tmp_path: Path):
+    refuse = "put = files.put\ndef refused(path, *a, **k):\n"
+    refuse += " if path == 'state.json': raise OSError(28, 'No space left on device')\n return put(path, *a, **k)\n"
+    trial = quick.make("touch", str(tmp_path / "ran"))
+
+    ending = supervise_with(f"{refuse}files.put = refused", trial)
+
+    assert (ending.cause, ending.exit_code) == ("not_started", 126)
+    assert "No space left on device" in (ending.error or "")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_full_disk_does_not_lose_the_ending(quick: Trials):
+    refuse = "import os\nput = files.put\ndef refused(path, *a, **k):\n"
+    refuse += (
+        " if path == 'exit.json' and os.stat('lock').st_size: raise OSError(28, 'full')\n return put(path, *a, **k)\n"
+    )
+
+    assert supervise_with(f"{refuse}files.put = refused", quick.make("sh", "-c", "exit 3")).exit_code == 3
+
+
+def test_a_cgroup_is_gone_once_nothing_lives_in_it(tmp_path: Path):
+    made = cgroup.Cgroup(str(tmp_path / "attempt"))
+    (tmp_path / "attempt" / "of-the-job" / "deeper").mkdir(parents=True)
+    events = tmp_path / "attempt" / "cgroup.events"
+    events.write_text("populated 1\nfrozen 0\n")
+
+    assert not made.remove()
+    events.unlink()
+    assert made.remove()
+    assert not (tmp_path / "attempt").exists()
+    assert made.remove()
 
 
 def left_of(trial: Trial) -> list[int]:

@@ -1,7 +1,6 @@
 """What a job prints, within bounds and byte for byte, in both ways of keeping it."""
 
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.fleet import eventually
-from tests.trials import KIB, MIB, Trial, Trials
+from tests.trials import KIB, MIB, Trial, Trials, supervise_with
 from worker import joblog
 
 RECORDS = """
@@ -137,14 +136,7 @@ def test_a_job_may_open_its_output_anew_when_it_is_a_pipe(quick: Trials):
 def test_where_holes_cannot_be_punched_the_log_comes_through_a_pipe(quick: Trials):
     size = 2 * MIB
     trial = quick.make(sys.executable, "-ISc", RECORDS, str(size // RECORD), log_head_bytes=HEAD, log_tail_bytes=TAIL)
-    script = f"""
-import errno
-from worker import libc, supervisor
-def punch(*_): raise OSError(errno.EOPNOTSUPP, "no holes here")
-libc.punch = punch
-supervisor.main({str(trial.run.path)!r})
-"""
-    subprocess.run([sys.executable, "-c", script], cwd=Path(joblog.__file__).parent.parent, check=True, timeout=20)
+    supervise_with("def punch(*_): raise OSError('no holes here')\nlibc.punch = punch", trial)
 
     assert trial.run.path.joinpath("out.log").stat().st_size == HEAD
     assert trial.run.log_size() == size
@@ -163,3 +155,23 @@ def test_a_quiet_job_costs_its_supervisor_nothing(quick: Trials):
     before, began = switches(), time.monotonic()
     assert not trial.ends(within=0.5)
     assert switches() - before <= 3, f"woken up within {time.monotonic() - began:.1f} s"
+
+
+@BOTH
+def test_a_full_disk_does_not_keep_the_cut_from_being_written(quick: Trials, mode: str):
+    refuse = """
+import os
+pwrite = os.pwrite
+def refused(fd, data, at):
+    if len(data) == 42 and os.stat("lock").st_size:
+        raise OSError("no room")
+    return pwrite(fd, data, at)
+os.pwrite = refused
+"""
+    trial = quick.make(
+        sys.executable, "-ISc", RECORDS, "131072", log_mode=mode, log_head_bytes=HEAD, log_tail_bytes=TAIL
+    )
+
+    assert supervise_with(refuse, trial).log_bytes == 2 * MIB
+    assert trial.run.log_cut() > 2 * MIB - 2 * TAIL
+    assert on_disk(trial) < MIB

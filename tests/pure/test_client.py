@@ -344,9 +344,11 @@ def test_following_goes_on_with_the_next_attempt():
         an_answer(a_job(state="succeeded", attempt=2)),
     )
 
-    found = list(a_client(api).follow("k3v9x2m1qa"))
+    found = list(a_client(api).follow("k3v9x2m1qa", offset=7))
 
+    begins = [request.url.params["offset"] for request in api.asked if request.url.path.endswith("/logs")]
     assert [(event["event"], event["attempt"]) for event in found] == [("log", 1), ("end", 1), ("log", 2), ("end", 2)]
+    assert begins == ["7", "0"]
 
 
 def test_following_a_job_that_never_began_gives_nothing():
