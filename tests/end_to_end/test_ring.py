@@ -163,6 +163,7 @@ def test_nothing_is_left_of_jobs_that_are_over(running: Fleet):
 
 
 def test_a_node_that_cannot_start_a_job_says_why_and_the_job_is_over(running: Fleet):
+    running.await_end(running.submit("true"))
     runs = running.home / "runs"
     eventually(lambda: not list(runs.iterdir()))
     runs.rmdir()
