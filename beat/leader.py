@@ -2,7 +2,7 @@
 Who conducts: at most one beat at a time, by a lease in SQL.
 
 No wall clock is compared. A standby takes over when it has itself watched the lease stand still for
-`LEASE`; a leader stops by itself when it has not renewed for two thirds of that.
+`LEASE`. A leader that was slower than that finds its next transaction refused, whole.
 """
 
 import os
@@ -23,7 +23,7 @@ log = get_logger()
 
 ROLE = "beat"
 LEASE = timedelta(seconds=3)
-RENEW_EVERY = LEASE / 3
+RENEW_EVERY = LEASE * 0.3
 
 
 class Leader:
@@ -39,17 +39,14 @@ class Leader:
         """Whether this beat may decide now; takes the lease if nobody holds it."""
         if self.epoch is None:
             self._try_to_take()
-        elif self._clock() - self._renewed_at >= LEASE.total_seconds() * 2 / 3:
-            self._step_down()
         return self.epoch is not None
 
     def renew_in(self, connection: Connection) -> None:
         """Renew inside a transaction, which fences all its writes; raise StaleLeader if another leads."""
         if self.epoch is None:
             raise StaleLeader("This beat does not lead.", "Nothing was written.")
-        began = self._clock()
         leases.renew(connection, ROLE, owner=self.owner, epoch=self.epoch, now=datetime.now(UTC))
-        self._renewed_at = began
+        self._renewed_at = self._clock()
 
     def renewal_is_due(self) -> bool:
         return self._clock() - self._renewed_at >= RENEW_EVERY.total_seconds()
@@ -71,11 +68,10 @@ class Leader:
         with self._database.reading() as connection:
             lease = leases.read(connection, ROLE)
         if self._may_take(lease):
-            began = self._clock()
             with self._database.writing() as connection:
                 self.epoch = leases.take(connection, ROLE, owner=self.owner, seen=lease, now=datetime.now(UTC))
             if self.epoch is not None:
-                self._renewed_at = began
+                self._renewed_at = self._clock()
                 log.info("leadership.taken", owner=self.owner, epoch=self.epoch)
 
     def _may_take(self, lease: leases.Lease | None) -> bool:

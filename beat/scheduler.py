@@ -2,7 +2,7 @@
 The conductor, as a scheduler of `celery beat`.
 
 It keeps nothing in memory: each tick reads SQL. It waits for the doorbell inside its own tick,
-because beat's sleep between ticks cannot be woken, and returns at least twice a second.
+because beat's sleep between ticks cannot be woken, and returns at least once a second.
 """
 
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ from levare.store.engine import Database
 
 log = get_logger()
 
-_POLL_SECONDS = 0.5
+_POLL_SECONDS = 1.0
 _REST_SECONDS = 0.004  # between two decisions, so that what comes in a burst is decided in one
 _AFTER_TROUBLE_SECONDS = 1.0
 

@@ -74,12 +74,14 @@ def test_the_writes_of_a_stale_leader_are_refused(database: Database, clock: Clo
         assert connection.execute(select(jobs_table.c.state)).scalar_one() == "waiting"
 
 
-def test_a_leader_that_could_not_renew_steps_down_by_itself(database: Database, clock: Clock):
+def test_a_leader_that_was_slow_goes_on_if_nobody_took_over(database: Database, clock: Clock):
     first = leader(database, clock)
     first.leads()
-    clock.now += LEASE.total_seconds() * 0.9
+    clock.now += LEASE.total_seconds() * 2
 
-    assert not first.leads()
+    assert first.leads()
+    with database.writing() as connection:
+        first.renew_in(connection)
 
 
 def test_a_released_lease_is_free_at_once(database: Database, clock: Clock):
