@@ -74,7 +74,3 @@ class Conductor(Scheduler):
                 self._leader.release()
             except SQLAlchemyError as error:
                 log.warning("leadership.not_released", error=str(error))
-
-    @property
-    def info(self) -> str:
-        return "    . state -> SQL"

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+
 from levare.client import Client
 from levare.procfile import Processes, commands, deployment
 

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from pathlib import Path
 
 from celery import Celery
 
@@ -15,5 +16,5 @@ def run(command: list[str], done: str = "") -> None:
     """Run a command; append a byte to `done`, so that the end of many can be seen."""
     subprocess.run(command, check=False)
     if done:
-        with open(done, "ab") as file:
+        with Path(done).open("ab") as file:
             file.write(b".")

@@ -22,10 +22,10 @@ from pathlib import Path
 import httpx
 import psutil
 from celery import Celery
-from levare.client import Client
-from levare.embedded import server_binary
 
 from benchmarks.deployment import running, stack
+from levare.client import Client
+from levare.embedded import server_binary
 
 _IDLE_SECONDS = 10
 
@@ -44,7 +44,7 @@ def measure(folder: Path, *, repeats: int, jobs: int) -> dict[str, dict[str, flo
         results["latency raw Celery"] = latency(folder, repeats, lambda line: app.send_task("raw.run", args=[line]))
     with running(folder / "latency", LEVARE_CPUS="8") as client:
         results["latency REST"] = latency(folder, repeats, rest(client))
-        results["latency Client"] = latency(folder, repeats, lambda line: client.submit(line))
+        results["latency Client"] = latency(folder, repeats, client.submit)
         results["idle"] = idle(folder / "latency")
     for concurrency in (2, 8):
         with raw_celery(folder / f"raw{concurrency}", concurrency=concurrency) as app:
@@ -124,17 +124,20 @@ def raw_celery(folder: Path, *, concurrency: int) -> Iterator[Celery]:
     server = [str(server_binary()), "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(folder)]
     broker = f"redis+socket://{socket}"
     worker = [sys.executable, "-m", "celery", "-A", "benchmarks.raw_celery", "worker", "-P", "threads"]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(server, **quiet) as redis:
+    with quiet(server) as redis:
         wait_for(socket.exists)
-        env = {**os.environ, "RAW_BROKER": broker}
-        with subprocess.Popen([*worker, "-c", str(concurrency)], env=env, **quiet) as process:
+        with quiet([*worker, "-c", str(concurrency)], RAW_BROKER=broker) as process:
             app = Celery("raw", broker=broker, set_as_current=False)
             app.conf.task_ignore_result = True
             wait_for(lambda: app.control.inspect(timeout=0.5).ping())
             yield app
             process.terminate()
         redis.terminate()
+
+
+def quiet(command: Sequence[str], **environment: str) -> "subprocess.Popen[bytes]":
+    env = {**os.environ, **environment}
+    return subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def wait_for(happened: Callable[[], object], *, every: float = 0.002, seconds: float = 300) -> None:

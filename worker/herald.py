@@ -8,6 +8,7 @@ before would be unknown. The events are idempotent, so they are simply repeated.
 from collections import deque
 from collections.abc import Callable, Sequence
 from threading import Event, Thread
+from typing import Any
 
 from celery import Celery
 from structlog import get_logger
@@ -20,7 +21,7 @@ from worker.watch import Watch
 
 log = get_logger()
 
-Telling = tuple[str, dict[str, object]]
+Telling = tuple[str, dict[str, Any]]
 """A kind of Celery's events, and its fields."""
 
 _REPEAT_SECONDS = 10.0
@@ -81,7 +82,7 @@ def told_of(watch: Watch) -> list[Telling]:
     return [*began, _ending(watch.attempt_id, watch.outcome)] if watch.outcome else began
 
 
-def _about(watch: Watch) -> dict[str, object]:
+def _about(watch: Watch) -> dict[str, Any]:
     return {
         "uuid": watch.attempt_id,
         "name": RUN,

@@ -7,9 +7,9 @@ import time
 
 import httpx
 import pytest
-from levare import broker, settings
 from redis import Redis
 
+from levare import broker, settings
 from tests.fleet import Fleet, eventually
 from tests.ledger import Ledger
 

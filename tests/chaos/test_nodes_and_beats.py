@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from levare import settings
 
+from levare import settings
 from tests.fleet import Fleet, eventually, fleet
 from tests.ledger import Ledger
 

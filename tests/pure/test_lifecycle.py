@@ -1,6 +1,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from levare.decide.lifecycle import MOST_LOSSES, cancel, lost_attempts, settle, unblock
 from levare.model import Blocked, Ended, Silent
 

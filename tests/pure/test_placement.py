@@ -2,6 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from levare.decide.placement import AGEING, PATIENCE, can_never_run, place
 from levare.model import Device, Held, Node, Request, Waiting
 

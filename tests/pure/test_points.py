@@ -2,6 +2,7 @@ import json
 from datetime import UTC, datetime
 
 import pytest
+
 from worker.points import LONGEST_LINE, MOST_VALUES, read_points
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

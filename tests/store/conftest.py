@@ -5,11 +5,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
+
 from levare.model import Device, Request
 from levare.store import nodes, tables
 from levare.store.engine import Database
 from levare.store.nodes import NodeFacts
-from sqlalchemy import insert
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

@@ -3,13 +3,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import select
+
 from levare.model import Move, Placement, Request
 from levare.store import attempts, messages, nodes, snapshot
 from levare.store.attempts import Outcome
 from levare.store.engine import Database
 from levare.store.tables import attempts as attempts_table
 from levare.store.tables import jobs as jobs_table
-from sqlalchemy import select
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

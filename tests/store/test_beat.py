@@ -1,12 +1,13 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import select
+
 from beat.leader import LEASE, Leader
 from beat.tick import Tick
 from levare.errors import StaleLeader
 from levare.store.engine import Database
 from levare.store.tables import jobs as jobs_table
-from sqlalchemy import select
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -100,7 +101,7 @@ def tick(database: Database, clock: Clock) -> Tick:
     return Tick(database, conductor, lost_after=timedelta(seconds=60))
 
 
-def test_a_waiting_job_is_placed_and_sent_in_one_tick(database: Database, tick: Tick, add_job, add_node):
+def test_a_waiting_job_is_placed_and_sent_in_one_tick(tick: Tick, add_job, add_node):
     add_node()
     add_job(gpus=1)
 
