@@ -9,6 +9,7 @@ from app.answers import Metrics, Point, Samples, Usage, answer
 from app.call import Asked
 from app.jobs import JobId
 from app.pages import picked
+from levare.pulse import SAMPLES_KEPT
 from levare.store import views
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["jobs"])
@@ -27,6 +28,7 @@ After = Annotated[
     int | None, Query(ge=0, le=MOST_OFFSET, description="Only lines that begin beyond this offset.", examples=[4096])
 ]
 Lines = Annotated[int, Query(ge=1, le=10_000, description="The most lines in one answer.", examples=[1000])]
+Newest = Annotated[int, Query(ge=1, le=SAMPLES_KEPT, description="At most so many, the newest.", examples=[60])]
 _POINT, _USAGE = tuple(Point.model_fields), tuple(Usage.model_fields)
 
 
@@ -55,10 +57,10 @@ def list_metrics(
 
 
 @router.get("/samples", response_model=Samples)
-def list_samples(job_id: JobId, call: Asked, attempt: AttemptNumber = None) -> Response:
+def list_samples(job_id: JobId, call: Asked, attempt: AttemptNumber = None, limit: Newest = SAMPLES_KEPT) -> Response:
     """What the processes of an attempt used, second by second and in all."""
     with call.database.reading() as connection:
         found = views.attempt(connection, job_id, attempt)
     if found is None:
         return answer({"items": [], "usage": dict.fromkeys(_USAGE)})
-    return answer({"items": call.pulse.samples("attempt", found["id"]), "usage": picked(found, _USAGE)})
+    return answer({"items": call.pulse.samples("attempt", found["id"], limit=limit), "usage": picked(found, _USAGE)})

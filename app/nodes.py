@@ -11,9 +11,10 @@ from app.answers import Device, Node, Nodes, NodeSamples, answer
 from app.bodies import NodeState
 from app.call import Asked, Call, DryRun
 from app.document import refusals
+from app.metrics import Newest
 from app.pages import fields_of, picked, selected
 from levare.errors import Conflict
-from levare.pulse import beat_bell, node_bell
+from levare.pulse import SAMPLES_KEPT, beat_bell, node_bell
 from levare.store import audit, nodes, views
 
 router = APIRouter(prefix="/v1/nodes", tags=["nodes"])
@@ -44,11 +45,11 @@ def read_node(name: NodeName, call: Asked, fields: NodeFields = None) -> Respons
 
 
 @router.get("/{name}/samples", response_model=NodeSamples)
-def list_node_samples(name: NodeName, call: Asked) -> Response:
+def list_node_samples(name: NodeName, call: Asked, limit: Newest = SAMPLES_KEPT) -> Response:
     """What the node measured of itself in the last hour."""
     with call.database.reading() as connection:
         views.node(connection, name)
-    return answer({"items": call.pulse.samples("node", name)})
+    return answer({"items": call.pulse.samples("node", name, limit=limit)})
 
 
 @router.put("/{name}/state", response_model=Node, responses=refusals(Conflict))

@@ -3,21 +3,33 @@
 import signal
 from types import FrameType
 
+from celery.beat import Service
+
 from levare import broker, logs, settings
 
 
 def main() -> None:
     configured = settings.load()
     logs.configure(configured, process="beat")
-    signal.signal(signal.SIGTERM, _leave)
     app = broker.make_app(configured)
     app.set_current()
     beat = app.Beat(pidfile=None, quiet=True, loglevel="INFO", redirect_stdouts=False)
+    beat.install_sync_handler = leave_between_ticks
     beat.run()
 
 
-def _leave(_number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(0)
+def leave_between_ticks(service: Service) -> None:
+    """
+    Let TERM and Ctrl-C end the loop after the tick that is under way, a second at most.
+
+    Celery's own handler ends it in the midst of whatever runs, a transaction whose lock it then waits for itself.
+    """
+
+    def leave(_number: int, _frame: FrameType | None) -> None:
+        service._is_shutdown.set()  # noqa: SLF001 - what `service.stop` does, without logging inside a signal
+
+    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGINT, leave)
 
 
 if __name__ == "__main__":

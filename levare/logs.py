@@ -28,7 +28,7 @@ def configure(settings: Settings, *, process: str) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _renderer(settings)],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_renderers(settings)],
         )
     )
     root = logging.getLogger()
@@ -46,8 +46,8 @@ def _named(process: str) -> Processor:
     return name
 
 
-def _renderer(settings: Settings) -> Processor:
+def _renderers(settings: Settings) -> list[Processor]:
     wants_console = settings.log_format == "console" or (not settings.log_format and sys.stderr.isatty())
     if wants_console:
-        return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    return structlog.processors.JSONRenderer()
+        return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]

@@ -78,6 +78,10 @@ class Settings:
 
     @property
     def redis_url(self) -> str:
+        """Of the given Redis, or of the embedded one; its password goes only into a folder of this user's."""
+        folder = self.embedded_socket.parent
+        if not self.redis and folder.exists() and folder.stat().st_uid != os.getuid():
+            raise InvalidSetting(f"{folder} belongs to another user.", "Set LEVARE_HOME to a shorter path.")
         return self.redis or f"unix://:{self.secret}@{self.embedded_socket}"
 
     @property
@@ -91,7 +95,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
     home = Path(environ.get("LEVARE_HOME") or ".levare").absolute()
     return Settings(
         home=home,
-        database=environ.get("LEVARE_DATABASE") or f"sqlite:///{home / 'levare.db'}",
+        database=_absolute(environ.get("LEVARE_DATABASE") or f"sqlite:///{home / 'levare.db'}"),
         redis=environ.get("LEVARE_REDIS") or "",
         host=environ.get("LEVARE_HOST") or "127.0.0.1",
         port=_whole(environ, "LEVARE_PORT", 8420, low=0, high=65535),
@@ -144,6 +148,12 @@ def socket_path(folder: Path, name: str) -> Path:
         return folder / name
     digest = sha256(str(folder).encode()).hexdigest()[:16]
     return Path(f"/tmp/levare-{os.getuid()}-{digest}") / name  # noqa: S108 - its maker checks its owner
+
+
+def _absolute(database: str) -> str:
+    """A SQLite file named relative to the working directory keeps its place when that changes."""
+    scheme, mark, path = database.partition(":///")
+    return f"{scheme}{mark}{Path(path).absolute()}" if scheme.startswith("sqlite") and path else database
 
 
 def _whole(environ: Mapping[str, str], name: str, default: int, *, low: int, high: int) -> int:

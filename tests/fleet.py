@@ -85,6 +85,8 @@ class Fleet:
         """A plain HTTP client with the admin token; it follows `web` to a new port after a restart."""
         address = (self.home / "address").read_text().strip()
         if self._client is None or str(self._client.base_url).rstrip("/") != address:
+            if self._client:
+                self._client.close()
             token = (self.home / "admin.token").read_text().strip()
             self._client = httpx.Client(base_url=address, headers={"Authorization": f"Bearer {token}"}, timeout=20)
         return self._client

@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+import warnings
 from importlib.metadata import version
 from pathlib import Path
 from secrets import token_hex
@@ -12,6 +13,7 @@ from threading import Thread
 from typing import TextIO
 
 from celery import Celery
+from celery.platforms import SecurityWarning
 from sqlalchemy.exc import SQLAlchemyError
 from structlog import get_logger
 
@@ -40,6 +42,7 @@ _LISTEN_SECONDS = 2.0
 def main() -> None:
     configured = settings.load()
     logs.configure(configured, process="worker")
+    warnings.simplefilter("ignore", SecurityWarning)  # of root and pickle, which no worker of ours accepts
     try:
         lock = only_one(configured.home)
     except LevareError as error:

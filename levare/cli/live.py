@@ -76,7 +76,7 @@ class Status:
         elif job["state"] not in FINAL:
             self._look_at_metrics(job["attempt"])
             if with_samples or not self.usage:
-                samples = self._client.samples(self._id)["items"]
+                samples = self._client.samples(self._id, limit=1)["items"]
                 self.usage = words.usage(samples[-1]) if samples else ""
 
     def _look_at_metrics(self, attempt: int) -> None:

@@ -78,7 +78,7 @@ def environment(settings: Settings, environ: Mapping[str, str] = os.environ) -> 
     console = {"LEVARE_LOG_FORMAT": "console"} if sys.stdout.isatty() and not environ.get("LEVARE_LOG_FORMAT") else {}
     told = {
         "LEVARE_HOME": str(settings.home),
-        "LEVARE_DATABASE": _absolute(settings.database),
+        "LEVARE_DATABASE": settings.database,
         "LEVARE_PORT": str(settings.port),
         "LEVARE_FLOWER_PORT": str(settings.flower_port),
         "LEVARE_SIMULATED_GPUS": settings.simulated_gpus,
@@ -242,12 +242,6 @@ def _supervised(state_file: Path) -> bool:
     except (OSError, ValueError, KeyError):
         return False
     return int(stat.rpartition(")")[2].split()[19]) == state["supervisor_start"]
-
-
-def _absolute(database: str) -> str:
-    """A SQLite file named relative to the working directory keeps its place when that changes."""
-    scheme, mark, path = database.partition(":///")
-    return f"{scheme}{mark}{Path(path).absolute()}" if scheme.startswith("sqlite") and path else database
 
 
 def rest_until_stopped() -> NoReturn:

@@ -170,8 +170,9 @@ class Client:
         params = {"attempt": attempt, "stage": stage, "name": name, "after": after, "limit": limit}
         return self._get(f"/v1/jobs/{_part(job)}/metrics", **params)
 
-    def samples(self, job: str, *, attempt: int | None = None) -> Samples:
-        return self._get(f"/v1/jobs/{_part(job)}/samples", attempt=attempt)
+    def samples(self, job: str, *, attempt: int | None = None, limit: int | None = None) -> Samples:
+        """The newest samples of an attempt, at most `limit`, oldest first."""
+        return self._get(f"/v1/jobs/{_part(job)}/samples", attempt=attempt, limit=limit)
 
     def why(self, job: str) -> Why:
         return self._get(f"/v1/jobs/{_part(job)}/why")

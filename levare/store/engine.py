@@ -4,7 +4,8 @@ The database, SQLite or PostgreSQL, with one way to read and one to write.
 SQLite: WAL, and every write transaction begins with BEGIN IMMEDIATE, for otherwise the driver opens
 it at the first write, after the reads it rests on, and updates are lost. Writers queue at a file lock
 first, because SQLite itself waits for its lock by sleeping up to 100 ms at a time. PostgreSQL: guarded
-UPDATEs under READ COMMITTED; a read sees one snapshot.
+UPDATEs under READ COMMITTED; a read sees one snapshot. Errors name no parameters: those may be a job's
+environment.
 """
 
 import fcntl
@@ -30,7 +31,9 @@ class Database:
             self._turn: AbstractContextManager[object] = _Turn(_path(self.url))
         else:
             self._turn = nullcontext()
-            self._writes = create_engine(self.url, pool_pre_ping=True, pool_size=10, max_overflow=30)
+            self._writes = create_engine(
+                self.url, hide_parameters=True, pool_pre_ping=True, pool_size=10, max_overflow=30
+            )
             self._reads = self._writes.execution_options(isolation_level="REPEATABLE READ")
 
     @contextmanager
@@ -95,7 +98,8 @@ def _path(url: str) -> Path:
 
 def _sqlite(url: str, begin: str) -> Engine:
     _path(url).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_MS / 1000, "check_same_thread": False})
+    arguments = {"timeout": _BUSY_TIMEOUT_MS / 1000, "check_same_thread": False}
+    engine = create_engine(url, hide_parameters=True, connect_args=arguments)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine
