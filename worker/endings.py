@@ -37,7 +37,7 @@ def _sentence(ending: Ending, spec: Spec) -> str:
         "timed_out": f"Ran longer than its limit of {spec.timeout_seconds} s.",
         "cancelled": "Cancelled while it ran.",
         "fenced": f"Its node could not renew its lease for {spec.lease_seconds} s and ended it.",
-        "out_of_memory": f"Used more than the {spec.memory_max_mib} MiB of memory it asked for.",
+        "out_of_memory": ending.error or f"Used more than the {spec.memory_max_mib} MiB of memory it asked for.",
         "not_started": f"Could not start: {ending.error}",
     }
     return sentences.get(ending.cause) or _plain(ending)

@@ -5,6 +5,7 @@ The process is not a child of this one. It is known by a pidfd, so nothing here 
 worker that starts anew watches it on.
 """
 
+import os
 import select
 from collections.abc import Callable
 from dataclasses import replace
@@ -50,7 +51,7 @@ class Watch(Thread):
         self.outcome: Outcome | None = None
         self.done = Event()
         """Set when the attempt is over, with an outcome, or when this worker goes away, without one."""
-        self._unattended = Lock()
+        self._unattended, self._signalling = Lock(), Lock()
         self._pidfd, self._database, self._usage, self._over = pidfd, database, usage, over
 
     def attend(self) -> bool:
@@ -59,7 +60,8 @@ class Watch(Thread):
 
     def cancel(self) -> None:
         """Ask the supervisor to end the whole tree; asking again changes nothing."""
-        signal_supervisor(self._pidfd)
+        with self._signalling:
+            signal_supervisor(self._pidfd)
 
     def run(self) -> None:
         try:
@@ -67,8 +69,15 @@ class Watch(Thread):
         except Exception:
             log.exception("watch.failed", attempt=self.attempt_id)
         finally:
+            self._close()
             self.done.set()
             self._over(self)
+
+    def _close(self) -> None:
+        with self._signalling:
+            if self._pidfd is not None:
+                os.close(self._pidfd)
+            self._pidfd = None
 
     def _watch(self) -> None:
         if not self._exits_within(_FIRST_LOOK_MS):

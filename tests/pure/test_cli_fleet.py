@@ -97,6 +97,10 @@ def test_doctor_is_content_when_all_is_well(monkeypatch: pytest.MonkeyPatch, tmp
     }
 
 
+def with_sample(**changes: float) -> dict[str, Any]:
+    return {"items": [a_node(sample=a_node()["sample"] | changes)]}
+
+
 @pytest.mark.parametrize(
     ("place", "answer", "failing"),
     [
@@ -112,14 +116,14 @@ def test_doctor_is_content_when_all_is_well(monkeypatch: pytest.MonkeyPatch, tmp
         ),
         ("GET /v1/nodes", a_problem("unauthorized", 401, next_step="Ask for one."), "token"),
         ("GET /v1/nodes", {"items": []}, "nodes"),
-        ("GET /v1/nodes", {"items": [a_node(state="lost")]}, "node node-a"),
-        ("GET /v1/nodes", {"items": [a_node(sample=None)]}, "node node-a"),
-        ("GET /v1/nodes", {"items": [a_node(sample=a_node()["sample"] | {"at": 0})]}, "clock of node-a"),
-        ("GET /v1/nodes", {"items": [a_node(sample=a_node()["sample"] | {"disk_free_gib": 0.5})]}, "disk of node-a"),
+        ("GET /v1/nodes", lambda: {"items": [a_node(state="lost")]}, "node node-a"),
+        ("GET /v1/nodes", lambda: {"items": [a_node(sample=None)]}, "node node-a"),
+        ("GET /v1/nodes", lambda: with_sample(at=0), "clock of node-a"),
+        ("GET /v1/nodes", lambda: with_sample(disk_free_gib=0.5), "disk of node-a"),
     ],
 )
 def test_doctor_names_what_is_wrong_and_what_to_do(place: str, answer: Any, failing: str):
-    result = levare_run(a_healthy_api().on(place, answer), "doctor", "--json")
+    result = levare_run(a_healthy_api().on(place, answer() if callable(answer) else answer), "doctor", "--json")
 
     found = json.loads(result.stdout)
     wrong = [check for check in found["checks"] if not check["ok"]]
