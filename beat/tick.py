@@ -18,7 +18,7 @@ from levare.decide.placement import place
 from levare.model import WAITING, Decision, Move, Silent
 from levare.store import attempts, nodes, snapshot
 from levare.store.engine import Database
-from levare.store.messages import Message, due_messages
+from levare.store.messages import Message, mark_sent
 from levare.store.snapshot import Snapshot
 
 
@@ -47,11 +47,13 @@ class Plan:
     """Name -> the count of renewals at which it was seen to stand still."""
     lost_attempts: Sequence[str]
     unclaimed_to_cancel: Sequence[str]
+    unsent: Sequence[Message]
+    incarnations: Mapping[str, str]
 
     @property
     def changes_anything(self) -> bool:
-        changes = (self.decision.placements, self.moves, self.lost_nodes, self.lost_attempts, self.unclaimed_to_cancel)
-        return any(changes)
+        losses = self.lost_nodes or self.lost_attempts or self.unclaimed_to_cancel
+        return bool(self.decision.placements or self.moves or self.unsent or losses)
 
     @property
     def calls_for_another(self) -> bool:
@@ -70,7 +72,7 @@ class Tick:
         with self._database.reading() as connection:
             seen = snapshot.load(connection, now=now)
         plan = self._decide(seen, now)
-        if not (plan.changes_anything or seen.unsent or self._leader.renewal_is_due()):
+        if not (plan.changes_anything or self._leader.renewal_is_due()):
             return [], False
         with self._database.writing() as connection:
             self._leader.renew_in(connection)
@@ -97,6 +99,8 @@ class Tick:
             lost_nodes={node.name: lost_nodes[node.name] for node in seen.nodes if self._is_news(node, lost_nodes)},
             lost_attempts=lifecycle.lost_attempts(silent, lost_after=self._lost_after),
             unclaimed_to_cancel=seen.unclaimed_to_cancel,
+            unsent=seen.unsent,
+            incarnations={node.name: node.incarnation for node in seen.nodes},
         )
 
     @staticmethod
@@ -110,8 +114,9 @@ class Tick:
         if plan.unclaimed_to_cancel:
             attempts.cancel_unclaimed(connection, plan.unclaimed_to_cancel, now=now)
         attempts.move(connection, plan.moves, now=now)
-        attempts.place(connection, plan.decision.placements, now=now)
-        return due_messages(connection, now=now)
+        mark_sent(connection, plan.unsent, plan.incarnations, now=now)
+        placed = attempts.place(connection, plan.decision.placements, plan.incarnations, now=now)
+        return [*plan.unsent, *placed]
 
     def _why_lost(self) -> str:
         return f"Its node did not renew its lease for {self._lost_after.total_seconds():g} s."

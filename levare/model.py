@@ -73,6 +73,8 @@ class Node:
     memory_mib: int
     devices: Sequence[Device] = ()
     held: Sequence[Held] = ()
+    incarnation: str = ""
+    """Of its worker; a new one is told again of what runs there."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import signal
 from contextlib import suppress
 from functools import cache
 
-from worker import files
+from worker import files, libc
 
 _MIB = 2**20
 
@@ -19,8 +19,13 @@ class Cgroup:
         self.path = path
         self.has_memory = has_memory
 
-    def add(self, pid: int) -> None:
-        files.write(f"{self.path}/cgroup.procs", str(pid))
+    def fork(self) -> int:
+        """As os.fork, with the child in this cgroup from its first instruction. Needs Linux 5.7."""
+        folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            return libc.fork_into(folder)
+        finally:
+            os.close(folder)
 
     def pids(self) -> list[int]:
         return [int(pid) for pid in self._read("cgroup.procs").split()]

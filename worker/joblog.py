@@ -24,6 +24,8 @@ _FLOOD_LOOK_SECONDS = 0.005
 _PIPE_BYTES = 2**20
 _LITTLE_BYTES, _GATHER_SECONDS = 2**16, 0.002
 _RETRY_SECONDS = 1.0
+_YOUNG_SECONDS = 1.0
+"""So long it is only looked at: to end an inotify instance takes the kernel 10 ms, as long as many a short job."""
 
 
 class FileLog:
@@ -39,6 +41,7 @@ class FileLog:
         self.fd = -1
         self.look_at = time.monotonic() + LOOK_SECONDS
         self._poller, self._size = poller, 0
+        self._grown_up_at = time.monotonic() + _YOUNG_SECONDS
         self._cut, self._tail = -(-head // BLOCK) * BLOCK, tail
         self._slack = max(BLOCK, tail // 8)
 
@@ -50,7 +53,7 @@ class FileLog:
         cut = self._cut
         grown = self._grown()
         self.look_at = now + (_FLOOD_LOOK_SECONDS if self._cut > cut else LOOK_SECONDS)
-        if not grown:
+        if not grown and now >= self._grown_up_at:
             self._rest(now)
 
     def ready(self, now: float) -> None:

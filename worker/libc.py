@@ -2,17 +2,23 @@
 
 import ctypes
 import os
+import struct
 from collections.abc import Iterable
+from signal import SIGCHLD
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _SIG_BLOCK, _SIG_SETMASK = 0, 2
 _FALLOC_FL_KEEP_SIZE, _FALLOC_FL_PUNCH_HOLE = 0x01, 0x02
 _IN_MODIFY = 0x02
+_CLONE3, _CLONE_INTO_CGROUP = 435, 0x2_0000_0000  # the number is the same on every architecture
 _SIGSET_BYTES = _SIGINFO_BYTES = 128
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 _libc.prctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
+_with_gil = ctypes.PyDLL(None, use_errno=True)
+_with_gil.syscall.argtypes = (ctypes.c_long, ctypes.c_char_p, ctypes.c_size_t)
+_with_gil.syscall.restype = ctypes.c_long
 _NO_SIGNALS = bytes(_SIGSET_BYTES)
 
 
@@ -32,6 +38,17 @@ def signal_set(signals: Iterable[int]) -> bytes:
     for signal in signals:
         _checked(_libc.sigaddset(numbers, int(signal)))
     return numbers.raw
+
+
+def fork_into(cgroup: int) -> int:
+    """
+    As os.fork, but the child begins in the cgroup of this directory descriptor: to move it there takes 10 ms.
+
+    Only where there is one thread, for Python's own work after a fork is left out.
+    """
+    fields = (_CLONE_INTO_CGROUP, 0, 0, 0, SIGCHLD, 0, 0, 0, 0, 0, cgroup)
+    arguments = struct.pack("11Q", *fields)
+    return _checked(_with_gil.syscall(_CLONE3, arguments, len(arguments)))
 
 
 def block(signals: bytes) -> None:

@@ -231,12 +231,13 @@ def _start(spec: Mapping[str, Any], stdout: int, started_at: float) -> tuple[Tre
     """
     failure, failed = os.pipe2(os.O_CLOEXEC)
     go, started = os.pipe2(os.O_CLOEXEC)
-    supervisor, pid = os.getpid(), os.fork()
+    supervisor, group = os.getpid(), _cgroup(spec)
+    pid, group = _fork(group)
     if pid == 0:
         os.close(started)
         command.become_job(spec, supervisor=supervisor, stdout=stdout, go=go, failed=failed)
     os.setpgid(pid, pid)
-    tree = Tree(pid, spec["attempt"], _enclose(pid, spec))
+    tree = Tree(pid, spec["attempt"], group)
     try:
         _offer_to_oom_killer(pid)
         files.put("state.json", _state(tree, started_at))
@@ -248,17 +249,19 @@ def _start(spec: Mapping[str, Any], stdout: int, started_at: float) -> tuple[Tre
     return tree, failure
 
 
-def _enclose(pid: int, spec: Mapping[str, Any]) -> cgroup.Cgroup | None:
-    """A cgroup may be made and yet not be entered; then the attempt goes without."""
-    made = cgroup.make(spec["attempt"], spec["memory_max_mib"]) if spec.get("cgroup", True) else None
-    if made is None:
-        return None
+def _cgroup(spec: Mapping[str, Any]) -> cgroup.Cgroup | None:
+    return cgroup.make(spec["attempt"], spec["memory_max_mib"]) if spec.get("cgroup", True) else None
+
+
+def _fork(group: cgroup.Cgroup | None) -> tuple[int, cgroup.Cgroup | None]:
+    """The child, which is 0 in itself, and its cgroup: one may be made and yet not be entered, then it goes without."""
+    if group is None:
+        return os.fork(), None
     try:
-        made.add(pid)
+        return group.fork(), group
     except OSError:
-        made.remove()
-        return None
-    return made
+        group.remove()
+        return os.fork(), None
 
 
 def _offer_to_oom_killer(pid: int) -> None:

@@ -30,6 +30,7 @@ from levare.model import (
     Move,
     Placement,
 )
+from levare.store.messages import Message
 from levare.store.tables import attempts, jobs
 from levare.store.types import Utc, is_one_of
 
@@ -69,17 +70,20 @@ class Outcome:
     log_bytes: int = 0
 
 
-def place(connection: Connection, placements: Iterable[Placement], *, now: datetime) -> list[str]:
-    """Give each job that still waits its next attempt; return the attempts that were made."""
+def place(
+    connection: Connection, placements: Iterable[Placement], incarnations: Mapping[str, str], *, now: datetime
+) -> list[Message]:
+    """Give each job that still waits its next attempt; return what the nodes (name -> incarnation) are to be told."""
     chosen = {placement.job_id: placement for placement in placements}
     taken = connection.execute(_PLACE, {"chosen": list(chosen)}).all() if chosen else []
-    rows = [_new_attempt(chosen[row.id], row.attempt, now) for row in taken]
+    rows = [_new_attempt(chosen[row.id], row.attempt, incarnations, now) for row in taken]
     if rows:
         connection.execute(_INSERT, rows)
-    return [row["id"] for row in rows]
+    return [Message(new["id"], new["queue"], new["node"], row.name) for new, row in zip(rows, taken, strict=True)]
 
 
-def _new_attempt(placement: Placement, number: int, now: datetime) -> dict[str, Any]:
+def _new_attempt(placement: Placement, number: int, incarnations: Mapping[str, str], now: datetime) -> dict[str, Any]:
+    """It counts as sent: if beat dies before it sends, nobody claims it, and it is sent again."""
     return {
         "id": f"{placement.job_id}-{number}",
         "job_id": placement.job_id,
@@ -91,6 +95,8 @@ def _new_attempt(placement: Placement, number: int, now: datetime) -> dict[str, 
         "cpus": placement.request.cpus,
         "memory_mib": placement.request.memory_mib,
         "placed_at": now,
+        "sent_at": now,
+        "sent_to": incarnations.get(placement.node),
         "settled": False,
         "log_bytes": 0,
         "metrics_offset": 0,
@@ -226,7 +232,7 @@ _PLACE = (
     update(jobs)
     .where(_J.id.in_(bindparam("chosen", expanding=True)), _J.state == WAITING, _J.cancel_requested_at.is_(None))
     .values(state=PLACED, attempt=_J.attempt + 1, progress=None)
-    .returning(_J.id, _J.attempt)
+    .returning(_J.id, _J.attempt, _J.name)
 )
 _INSERT = insert(attempts)
 _CLAIM = (

@@ -5,16 +5,16 @@ A message is a hint: sending one too many is harmless, and what is lost is sent 
 before the sending, so that a beat that dies in between leaves a placed attempt that is sent again in time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, or_, select, update
+from sqlalchemy import Connection, bindparam, update
 
-from levare.model import LIVE, PLACED, RUNNING, STARTING
-from levare.store.tables import attempts, jobs, nodes
-from levare.store.types import Utc, is_one_of
+from levare.model import PLACED
+from levare.store.tables import attempts
+from levare.store.types import Utc
 
 RESEND_AFTER = timedelta(seconds=5)
 """A placed attempt that nobody has claimed for so long is sent again."""
@@ -30,40 +30,29 @@ class Message:
     name: str
 
 
-def attempts_to_send(connection: Connection, *, now: datetime) -> Sequence[Any]:
+def messages_due(live: Iterable[Any], incarnations: Mapping[str, str], *, now: datetime) -> list[Message]:
     """
-    What was placed and never sent or not claimed in time, and what runs on a node whose worker has begun
+    Of the live attempts: what was placed and not claimed in time, and what runs on a node whose worker has begun
     a new incarnation since it was sent, so that Celery and Flower know of it again.
     """
-    return connection.execute(_TO_SEND, {"sent_before": now - RESEND_AFTER}).all()
+    return [
+        Message(row.id, row.queue, row.node, row.name)
+        for row in live
+        if (row.sent_at <= now - RESEND_AFTER if row.state == PLACED else row.sent_to != incarnations.get(row.node))
+    ]
 
 
-def due_messages(connection: Connection, *, now: datetime) -> list[Message]:
-    """What is to be sent, marked as sent to the present incarnation of its node."""
-    due = attempts_to_send(connection, now=now)
-    if due:
-        marks = [{"attempt": row.id, "seen_incarnation": row.incarnation, "now": now} for row in due]
+def mark_sent(
+    connection: Connection, messages: Iterable[Message], incarnations: Mapping[str, str], *, now: datetime
+) -> None:
+    """They are about to be sent, to the present incarnation of their nodes."""
+    marks = [{"attempt": m.attempt_id, "to": incarnations.get(m.node), "now": now} for m in messages]
+    if marks:
         connection.execute(_MARK, marks)
-    return [Message(row.id, row.queue, row.node, row.name) for row in due]
 
 
-def _to_send() -> Any:
-    a = attempts.c
-    late = or_(a.sent_at.is_(None), a.sent_at < bindparam("sent_before", type_=Utc))
-    unclaimed = and_(a.state == PLACED, late)
-    moved_on = and_(is_one_of(a.state, (STARTING, RUNNING)), a.sent_to != nodes.c.incarnation)
-    return (
-        select(a.id, a.queue, a.node, jobs.c.name, nodes.c.incarnation)
-        .join(nodes, nodes.c.name == a.node)
-        .join(jobs, jobs.c.id == a.job_id)
-        .where(is_one_of(a.state, LIVE), or_(unclaimed, moved_on))
-        .order_by(a.placed_at, a.id)
-    )
-
-
-_TO_SEND = _to_send()
 _MARK = (
     update(attempts)
     .where(attempts.c.id == bindparam("attempt"))
-    .values(sent_at=bindparam("now", type_=Utc), sent_to=bindparam("seen_incarnation"))
+    .values(sent_at=bindparam("now", type_=Utc), sent_to=bindparam("to"))
 )

@@ -27,7 +27,7 @@ from levare.model import (
     Request,
     Waiting,
 )
-from levare.store.messages import attempts_to_send
+from levare.store.messages import Message, messages_due
 from levare.store.tables import attempts, devices, jobs, needs, nodes
 from levare.store.types import Utc, is_one_of
 
@@ -58,24 +58,25 @@ class Snapshot:
     """Jobs that nobody has begun and somebody wants cancelled."""
     unclaimed_to_cancel: Sequence[str]
     """Attempts that no worker has claimed, of jobs that somebody wants cancelled."""
-    unsent: bool
-    """Whether some node is to be told of an attempt, for the first time or again."""
+    unsent: Sequence[Message]
+    """What some node is to be told of again."""
 
 
 def load(connection: Connection, *, now: datetime) -> Snapshot:
-    running = connection.execute(_LIVE).all()
-    wishes = connection.execute(_CANCEL_WISHES).all()
-    fleet, renewals = _nodes(connection, running)
+    unsettled = connection.execute(_UNSETTLED).all()
+    live = [row for row in unsettled if row.state in LIVE]
+    fleet, renewals = _nodes(connection, live)
+    movable = connection.execute(_MOVABLE, {"now": now}).all()
     return Snapshot(
         nodes=fleet,
         renewals=renewals,
         waiting=_waiting(connection) if any(has_room(node) for node in fleet) else [],
-        blocked=_blocked(connection, now),
-        ended=[_as_ended(row) for row in connection.execute(_ENDED)],
-        live=[LiveAttempt(row.id, row.node, row.on_lost, row.cancel_requested_at is not None) for row in running],
-        to_cancel=[row.id for row in wishes],
-        unclaimed_to_cancel=[row.id for row in running if row.state == PLACED and row.cancel_requested_at is not None],
-        unsent=bool(attempts_to_send(connection, now=now)),
+        blocked=_blocked(connection, [row for row in movable if row.cancel_requested_at is None]),
+        ended=[_as_ended(row) for row in unsettled if row.state not in LIVE],
+        live=[LiveAttempt(row.id, row.node, row.on_lost, row.cancel_requested_at is not None) for row in live],
+        to_cancel=[row.id for row in movable if row.cancel_requested_at is not None],
+        unclaimed_to_cancel=[row.id for row in live if row.state == PLACED and row.cancel_requested_at is not None],
+        unsent=messages_due(live, {node.name: node.incarnation for node in fleet}, now=now),
     )
 
 
@@ -112,7 +113,10 @@ def _nodes(connection: Connection, running: Sequence[Any]) -> tuple[list[Node], 
     for row in connection.execute(_DEVICES):
         cards[row.node].append(Device(row.uuid, row.slot, row.memory_mib, row.model))
     rows = connection.execute(_NODES).all()
-    fleet = [Node(row.name, row.state, row.cpus, row.memory_mib, cards[row.name], held[row.name]) for row in rows]
+    fleet = [
+        Node(row.name, row.state, row.cpus, row.memory_mib, cards[row.name], held[row.name], row.incarnation)
+        for row in rows
+    ]
     return fleet, {row.name: row.renewals for row in rows}
 
 
@@ -133,9 +137,7 @@ def _ahead(connection: Connection, job: Waiting) -> int:
     ).scalar_one()
 
 
-def _blocked(connection: Connection, now: datetime) -> list[Blocked]:
-    """Only those that can move now: all they need is over and their time has come, or something they need failed."""
-    rows = connection.execute(_BLOCKED, {"now": now}).all()
+def _blocked(connection: Connection, rows: Sequence[Any]) -> list[Blocked]:
     states = _states_of_needs(connection, [row.id for row in rows])
     return [Blocked(row.id, states[row.id], row.start_after) for row in rows]
 
@@ -187,13 +189,15 @@ def _waiting_heads() -> Any:
 
 
 def _movable() -> Any:
+    """Blocked jobs that can move, for all they need is over and it is time, or a need failed; and unbegun cancels."""
     hopeless = _needs_a_job_that(lambda needed: is_one_of(needed.c.state, (FAILED, CANCELLED)))
     unmet = _needs_a_job_that(lambda needed: ~is_one_of(needed.c.state, FINAL))
     is_time = or_(jobs.c.start_after.is_(None), jobs.c.start_after <= bindparam("now", type_=Utc))
-    can_move = or_(hopeless, and_(is_time, ~unmet))
+    can_move = and_(jobs.c.state == BLOCKED, or_(hopeless, and_(is_time, ~unmet)))
+    unwanted = and_(is_one_of(jobs.c.state, (BLOCKED, WAITING)), jobs.c.cancel_requested_at.is_not(None))
     return (
-        select(jobs.c.id, jobs.c.start_after)
-        .where(jobs.c.state == BLOCKED, can_move)
+        select(jobs.c.id, jobs.c.start_after, jobs.c.cancel_requested_at)
+        .where(or_(can_move, unwanted))
         .order_by(jobs.c.created_at, jobs.c.id)
         .limit(BATCH)
     )
@@ -204,34 +208,28 @@ def _needs_a_job_that(test: Any) -> ColumnElement[bool]:
     return exists().where(needs.c.job_id == jobs.c.id, needs.c.needed_id == needed.c.id, test(needed))
 
 
-def _unsettled() -> Any:
+def _attempts_and_jobs() -> Any:
+    """The latest attempts with what a decision needs of their jobs."""
     a, j = attempts.c, jobs.c
     return (
-        select(a.job_id, a.id, a.state, a.exit_code, a.reason, a.number, j.retries, j.losses, j.cancel_requested_at)
+        select(*(a[name] for name in _OF_ATTEMPT), *(j[name] for name in _OF_JOB))
         .join(jobs, and_(j.id == a.job_id, j.attempt == a.number))
-        .where(a.settled.is_(False), ~is_one_of(a.state, LIVE), is_one_of(j.state, LIVE))
-        .limit(BATCH)
+        .order_by(a.placed_at, a.id)
     )
 
 
+_OF_ATTEMPT = (
+    *("id", "job_id", "number", "state", "node", "queue", "devices", "cpus", "memory_mib"),
+    *("sent_at", "sent_to", "exit_code", "reason"),
+)
+_OF_JOB = ("name", "on_lost", "retries", "losses", "cancel_requested_at")
+_UNSETTLED = _attempts_and_jobs().where(attempts.c.settled.is_(False))
+_LIVE = _attempts_and_jobs().where(is_one_of(attempts.c.state, LIVE))
 _SLOT = devices.c["index"].label("slot")  # `index` is a method of rows
 _DEVICES = select(devices, _SLOT).order_by(devices.c.node, _SLOT)
 _NODES = select(nodes).order_by(nodes.c.name)
-_LIVE = (
-    select(*(attempts.c[name] for name in ("id", "job_id", "state", "node", "devices", "cpus", "memory_mib")))
-    .add_columns(jobs.c.on_lost, jobs.c.cancel_requested_at)
-    .join(jobs, jobs.c.id == attempts.c.job_id)
-    .where(is_one_of(attempts.c.state, LIVE))
-    .order_by(attempts.c.id)
-)
 _WAITING = _waiting_heads()
-_BLOCKED = _movable()
-_ENDED = _unsettled()
-_CANCEL_WISHES = (
-    select(jobs.c.id)
-    .where(jobs.c.cancel_requested_at.is_not(None), is_one_of(jobs.c.state, (BLOCKED, WAITING)))
-    .limit(BATCH)
-)
+_MOVABLE = _movable()
 _NEEDS = (
     select(needs.c.job_id, needs.c.needed_id, jobs.c.state)
     .join(jobs, jobs.c.id == needs.c.needed_id)

@@ -59,7 +59,8 @@ class Api:
     def start(self, job_id: str) -> str:
         """What beat and a worker write until the job runs; its attempt."""
         with self.database.writing() as connection:
-            [attempt] = attempts.place(connection, [Placement(job_id, "n1", Request())], now=NOON)
+            [message] = attempts.place(connection, [Placement(job_id, "n1", Request())], {}, now=NOON)
+            attempt = message.attempt_id
             assert attempts.claim(connection, attempt, node="n1", incarnation="i1", at=NOON)
             assert attempts.started(connection, attempt, at=NOON)
         return attempt

@@ -171,7 +171,7 @@ def test_why_names_each_reason_with_numbers(api: Api):
     first, second = api.submit("true", gpus=2), api.submit("true", gpus=2)
     with api.database.writing() as connection:
         held = {"n1-0": 81920, "n1-1": 81920}
-        attempts.place(connection, [Placement(first, "n1", Request(2), held)], now=datetime.now(UTC))
+        attempts.place(connection, [Placement(first, "n1", Request(2), held)], {}, now=datetime.now(UTC))
 
     why = api.get(f"/v1/jobs/{second}/why")
 

@@ -364,7 +364,9 @@ def test_a_job_that_the_kernel_killed_for_memory_ran_out_of_memory(quick: Trials
     counted.joinpath("cgroup.procs").touch()
     patch = f"cgroup.make = lambda *_: cgroup.Cgroup({str(counted)!r}, has_memory=True)"
 
-    ending = supervise_with(f"{patch}; cgroup.Cgroup.remove = lambda _: True", trial)
+    ending = supervise_with(
+        f"{patch}; cgroup.Cgroup.remove = lambda _: True; cgroup.Cgroup.fork = lambda _: cgroup.os.fork()", trial
+    )
 
     shutil.rmtree(counted)
     assert (ending.cause, ending.exit_code, ending.signal) == ("out_of_memory", 137, 9)

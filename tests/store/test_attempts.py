@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from levare.model import Move, Placement, Request
 from levare.store import attempts, messages, nodes, snapshot
@@ -21,8 +21,20 @@ def placed(database: Database, add_job, add_node) -> str:
     add_node()
     add_job(gpus=1)
     with database.writing() as connection:
-        made = attempts.place(connection, [Placement("job", "n1", Request(gpus=1), {"n1-0": 81920})], now=NOON)
+        made = place(connection, Placement("job", "n1", Request(gpus=1), {"n1-0": 81920}))
     return made[0]
+
+
+def place(connection: Connection, placement: Placement) -> list[str]:
+    return [message.attempt_id for message in attempts.place(connection, [placement], {"n1": "i1"}, now=NOON)]
+
+
+def due(database: Database, at: datetime = NOON) -> list[str]:
+    """What beat would send again; marked as sent."""
+    with database.writing() as connection:
+        seen = snapshot.load(connection, now=at)
+        messages.mark_sent(connection, seen.unsent, {node.name: node.incarnation for node in seen.nodes}, now=at)
+    return [message.queue for message in seen.unsent]
 
 
 def state_of(database: Database) -> tuple[Any, Any]:
@@ -46,7 +58,7 @@ def test_a_placed_job_has_an_attempt_named_after_it(database: Database, placed: 
 
 def test_a_job_that_no_longer_waits_is_not_placed_again(database: Database, placed: str):
     with database.writing() as connection:
-        assert attempts.place(connection, [Placement("job", "n1", Request(), {})], now=NOON) == []
+        assert place(connection, Placement("job", "n1", Request(), {})) == []
 
     assert state_of(database)[1].id == placed
 
@@ -55,7 +67,7 @@ def test_a_job_somebody_wants_cancelled_is_not_placed(database: Database, add_jo
     add_job(cancel_requested_at=NOON)
 
     with database.writing() as connection:
-        assert attempts.place(connection, [Placement("job", "n1", Request(), {})], now=NOON) == []
+        assert place(connection, Placement("job", "n1", Request(), {})) == []
 
 
 def test_a_claim_brings_all_that_the_supervisor_needs(database: Database, placed: str):
@@ -92,12 +104,12 @@ def test_of_many_threads_that_place_the_same_job_one_does(database: Database, ad
     add_node()
     add_job()
 
-    def place(_: int) -> list[str]:
+    def try_to(_: int) -> list[str]:
         with database.writing() as connection:
-            return attempts.place(connection, [Placement("job", "n1", Request(), {})], now=NOON)
+            return place(connection, Placement("job", "n1", Request(), {}))
 
     with ThreadPoolExecutor(8) as pool:
-        made = [attempt for result in pool.map(place, range(8)) for attempt in result]
+        made = [attempt for result in pool.map(try_to, range(8)) for attempt in result]
 
     assert made == ["job-1"]
 
@@ -142,29 +154,24 @@ def test_a_final_job_never_moves(database: Database, add_job):
     assert state_of(database)[0].state == "succeeded"
 
 
-def test_what_is_placed_is_sent_once_and_again_only_when_nobody_claims_it(database: Database, placed: str):
-    def due(at: datetime) -> list[str]:
-        with database.writing() as connection:
-            return [message.attempt_id for message in messages.due_messages(connection, now=at)]
+def test_what_is_placed_is_sent_again_only_when_nobody_claims_it(database: Database, placed: str):
+    late = NOON + messages.RESEND_AFTER
 
-    assert due(NOON) == [placed]
-    assert due(NOON) == []
-    assert due(NOON + messages.RESEND_AFTER * 2) == [placed]
+    assert due(database) == []
+    assert due(database, late) == ["gpu.n1"]
+    assert due(database, late) == []
     claim(database, placed)
-    assert due(NOON + timedelta(hours=1)) == []
+    assert due(database, NOON + timedelta(hours=1)) == []
 
 
 def test_what_runs_is_sent_again_when_its_worker_has_begun_anew(database: Database, placed: str, add_node):
-    with database.writing() as connection:
-        messages.due_messages(connection, now=NOON)
     claim(database, placed)
     with database.writing() as connection:
         attempts.started(connection, placed, at=NOON)
     add_node(incarnation="i2")
 
-    with database.writing() as connection:
-        assert [message.queue for message in messages.due_messages(connection, now=NOON)] == ["gpu.n1"]
-        assert not messages.due_messages(connection, now=NOON)
+    assert due(database) == ["gpu.n1"]
+    assert due(database) == []
 
 
 def test_a_cancelled_placement_ends_unless_a_worker_was_faster(database: Database, placed: str):
@@ -235,7 +242,7 @@ def test_while_no_node_has_room_the_queue_is_not_even_read(database: Database, a
     add_job("running", cpus=1)
     add_job("next")
     with database.writing() as connection:
-        attempts.place(connection, [Placement("running", "n1", Request(), {})], now=NOON)
+        place(connection, Placement("running", "n1", Request(), {}))
 
     with database.reading() as connection:
         assert not snapshot.load(connection, now=NOON).waiting

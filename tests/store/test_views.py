@@ -20,7 +20,7 @@ AddNode = Callable[..., str]
 def place(database: Database, job_id: str, devices: Mapping[str, int] | None = None, cpus: int = 1) -> str:
     request = Request(len(devices or {}), None, cpus)
     with database.writing() as connection:
-        return attempts.place(connection, [Placement(job_id, "n1", request, devices or {})], now=NOON)[0]
+        return attempts.place(connection, [Placement(job_id, "n1", request, devices or {})], {}, now=NOON)[0].attempt_id
 
 
 def listed(database: Database, wanted: JobFilter | None = None, **options: Any) -> list[str]:
