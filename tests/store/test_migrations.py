@@ -1,0 +1,51 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import BigInteger, inspect, text
+
+from levare.store import migrate, tables
+from levare.store.engine import Database
+
+
+def test_the_migrations_make_exactly_the_tables_that_the_code_knows(database: Database):
+    with database.reading() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), tables.metadata) == []
+
+
+def test_an_upgrade_of_what_is_current_changes_nothing(database: Database):
+    assert migrate.is_current(database)
+
+    migrate.upgrade(database)
+
+    assert migrate.is_current(database)
+
+
+def test_counts_of_bytes_have_room_for_terabytes(database: Database):
+    with database.reading() as connection:
+        columns = {column["name"]: column["type"] for column in inspect(connection).get_columns("attempts")}
+
+    assert isinstance(columns["log_bytes"], BigInteger)
+    assert isinstance(columns["metrics_offset"], BigInteger)
+
+
+@pytest.fixture
+def empty(database: Database) -> Database:
+    """The same database without anything in it."""
+    with database.writing() as connection:
+        tables.metadata.drop_all(connection)
+        connection.execute(text("DROP TABLE alembic_version"))
+    return database
+
+
+def test_several_processes_that_migrate_at_once_do_it_once(empty: Database):
+    def upgrade(_: int) -> None:
+        database = Database(empty.url)
+        migrate.upgrade(database)
+        database.dispose()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(upgrade, range(4)))
+
+    assert migrate.is_current(empty)
