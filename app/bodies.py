@@ -101,7 +101,11 @@ class JobRequest(Body):
         json_schema_extra={"prefixItems": [_PROGRAM]},
     )
     name: str = Field(
-        "", pattern=r"^[^\x00-\x1f\x7f]*$", max_length=200, description="For people.", examples=["resnet"]
+        "",
+        pattern=r"^[^\x00-\x1f\x7f]*$",
+        max_length=200,
+        description="For people; that of its script or program if empty.",
+        examples=["resnet"],
     )
     team: Label = Field("default", description="Who it is for.", examples=["vision"])
     project: Label = Field("default", description="What it belongs to.", examples=["imagenet"])

@@ -27,10 +27,18 @@ def running(home: Path, *, without: tuple[str, ...] = ("flower",), **environment
 
 
 def stack(home: Path) -> list[psutil.Process]:
-    """The processes of a deployment, whatever started them; not this one."""
-    mine = {"LEVARE_HOME": str(home)}
-    found = [process for process in psutil.process_iter() if _environment(process).items() >= mine.items()]
-    return [process for process in found if process.pid != os.getpid()]
+    """The processes of a deployment: its server, the ones of the Procfile, and what they have started."""
+    found = {process for process in psutil.process_iter() if process.pid != os.getpid() and _is_of(process, home)}
+    below = {child for process in found for child in process.children(recursive=True)}
+    return sorted(found | below, key=lambda process: process.pid)
+
+
+def _is_of(process: psutil.Process, home: Path) -> bool:
+    try:
+        named = any(str(home) in part for part in process.cmdline())
+        return named or process.environ().get("LEVARE_HOME") == str(home)
+    except (psutil.Error, OSError):
+        return False
 
 
 def _client(home: Path) -> Client:
@@ -43,13 +51,6 @@ def _client(home: Path) -> Client:
         except Exception:  # noqa: BLE001 - whatever it is, it is not ready
             time.sleep(0.1)
     sys.exit(f"the deployment did not start; see {home / 'output'}")
-
-
-def _environment(process: psutil.Process) -> Mapping[str, str]:
-    try:
-        return process.environ()
-    except (psutil.Error, OSError):
-        return {}
 
 
 def _without_levare(environ: Mapping[str, str]) -> dict[str, str]:

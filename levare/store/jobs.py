@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from hashlib import sha256
+from pathlib import PurePath
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
@@ -15,9 +16,10 @@ from levare.errors import CanNeverRun, Conflict, Fault, IdempotencyMismatch, Unk
 from levare.model import BLOCKED, CANCELLED, FAILED, FINAL, SUCCEEDED, WAITING, Request
 from levare.store import audit, views
 from levare.store.audit import Actor
-from levare.store.snapshot import load_nodes
+from levare.store.snapshot import load_emptied
 from levare.store.tables import idempotency, jobs, needs
 
+_LONGEST_NAME = 200
 _ASK_LESS = "Ask for less, or add a node that has it; `levare nodes` shows what there is."
 
 
@@ -121,7 +123,7 @@ def _insert(connection: Connection, wish: Submission, job_id: str, actor: Actor,
 
 
 def _check_fits(connection: Connection, request: Request) -> None:
-    reason = can_never_run(request, load_nodes(connection))
+    reason = can_never_run(request, load_emptied(connection))
     if reason:
         fault = Fault(_field(reason.code), reason.message, reason.asked, reason.available)
         raise CanNeverRun(reason.message, _ASK_LESS, [fault])
@@ -149,12 +151,18 @@ def _unmet(connection: Connection, needs: Sequence[str]) -> bool:
     return any(state != SUCCEEDED for state in states.values())
 
 
+def name_of(command: Sequence[str]) -> str:
+    """What people call a command that they gave no name: its script, or else its program."""
+    scripts = (word for word in command if word.endswith((".py", ".sh")) and not word.startswith("-"))
+    return PurePath(next(scripts, command[0])).name[:_LONGEST_NAME]
+
+
 def _row(wish: Submission, job_id: str, state: str, actor: Actor, now: datetime) -> dict[str, Any]:
     """Every column of a job that nothing has happened to yet."""
     request = wish.request
     return {
         "id": job_id,
-        "name": wish.name,
+        "name": wish.name or name_of(wish.command),
         "team": wish.team,
         "project": wish.project,
         "user": actor.name,

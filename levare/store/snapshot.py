@@ -80,6 +80,11 @@ def load(connection: Connection, *, now: datetime) -> Snapshot:
     )
 
 
+def load_emptied(connection: Connection) -> list[Node]:
+    """The fleet as if nothing ran on it."""
+    return _nodes(connection, [])[0]
+
+
 def load_nodes(connection: Connection) -> list[Node]:
     """The fleet with what each node holds."""
     return _nodes(connection, connection.execute(_LIVE).all())[0]

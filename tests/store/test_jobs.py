@@ -184,3 +184,15 @@ def test_each_write_leaves_who_what_and_from_where(submit: Submit, database: Dat
         ("anna", "job.cancel_requested", "j1", "10.0.0.7"),
     ]
     assert "hidden" not in str(rows)
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        (["python", "-u", "examples/digits/train.py", "--lr", "1"], "train.py"),
+        (["/opt/bin/convert", "data"], "convert"),
+        (["sh", "-c", "exit 0"], "sh"),
+    ],
+)
+def test_a_job_without_a_name_is_called_after_its_script_or_program(command: list[str], name: str):
+    assert jobs.name_of(command) == name
