@@ -247,7 +247,7 @@ def test_on_a_terminal_the_log_streams_above_the_state_of_the_job(shell: Shell):
         shown += read_until(ours, None)
         assert process.wait(30) == 0
         assert process.stderr is not None
-        assert process.stderr.read() == f"{job} succeeded after 0s: It ended.\n".encode()
+        assert process.stderr.read() == f"{job} (true) succeeded after 0s: It ended.\n".encode()
 
     os.close(ours)
     lines = [line.strip() for line in shown.replace(b"\r", b"\n").split(b"\n")]
