@@ -96,9 +96,15 @@ def describe(request: Request) -> str:
     if request.memory_mib:
         parts.append(f"{request.memory_mib} MiB of memory")
     if request.gpus:
-        share = "" if request.gpu_memory_mib is None else f" with {request.gpu_memory_mib} MiB each"
-        parts.append(f"{request.gpus} GPU{'s' * (request.gpus != 1)}{share}")
+        parts.append(_gpus_asked(request))
     return ", ".join(parts)
+
+
+def _gpus_asked(request: Request) -> str:
+    gpus = f"GPU{'s' * (request.gpus != 1)}"
+    if request.gpu_memory_mib is None:
+        return f"{request.gpus} whole {gpus}"
+    return f"{request.gpus} {gpus} with {request.gpu_memory_mib} MiB each"
 
 
 def _gpus(request: Request, rooms: Sequence[Room]) -> Reason | None:
@@ -109,11 +115,11 @@ def _gpus(request: Request, rooms: Sequence[Room]) -> Reason | None:
     if free >= request.gpus:
         return None
     most = max((_fitting_when_empty(request, room) for room in rooms), default=0)
-    wish = "whole GPUs" if request.gpu_memory_mib is None else f"GPUs with {request.gpu_memory_mib} MiB each"
+    wish = _gpus_asked(request)
     if most < request.gpus:
-        message = f"Asks for {request.gpus} {wish} on one node; the largest node has {most}."
+        message = f"Asks for {wish} on one node; the largest node has {most}."
         return Reason("too-many-gpus", "can-never-run", message, request.gpus, most)
-    message = f"Asks for {request.gpus} {wish} on one node; the most that are free on one is {free} ({best.name})."
+    message = f"Asks for {wish} on one node; the most that are free on one is {free} ({best.name})."
     return Reason("gpus-busy", "will-wait", message, request.gpus, free)
 
 
