@@ -1,6 +1,6 @@
 """What a node has left, whether a request fits into it, and what is missing if not."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from levare.model import Node, Reason, Request
@@ -69,9 +69,10 @@ class Room:
         return (gpus, request.cpus - self.cpus, request.memory_mib - self.memory_mib, self.name)
 
 
-def has_room(node: Node) -> bool:
-    """Whether the smallest job, one CPU, could start here now."""
-    return node.state == "ready" and sum(held.cpus for held in node.held) < node.cpus
+def most_starts(nodes: Iterable[Node]) -> int:
+    """How many jobs could start now at the very most: each takes a CPU."""
+    ready = (node for node in nodes if node.state == "ready")
+    return sum(max(0, node.cpus - sum(held.cpus for held in node.held)) for node in ready)
 
 
 def can_ever_fit(request: Request, node: Node) -> bool:

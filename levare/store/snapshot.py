@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, func, or_, select
 
-from levare.decide.capacity import has_room
+from levare.decide.capacity import most_starts
 from levare.decide.placement import behind, place
 from levare.model import (
     BLOCKED,
@@ -50,7 +50,7 @@ class Snapshot:
     nodes: Sequence[Node]
     renewals: Mapping[str, int]
     waiting: Sequence[Waiting]
-    """None at all while no node could take even the smallest job."""
+    """Of each shape as many as could start at the very most."""
     blocked: Sequence[Blocked]
     ended: Sequence[Ended]
     live: Sequence[LiveAttempt]
@@ -70,7 +70,7 @@ def load(connection: Connection, *, now: datetime) -> Snapshot:
     return Snapshot(
         nodes=fleet,
         renewals=renewals,
-        waiting=_waiting(connection) if any(has_room(node) for node in fleet) else [],
+        waiting=_waiting(connection, most=most_starts(fleet)),
         blocked=_blocked(connection, [row for row in movable if row.cancel_requested_at is None]),
         ended=[_as_ended(row) for row in unsettled if row.state not in LIVE],
         live=[LiveAttempt(row.id, row.node, row.on_lost, row.cancel_requested_at is not None) for row in live],
@@ -102,7 +102,7 @@ def explain(connection: Connection, job_id: str, *, now: datetime) -> Sequence[R
 
 def explain_request(connection: Connection, job: Waiting, *, now: datetime) -> Sequence[Reason]:
     """Why this job, queued or only asked about, would wait."""
-    others = [other for other in _waiting(connection) if other.job_id != job.job_id]
+    others = [other for other in _waiting(connection, most=HEADS) if other.job_id != job.job_id]
     decision = place([*others, job], load_nodes(connection), now=now)
     if job.job_id not in decision.reasons:
         return [Reason("starting-soon", "will-wait", "There is room for it; it starts at the next decision.")]
@@ -125,8 +125,10 @@ def _nodes(connection: Connection, running: Sequence[Any]) -> tuple[list[Node], 
     return fleet, {row.name: row.renewals for row in rows}
 
 
-def _waiting(connection: Connection) -> list[Waiting]:
-    return [_as_waiting(row) for row in connection.execute(_WAITING)]
+def _waiting(connection: Connection, *, most: int) -> list[Waiting]:
+    """The first of each shape; none where none could start."""
+    rows = connection.execute(_WAITING, {"heads": min(most, HEADS)}) if most else []
+    return [_as_waiting(row) for row in rows]
 
 
 def _as_waiting(row: Any) -> Waiting:
@@ -190,7 +192,7 @@ def _waiting_heads() -> Any:
     names = ("id", "priority", "created_at", "gpus", "gpu_memory_mib", "cpus", "memory_mib")
     queued = and_(jobs.c.state == WAITING, jobs.c.cancel_requested_at.is_(None))
     ranked = select(*(jobs.c[name] for name in names), rank).where(queued).subquery("ranked")
-    return select(ranked).where(ranked.c.rank <= HEADS)
+    return select(ranked).where(ranked.c.rank <= bindparam("heads"))
 
 
 def _movable() -> Any:
