@@ -6,7 +6,7 @@ import pty
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ import pytest
 
 from levare.settings import load
 from levare.store.engine import Database
+from tests.conftest import BACKENDS
 from tests.end_to_end.serving import NO_REDIS, Api
 from tests.fleet import Fleet, eventually, fleet
 
@@ -50,28 +51,30 @@ class Shell:
 
 
 @contextmanager
-def a_shell(home: Path) -> Iterator[Shell]:
+def a_shell(home: Path, database_url: str) -> Iterator[Shell]:
     home.mkdir()
-    with fleet(home, LEVARE_REDIS=NO_REDIS) as processes:
+    with fleet(home, LEVARE_REDIS=NO_REDIS, LEVARE_DATABASE=database_url) as processes:
         processes.start("web")
         eventually((home / "address").exists)
-        settings = load({"LEVARE_HOME": str(home)})
+        settings = load({"LEVARE_HOME": str(home), "LEVARE_DATABASE": database_url})
         api = Api((home / "address").read_text(), settings, Database(settings.database), processes.client)
         ours = {name: value for name, value in os.environ.items() if not name.startswith("LEVARE_")}
         yield Shell(processes, api, ours | {"LEVARE_HOME": str(home)})
         api.database.dispose()
 
 
-@pytest.fixture(scope="module")
-def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+@pytest.fixture(scope="module", params=BACKENDS)
+def shell(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, make_database_url: Callable[[str], str]
+) -> Iterator[Shell]:
     """One for all tests that only add to what is there."""
-    with a_shell(tmp_path_factory.mktemp("shared") / "home") as shell:
+    with a_shell(tmp_path_factory.mktemp("shared") / "home", make_database_url(request.param)) as shell:
         yield shell
 
 
 @pytest.fixture
-def own_shell(tmp_path: Path) -> Iterator[Shell]:
-    with a_shell(tmp_path / "home") as shell:
+def own_shell(tmp_path: Path, database_url: str) -> Iterator[Shell]:
+    with a_shell(tmp_path / "home", database_url) as shell:
         yield shell
 
 

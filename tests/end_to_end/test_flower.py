@@ -18,8 +18,8 @@ def port() -> int:
 
 
 @pytest.fixture
-def running(tmp_path: Path, port: int) -> Iterator[Fleet]:
-    with fleet(tmp_path, LEVARE_FLOWER_PORT=str(port)) as deployment:
+def running(tmp_path: Path, port: int, database_url: str) -> Iterator[Fleet]:
+    with fleet(tmp_path, LEVARE_FLOWER_PORT=str(port), LEVARE_DATABASE=database_url) as deployment:
         deployment.start_all()
         deployment.start("flower")
         yield deployment
@@ -106,8 +106,9 @@ def test_flower_is_closed_and_read_only(running: Fleet, flower: httpx.Client):
     assert running.await_end(attempt_id.rpartition("-")[0])[0]["state"] == "succeeded"
 
 
-def test_terminate_in_flower_cancels_the_job_where_that_is_allowed(tmp_path: Path, port: int):
-    with fleet(tmp_path, LEVARE_FLOWER_PORT=str(port), LEVARE_FLOWER_ACTIONS="1") as running:
+def test_terminate_in_flower_cancels_the_job_where_that_is_allowed(tmp_path: Path, port: int, database_url: str):
+    settings = {"LEVARE_FLOWER_PORT": str(port), "LEVARE_FLOWER_ACTIONS": "1", "LEVARE_DATABASE": database_url}
+    with fleet(tmp_path, **settings) as running:
         running.start_all()
         running.start("flower")
         auth = ("levare", (running.home / "secret").read_text())
