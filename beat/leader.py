@@ -22,7 +22,7 @@ from levare.store.engine import Database
 log = get_logger()
 
 ROLE = "beat"
-LEASE = timedelta(seconds=3)
+LEASE = timedelta(seconds=2.5)
 RENEW_EVERY = LEASE * 0.3
 
 

@@ -22,7 +22,7 @@ from levare.store.engine import Database
 
 log = get_logger()
 
-_POLL_SECONDS = 1.0
+_POLL_SECONDS = 0.8
 _REST_SECONDS = 0.004  # between two decisions, so that what comes in a burst is decided in one
 _AFTER_TROUBLE_SECONDS = 1.0
 

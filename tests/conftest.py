@@ -1,6 +1,7 @@
 """Real parts for every test: a migrated SQLite and a real PostgreSQL, each empty for each test."""
 
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +15,11 @@ from levare.store import migrate
 from levare.store.engine import Database
 
 BACKENDS = ("sqlite", "postgresql")
+
+
+def pytest_configure() -> None:
+    """A shell that runs us in the background has SIGINT ignored, and so would have all that we start."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
