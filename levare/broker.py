@@ -7,13 +7,12 @@ measured with jobs of hours: a message is never the lease of a job, so nothing i
 (`ack_emulation`), nothing is prefetched, nothing is redelivered by the wall clock.
 """
 
-from functools import cache
 from typing import Any
 
 from celery import Celery, signals
 from kombu.pools import producers
 
-from levare.settings import Settings, load
+from levare.settings import Settings
 
 RUN = "levare.run"
 MOST_CONCURRENT = 256
@@ -80,12 +79,6 @@ def send(app: Celery, attempt_id: str, *, queue: str, name: str) -> None:
             retry=False,
             shadow=f"{RUN} {name}",
         )
-
-
-@cache
-def app() -> Celery:
-    """The application of this process's environment, for Celery's own command line."""
-    return make_app(load())
 
 
 def _leave_logging_alone(**_: Any) -> None:

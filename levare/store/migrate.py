@@ -4,8 +4,6 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from levare.store.engine import Database
@@ -19,13 +17,6 @@ def upgrade(database: Database) -> None:
         if not database.is_sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
         command.upgrade(_config(connection), "head")
-
-
-def is_current(database: Database) -> bool:
-    """Whether the schema is the one that this code was written for."""
-    with database.reading() as connection:
-        found = MigrationContext.configure(connection).get_current_revision()
-    return found == ScriptDirectory(str(_folder())).get_current_head()
 
 
 def _config(connection: Connection) -> Config:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, case, delete, insert, select, update
+from sqlalchemy import Connection, case, delete, insert, update
 
 from levare.model import Device
 from levare.store.tables import devices, nodes
@@ -91,8 +91,3 @@ def set_state(connection: Connection, name: str, state: str) -> bool:
 
 def _awake() -> object:
     return case((nodes.c.state == "lost", "ready"), else_=nodes.c.state)
-
-
-def renewals(connection: Connection) -> dict[str, int]:
-    """Name -> how often its lease has been renewed."""
-    return {row.name: row.renewals for row in connection.execute(select(nodes.c.name, nodes.c.renewals))}

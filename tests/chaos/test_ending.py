@@ -1,6 +1,5 @@
 """Ending a whole process tree, whatever it does against it; and output without end."""
 
-import sys
 import time
 
 from tests.fleet import Fleet, alive, eventually
@@ -86,4 +85,3 @@ def test_two_gib_without_a_newline_are_bounded_on_disk_and_in_memory(running: Fl
     assert kept.endswith(bytes(range(256)) * 100)
     assert most_disk < 512 * 1024 * 1024
     assert most_memory - start < 64 * 1024 * 1024
-    assert sys.maxsize > attempt["log_bytes"]

@@ -194,11 +194,11 @@ def test_only_the_present_incarnation_renews(database: Database, add_node):
 def test_a_node_that_renewed_meanwhile_is_not_declared_lost(database: Database, add_node):
     add_node()
     with database.writing() as connection:
-        seen = nodes.renewals(connection)
+        seen = snapshot.load(connection, now=NOON).renewals
         nodes.renew(connection, "n1", incarnation="i1", now=NOON)
         nodes.declare_lost(connection, seen)
         assert snapshot.load_nodes(connection)[0].state == "ready"
-        nodes.declare_lost(connection, nodes.renewals(connection))
+        nodes.declare_lost(connection, snapshot.load(connection, now=NOON).renewals)
         assert snapshot.load_nodes(connection)[0].state == "lost"
         nodes.renew(connection, "n1", incarnation="i1", now=NOON)
         assert snapshot.load_nodes(connection)[0].state == "ready"
