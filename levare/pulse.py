@@ -97,6 +97,8 @@ class Pulse:
                 return True
             if rung is None:
                 self._closed.wait(min(_AGAIN_SECONDS, max(0.0, until - monotonic())))
+        if self._closed.is_set():
+            self._waiting.close()
         return False
 
     def heartbeat(self, node: str, sample: Sample) -> bool:
@@ -185,7 +187,8 @@ class _Line:
         return answer
 
     def close(self) -> None:
-        self._redis.close()
+        # Not those in use: to close a socket under another thread raises there whatever comes to its mind.
+        self._redis.connection_pool.disconnect(inuse_connections=False)
 
     def _may_try(self) -> bool:
         with self._lock:
