@@ -16,56 +16,180 @@ FINAL = (SUCCEEDED, FAILED, CANCELLED)
 ENDINGS = (SUCCEEDED, FAILED, TIMED_OUT, OUT_OF_MEMORY, CANCELLED, PREEMPTED, LOST)
 JOB_STATES = (BLOCKED, WAITING, *LIVE, *FINAL)
 ATTEMPT_STATES = (*LIVE, *ENDINGS)
+SUCCESS, FAILURE, ALWAYS = "success", "failure", "always"
+NEED_OUTCOMES = (SUCCESS, FAILURE, ALWAYS)
+"""How a needed job has to end."""
+
+
+Pairs = tuple[tuple[str, str], ...]
+"""Labels with their values, sorted by name."""
+Amounts = tuple[tuple[str, int], ...]
+"""Custom resources with how many of each, sorted by name."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What one attempt needs. `gpu_memory_mib` is per GPU; None asks for whole GPUs."""
+    """
+    What one attempt needs, of each of its `nodes`. `gpu_memory_mib` is per GPU; None asks for whole GPUs.
+
+    `gpu_model` is a part of the model's name, in whatever case. A node must have all labels of `require` and none of
+    `avoid`; those of `prefer` only choose among nodes that serve. `resources` are custom ones, such as licences.
+    """
 
     gpus: int = 0
     gpu_memory_mib: int | None = None
     cpus: int = 1
     memory_mib: int = 0
+    scratch_mib: int = 0
+    gpu_model: str | None = None
+    resources: Amounts = ()
+    require: Pairs = ()
+    prefer: Pairs = ()
+    avoid: Pairs = ()
+    nodes: int = 1
+    spread: bool = False
+    """On the emptiest node that serves instead of the fullest."""
 
     @property
     def shape(self) -> str:
         """Equal requests have equal shapes."""
         gpu = "whole" if self.gpu_memory_mib is None else self.gpu_memory_mib
-        return f"g{self.gpus}x{gpu}-c{self.cpus}-m{self.memory_mib}"
+        plain = f"g{self.gpus}x{gpu}-c{self.cpus}-m{self.memory_mib}"
+        rare = (self.scratch_mib, self.gpu_model, self.resources, self.require, self.prefer, self.avoid)
+        return plain if (*rare, self.nodes, self.spread) == _PLAIN else f"{plain}-{rare}-n{self.nodes}-s{self.spread:d}"
+
+
+_PLAIN = (0, None, (), (), (), (), 1, False)
+
+
+@dataclass(frozen=True)
+class Duration:
+    """How long a run takes: as often longer as shorter than `typical`, and not longer than `promised` in 9 of 10."""
+
+    typical: timedelta
+    promised: timedelta
+
+    @property
+    def scale(self) -> int:
+        """Which power of two of minutes it is promised within; jobs of one lane have one scale."""
+        return scale_of(self.promised)
+
+
+def scale_of(promised: timedelta) -> int:
+    return (max(promised, _MINUTE) // _MINUTE - 1).bit_length()
+
+
+_MINUTE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """A job that could start now if there were room."""
+    """
+    A job that could start now if there were room, or an array with `count` elements that could.
+
+    `expected` is None where neither a limit nor history tells. `only_between` are the hours of the day, in UTC, in
+    which it may start. `shunned` are nodes on which it failed in a way that another node might cure.
+    """
 
     job_id: str
     request: Request
     priority: int
     since: datetime
+    team: str = "default"
+    project: str = "default"
+    user: str = ""
+    family: str = ""
+    expected: Duration | None = None
+    deadline: datetime | None = None
+    only_between: "DayWindow | None" = None
+    shunned: frozenset[str] = frozenset()
+    count: int = 1
+
+    @property
+    def lane(self) -> tuple[object, ...]:
+        """Jobs of one lane differ in little but their age: if the first cannot start, none of them can."""
+        about = (self.request.shape, self.team, self.project, self.user, self.priority)
+        scale = self.expected.scale if self.expected else None
+        return (*about, scale, self.deadline, self.only_between, self.shunned)
+
+
+@dataclass(frozen=True)
+class DayWindow:
+    """Hours of the day in UTC, as minutes from midnight; it wraps over midnight where it ends before it starts."""
+
+    starts: int
+    ends: int
+
+    def contains(self, minute: int) -> bool:
+        if self.starts <= self.ends:
+            return self.starts <= minute < self.ends
+        return minute >= self.starts or minute < self.ends
 
 
 @dataclass(frozen=True)
 class Device:
+    """`blocked` says why it cannot be used, in a sentence; empty where it can."""
+
     uuid: str
     index: int
     memory_mib: int
     model: str = ""
+    blocked: str = ""
 
 
 @dataclass(frozen=True)
 class Held:
-    """What one live attempt holds on its node: MiB per device UUID, CPUs, memory."""
+    """
+    What one live attempt holds on its node: MiB per device UUID, CPUs, memory; whose it is, and when it may end.
+
+    A gang has one of these per node, all with the same `job_id`. `safe_at` is when it last saved a checkpoint, as far
+    as is known. `ending_for` names the job that it makes room for; `is_ending` that it has been told to end.
+    """
 
     attempt_id: str
     job_id: str
     devices: Mapping[str, int]
     cpus: int
     memory_mib: int
+    scratch_mib: int = 0
+    resources: Amounts = ()
+    team: str = "default"
+    project: str = "default"
+    user: str = ""
+    priority: int = 5
+    preemptible: bool = True
+    min_runtime: timedelta = timedelta()
+    placed_at: datetime | None = None
+    safe_at: datetime | None = None
+    expected: Duration | None = None
+    limit: timedelta | None = None
+    progress: float | None = None
+    is_ending: bool = False
+    ending_for: str | None = None
+
+
+@dataclass(frozen=True)
+class Window:
+    """
+    A time for which a node is kept: for maintenance, or for `team` (and `user`) alone.
+
+    What would run into it does not start on that node.
+    """
+
+    name: str
+    node: str
+    starts: datetime
+    ends: datetime
+    team: str | None = None
+    user: str | None = None
+
+    def admits(self, team: str, user: str) -> bool:
+        return self.team is not None and self.team == team and self.user in (None, user)
 
 
 @dataclass(frozen=True)
 class Node:
-    """A node as placement sees it. Only a `ready` node takes new attempts."""
+    """A node as placement sees it. Only a `ready` node takes new attempts; `note` says why it does not."""
 
     name: str
     state: str
@@ -75,16 +199,72 @@ class Node:
     held: Sequence[Held] = ()
     incarnation: str = ""
     """Of its worker; a new one is told again of what runs there."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    scratch_mib: int = 0
+    resources: Mapping[str, int] = field(default_factory=dict)
+    windows: Sequence[Window] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Quota:
+    """
+    The most that somebody may use; None bounds nothing.
+
+    `gpus` are running at once, and may be exceeded while nobody within a quota wants them, if `borrow` allows it.
+    `gpu_hours` are those of the last `period`.
+    """
+
+    gpus: int | None = None
+    running: int | None = None
+    queued: int | None = None
+    gpu_hours: float | None = None
+    period: timedelta = timedelta(days=30)
+    borrow: bool = True
+
+
+@dataclass(frozen=True)
+class Account:
+    """
+    A team (`name`), a project (`team/project`) or a user (`team:user`): its weight, its quota, and what it has used.
+
+    `use` is in weighted GPU-seconds, decayed with the half-life, of attempts that have ended; `gpu_hours` are those
+    that ended in its quota's period. What runs is added from what is held.
+    """
+
+    name: str
+    weight: float = 1.0
+    quota: Quota = Quota()
+    use: float = 0.0
+    gpu_hours: float = 0.0
+    queued: int = 0
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """What is known of who shares the fleet: accounts by name, the half-life of use, fleet-wide resources."""
+
+    accounts: Mapping[str, Account] = field(default_factory=dict)
+    half_life: timedelta = timedelta(days=7)
+    licences: Mapping[str, int] = field(default_factory=dict)
+    """Custom resources that are not of a node but of the fleet: name -> how many there are."""
+    held_families: Mapping[str, str] = field(default_factory=dict)
+    """Families of jobs that are held back after a burst of fast failures: family -> a sentence."""
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Run this job on this node with these devices (UUID -> MiB)."""
+    """
+    Run this job on this node with these devices (UUID -> MiB).
+
+    A gang has one of these per node, `rank` 0 first; an array one per element that starts.
+    """
 
     job_id: str
     node: str
     request: Request
     devices: Mapping[str, int] = field(default_factory=dict)
+    rank: int = 0
 
     @property
     def queue(self) -> str:
@@ -109,10 +289,34 @@ class Reason:
 
 @dataclass(frozen=True)
 class Decision:
-    """What placement decided: who starts where, and for each job left waiting all the reasons."""
+    """
+    What placement decided: who starts where, who has to make room, and for each job left waiting all the reasons.
+
+    `promises` are the times at which the first jobs that do not fit will start at the latest, if runs end as promised.
+    """
 
     placements: Sequence[Placement] = ()
     reasons: Mapping[str, Sequence[Reason]] = field(default_factory=dict)
+    preemptions: Sequence["Preemption"] = ()
+    promises: Mapping[str, "Promise"] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Preemption:
+    """End this attempt, with its warning and its grace, to make room for a job with a stronger claim."""
+
+    attempt_id: str
+    job_id: str
+    for_job: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Promise:
+    """Where and when a job that does not fit now will start at the latest, if what runs ends as promised."""
+
+    nodes: tuple[str, ...]
+    at: datetime
 
 
 @dataclass(frozen=True)

@@ -3,21 +3,23 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import PurePath
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from levare.decide.placement import can_never_run
 from levare.errors import CanNeverRun, Conflict, Fault, IdempotencyMismatch, UnknownNeeds
-from levare.model import BLOCKED, CANCELLED, FAILED, FINAL, SUCCEEDED, WAITING, Request
+from levare.model import BLOCKED, CANCELLED, FAILED, FINAL, SUCCEEDED, SUCCESS, WAITING, Request, scale_of
 from levare.store import audit, views
 from levare.store.audit import Actor
 from levare.store.snapshot import load_emptied
 from levare.store.tables import idempotency, jobs, needs
+
+Value = TypeVar("Value")
 
 _LONGEST_NAME = 200
 _ASK_LESS = "Ask for less, or add a node that has it; `levare nodes` shows what there is."
@@ -36,8 +38,25 @@ class Submission:
     gpu_memory_mib: int | None = None
     cpus: int = 1
     memory_mib: int = 0
+    scratch_mib: int = 0
+    gpu_model: str | None = None
+    resources: Mapping[str, int] = field(default_factory=dict)
+    require: Mapping[str, str] = field(default_factory=dict)
+    prefer: Mapping[str, str] = field(default_factory=dict)
+    avoid: Mapping[str, str] = field(default_factory=dict)
+    nodes: int = 1
+    spread: bool = False
     needs: Sequence[str] = ()
     retries: int = 0
+    retry_on: Sequence[str] = ()
+    backoff_seconds: int = 0
+    memory_growth: float = 1.0
+    preemptible: bool = True
+    min_runtime_seconds: int = 300
+    warning_signal: str | None = None
+    warning_seconds: int = 0
+    deadline: datetime | None = None
+    only_between: str | None = None
     timeout_seconds: int | None = None
     grace_seconds: int = 10
     env: Mapping[str, str] = field(default_factory=dict)
@@ -49,7 +68,20 @@ class Submission:
     def request(self) -> Request:
         """Memory of a GPU without a number of GPUs means one GPU."""
         gpus = self.gpus or int(self.gpu_memory_mib is not None)
-        return Request(gpus, self.gpu_memory_mib, self.cpus, self.memory_mib)
+        return Request(
+            gpus,
+            self.gpu_memory_mib,
+            self.cpus,
+            self.memory_mib,
+            self.scratch_mib,
+            self.gpu_model,
+            _sorted(self.resources),
+            _sorted(self.require),
+            _sorted(self.prefer),
+            _sorted(self.avoid),
+            self.nodes,
+            self.spread,
+        )
 
     @property
     def digest(self) -> str:
@@ -114,10 +146,12 @@ def _insert(connection: Connection, wish: Submission, job_id: str, actor: Actor,
     needs_unmet = _unmet(connection, wish.needs)
     too_early = wish.start_after is not None and wish.start_after > now
     state = BLOCKED if needs_unmet or too_early else WAITING
-    row = _row(wish, job_id, state, actor, now)
+    row = new_row(wish, job_id, state, actor, now)
     connection.execute(insert(jobs), row)
     if wish.needs:
-        connection.execute(insert(needs), [{"job_id": job_id, "needed_id": needed} for needed in wish.needs])
+        connection.execute(
+            insert(needs), [{"job_id": job_id, "needed_id": needed, "outcome": SUCCESS} for needed in wish.needs]
+        )
     audit.record(connection, actor, "job.submitted", job_id, now=now, name=wish.name, team=wish.team)
     return views.new_job(row, wish.needs)
 
@@ -157,30 +191,27 @@ def name_of(command: Sequence[str]) -> str:
     return PurePath(next(scripts, command[0])).name[:_LONGEST_NAME]
 
 
-def _row(wish: Submission, job_id: str, state: str, actor: Actor, now: datetime) -> dict[str, Any]:
+def new_row(wish: Submission, job_id: str, state: str, actor: Actor, now: datetime) -> dict[str, Any]:
     """Every column of a job that nothing has happened to yet."""
-    request = wish.request
-    return {
+    name = wish.name or name_of(wish.command)
+    row = {name: getattr(wish, name) for name in _WISHED} | {
         "id": job_id,
-        "name": wish.name or name_of(wish.command),
-        "team": wish.team,
-        "project": wish.project,
+        "name": name,
         "user": actor.name,
         "state": state,
-        "priority": wish.priority,
         "command": list(wish.command),
-        "cwd": wish.cwd,
         "env": dict(wish.env),
-        "gpus": request.gpus,
-        "gpu_memory_mib": request.gpu_memory_mib,
-        "cpus": request.cpus,
-        "memory_mib": request.memory_mib,
-        "shape": request.shape,
-        "timeout_seconds": wish.timeout_seconds,
-        "grace_seconds": wish.grace_seconds,
-        "retries": wish.retries,
-        "on_lost": wish.on_lost,
-        "start_after": wish.start_after,
+        "gpus": wish.request.gpus,
+        "retry_on": list(wish.retry_on),
+        "family": f"{wish.team}/{wish.project}/{name}",
+        "shunned": [],
+        "pipeline": None,
+        "step": None,
+        "parameters": {},
+        "array": None,
+        "array_next": 0,
+        "array_id": None,
+        "array_index": None,
         "attempt": 0,
         "losses": 0,
         "exit_code": None,
@@ -192,3 +223,31 @@ def _row(wish: Submission, job_id: str, state: str, actor: Actor, now: datetime)
         "cancel_requested_at": None,
         "cancelled_by": None,
     }
+    return row | {"lane": lane_of(row)}
+
+
+def lane_of(row: Mapping[str, Any]) -> str:
+    """The name of the lane of a job: all that decides when it starts, but its age."""
+    limit = row["timeout_seconds"]
+    scale = limit and scale_of(timedelta(seconds=limit))
+    text = json.dumps([scale, *(row[name] for name in _LANE)], sort_keys=True, default=str)
+    return sha256(text.encode()).hexdigest()[:16]
+
+
+def _sorted(values: Mapping[str, Value]) -> tuple[tuple[str, Value], ...]:
+    return tuple(sorted(values.items()))
+
+
+_REQUESTED = (
+    *("gpus", "gpu_memory_mib", "cpus", "memory_mib", "scratch_mib", "gpu_model", "resources"),
+    *("require", "prefer", "avoid", "nodes", "spread"),
+)
+_WISHED = (
+    *("team", "project", "priority", "cwd", *_REQUESTED, "timeout_seconds", "grace_seconds", "retries"),
+    *("backoff_seconds", "memory_growth", "preemptible", "min_runtime_seconds", "warning_signal", "warning_seconds"),
+    *("deadline", "only_between", "on_lost", "start_after"),
+)
+_LANE = (
+    *_REQUESTED,
+    *("team", "project", "user", "priority", "deadline", "only_between", "shunned"),
+)

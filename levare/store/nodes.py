@@ -1,7 +1,7 @@
 """Nodes: joining, the lease that says they are alive, what they may take."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import Connection, case, delete, insert, update
@@ -21,6 +21,10 @@ class NodeFacts:
     devices: Sequence[Device]
     simulated: bool
     version: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    scratch_mib: int = 0
+    resources: Mapping[str, int] = field(default_factory=dict)
+    address: str = ""
 
 
 def join(connection: Connection, facts: NodeFacts, *, incarnation: str, now: datetime) -> None:
@@ -32,6 +36,10 @@ def join(connection: Connection, facts: NodeFacts, *, incarnation: str, now: dat
         "cpus": facts.cpus,
         "memory_mib": facts.memory_mib,
         "version": facts.version,
+        "labels": dict(facts.labels),
+        "scratch_mib": facts.scratch_mib,
+        "resources": dict(facts.resources),
+        "address": facts.address,
     }
     known = connection.execute(
         update(nodes)
@@ -39,7 +47,7 @@ def join(connection: Connection, facts: NodeFacts, *, incarnation: str, now: dat
         .values(row | {"renewals": nodes.c.renewals + 1, "state": _awake()})
     )
     if not known.rowcount:
-        first = {"name": facts.name, "state": "ready", "renewals": 1, "joined_at": now, "labels": {}}
+        first = {"name": facts.name, "state": "ready", "renewals": 1, "joined_at": now}
         connection.execute(insert(nodes).values(row | first))
     _replace_devices(connection, facts)
 

@@ -32,7 +32,7 @@ from levare.store.tables import attempts, devices, jobs, needs, nodes
 from levare.store.types import Utc, is_one_of
 
 HEADS = 64
-"""Of each shape so many jobs are looked at in one decision; the rest ask for the same and come later."""
+"""Of each lane so many jobs are looked at in one decision; the rest ask for the same and come later."""
 BATCH = 500
 """The most jobs of one kind of change that one decision takes on, so that a transaction stays short."""
 
@@ -50,7 +50,7 @@ class Snapshot:
     nodes: Sequence[Node]
     renewals: Mapping[str, int]
     waiting: Sequence[Waiting]
-    """Of each shape as many as could start at the very most."""
+    """Of each lane as many as could start at the very most."""
     blocked: Sequence[Blocked]
     ended: Sequence[Ended]
     live: Sequence[LiveAttempt]
@@ -126,7 +126,7 @@ def _nodes(connection: Connection, running: Sequence[Any]) -> tuple[list[Node], 
 
 
 def _waiting(connection: Connection, *, most: int) -> list[Waiting]:
-    """The first of each shape; none where none could start."""
+    """The first of each lane; none where none could start."""
     rows = connection.execute(_WAITING, {"heads": min(most, HEADS)}) if most else []
     return [_as_waiting(row) for row in rows]
 
@@ -188,7 +188,7 @@ def _blockers(connection: Connection, job: Any) -> list[Reason]:
 
 def _waiting_heads() -> Any:
     first = (jobs.c.priority.desc(), jobs.c.created_at, jobs.c.id)
-    rank = func.row_number().over(partition_by=jobs.c.shape, order_by=first).label("rank")
+    rank = func.row_number().over(partition_by=jobs.c.lane, order_by=first).label("rank")
     names = ("id", "priority", "created_at", "gpus", "gpu_memory_mib", "cpus", "memory_mib")
     queued = and_(jobs.c.state == WAITING, jobs.c.cancel_requested_at.is_(None))
     ranked = select(*(jobs.c[name] for name in names), rank).where(queued).subquery("ranked")

@@ -37,6 +37,10 @@ def _one_of(column: str, values: tuple[str, ...]) -> str:
     return f"{column} IN ({', '.join(repr(v) for v in values)})"
 
 
+def _json() -> Any:
+    return Column(Json, nullable=False)
+
+
 def _instant(*, index: bool = False, nullable: bool = True) -> Any:
     return Column(Utc, index=index, nullable=nullable)
 
@@ -52,7 +56,8 @@ class JobRow(Table, table=True):
             "gpus >= 0 AND cpus >= 1 AND memory_mib >= 0 AND retries >= 0 AND attempt >= 0", name="amounts"
         ),
         CheckConstraint("on_lost IN ('keep', 'requeue')", name="on_lost"),
-        Index("ix_jobs_queue", "state", "shape", "priority", "created_at"),
+        Index("ix_jobs_queue", "state", "lane", "created_at", "id"),
+        Index("ix_jobs_array", "array_id", "array_index", unique=True),
         Index("ix_jobs_created", "created_at", "id"),
     )
 
@@ -64,19 +69,47 @@ class JobRow(Table, table=True):
     """The name of the token that submitted it."""
     state: str
     priority: int
-    command: list[str] = Field(sa_column=Column(Json, nullable=False))
+    command: list[str] = Field(sa_column=_json())
     cwd: str
-    env: dict[str, str] = Field(sa_column=Column(Json, nullable=False))
+    env: dict[str, str] = Field(sa_column=_json())
     gpus: int
     gpu_memory_mib: int | None
     """Of each GPU; None asks for whole GPUs."""
     cpus: int
     memory_mib: int
-    shape: str
-    """Jobs of one shape ask for the same, so one answer of the scheduler serves them all."""
+    scratch_mib: int
+    gpu_model: str | None
+    resources: dict[str, int] = Field(sa_column=_json())
+    require: dict[str, str] = Field(sa_column=_json())
+    prefer: dict[str, str] = Field(sa_column=_json())
+    avoid: dict[str, str] = Field(sa_column=_json())
+    nodes: int
+    """How many nodes it runs on at once; what it asks for is of each."""
+    spread: bool
+    family: str = Field(index=True)
+    """Jobs of one family are runs of the same work: their history tells how long the next one takes."""
+    lane: str
+    """Jobs of one lane differ in little but their age, so one answer of the scheduler serves them all."""
     timeout_seconds: int | None
     grace_seconds: int
     retries: int
+    retry_on: list[str] = Field(sa_column=_json())
+    """The kinds of ending after which it is tried again; empty means all that a retry can cure."""
+    backoff_seconds: int
+    """Until the first retry; doubled for each one more."""
+    memory_growth: float
+    """What its memory is multiplied with after it ran out of it."""
+    preemptible: bool
+    min_runtime_seconds: int
+    """So long it is not preempted."""
+    warning_signal: str | None
+    """Sent `warning_seconds` before it is told to end, to make room or at its limit."""
+    warning_seconds: int
+    deadline: datetime | None = Field(sa_column=_instant())
+    only_between: str | None
+    """Hours of the day in UTC in which it may start, such as `22:00-06:00`."""
+    shunned: list[str] = Field(sa_column=_json())
+    """Nodes on which it failed in a way that another node might cure."""
     on_lost: str
     start_after: datetime | None = Field(sa_column=_instant())
     attempt: int
@@ -92,15 +125,27 @@ class JobRow(Table, table=True):
     finished_at: datetime | None = Field(sa_column=_instant())
     cancel_requested_at: datetime | None = Field(sa_column=_instant(index=True))
     cancelled_by: str | None
+    pipeline: str | None = Field(index=True)
+    """The pipeline that it was submitted with, and the step of it."""
+    step: str | None
+    parameters: dict[str, Any] = Field(sa_column=_json())
+    """What makes it different from the others of its sweep; it finds them in its environment."""
+    array: dict[str, Any] | None = Field(sa_column=Column(Json))
+    """Of an array: its size, cap and grid. Its elements become jobs of their own when they start."""
+    array_next: int
+    """How many elements of an array have become jobs."""
+    array_id: str | None
+    array_index: int | None
 
 
 class NeedRow(Table, table=True):
-    """`job` starts only when `needed` has succeeded."""
+    """`job` starts only when `needed` has ended in the way that `outcome` says: success, failure or always."""
 
     __tablename__ = "needs"
 
     job_id: str = Field(sa_column=Column(ForeignKey("jobs.id"), primary_key=True))
     needed_id: str = Field(sa_column=Column(ForeignKey("jobs.id"), primary_key=True, index=True))
+    outcome: str
 
 
 class IdempotencyRow(Table, table=True):
@@ -117,15 +162,15 @@ class IdempotencyRow(Table, table=True):
 
 class AttemptRow(Table, table=True):
     """
-    One try of a job on one node. Its id is the Celery task id.
+    One try of a job on one node; a gang has one on each, told apart by `rank`. Its id is the Celery task id.
 
-    It holds `devices`, `cpus` and `memory_mib` of its node while its state is live, and nothing after.
+    It holds `devices`, `cpus`, `memory_mib` and so on of its node while its state is live, and nothing after.
     """
 
     __tablename__ = "attempts"
     __table_args__ = (
         CheckConstraint(_one_of("state", ATTEMPT_STATES), name="state"),
-        Index("ix_attempts_job", "job_id", "number", unique=True),
+        Index("ix_attempts_job", "job_id", "number", "rank", unique=True),
         Index("ix_attempts_live", "state", "node"),
         Index("ix_attempts_settled", "settled", "state"),
     )
@@ -133,13 +178,16 @@ class AttemptRow(Table, table=True):
     id: str = Field(primary_key=True)
     job_id: str = Field(sa_column=Column(ForeignKey("jobs.id"), nullable=False))
     number: int
+    rank: int
     state: str
     node: str
     queue: str
-    devices: dict[str, int] = Field(sa_column=Column(Json, nullable=False))
+    devices: dict[str, int] = Field(sa_column=_json())
     """Device UUID -> MiB of it that this attempt holds."""
     cpus: int
     memory_mib: int
+    scratch_mib: int
+    resources: dict[str, int] = Field(sa_column=_json())
     placed_at: datetime = Field(sa_column=_instant(nullable=False))
     sent_at: datetime | None = Field(sa_column=_instant())
     sent_to: str | None
@@ -149,6 +197,11 @@ class AttemptRow(Table, table=True):
     claimed_at: datetime | None = Field(sa_column=_instant())
     started_at: datetime | None = Field(sa_column=_instant())
     ended_at: datetime | None = Field(sa_column=_instant())
+    preempted_at: datetime | None = Field(sa_column=_instant())
+    """When it was told to end, to make room for the job `preempted_for`."""
+    preempted_for: str | None
+    safe_at: datetime | None = Field(sa_column=_instant())
+    """When it last saved a checkpoint."""
     settled: bool
     """Whether beat has drawn the consequence of its ending for the job."""
     exit_code: int | None
@@ -187,7 +240,7 @@ class MetricRow(Table, table=True):
     stage: str | None
     step: int | None
     epoch: float | None
-    values: dict[str, float | str] = Field(sa_column=Column(Json, nullable=False))
+    values: dict[str, float | str] = Field(sa_column=_json())
     """Name -> number; NaN and infinities as the strings `NaN`, `Infinity` and `-Infinity`."""
 
 
@@ -207,7 +260,14 @@ class NodeRow(Table, table=True):
     cpus: int
     memory_mib: int
     version: str
-    labels: dict[str, str] = Field(sa_column=Column(Json, nullable=False))
+    labels: dict[str, str] = Field(sa_column=_json())
+    scratch_mib: int
+    resources: dict[str, int] = Field(sa_column=_json())
+    address: str
+    """Where the other nodes of a gang reach it."""
+    excluded_until: datetime | None = Field(sa_column=_instant())
+    """It takes nothing new until then, for `excluded_reason`."""
+    excluded_reason: str | None = Field(sa_column=Column(Text))
 
 
 class DeviceRow(Table, table=True):
@@ -221,6 +281,97 @@ class DeviceRow(Table, table=True):
     model: str
     memory_mib: int
     simulated: bool
+    excluded_until: datetime | None = Field(sa_column=_instant())
+    excluded_reason: str | None = Field(sa_column=Column(Text))
+
+
+class FamilyRow(Table, table=True):
+    """What is known of a family of jobs: how long its last runs took, and whether it fails at once."""
+
+    __tablename__ = "families"
+
+    name: str = Field(primary_key=True)
+    seconds: list[float] = Field(sa_column=_json())
+    """Of its last successful runs, newest last; a bounded number of them."""
+    fast_failures: int
+    """How many runs in a row have failed soon after their start."""
+    held_until: datetime | None = Field(sa_column=_instant())
+    """None of it starts until then."""
+    updated_at: datetime = Field(sa_column=_instant(nullable=False))
+
+
+class TeamRow(Table, table=True):
+    """A team's weight and quota, and the quotas of its projects and users; a team without a row weighs 1."""
+
+    __tablename__ = "teams"
+    __table_args__ = (CheckConstraint("weight > 0", name="weight"),)
+
+    name: str = Field(primary_key=True)
+    weight: float
+    quota: dict[str, Any] = Field(sa_column=_json())
+    projects: dict[str, Any] = Field(sa_column=_json())
+    """Name -> quota."""
+    users: dict[str, Any] = Field(sa_column=_json())
+    """Name -> quota."""
+    updated_at: datetime = Field(sa_column=_instant(nullable=False))
+
+
+class UseRow(Table, table=True):
+    """What somebody has used: `use` is decayed, as of `as_of`. Added to when an attempt ends, in the same write."""
+
+    __tablename__ = "use"
+
+    team: str = Field(primary_key=True)
+    project: str = Field(primary_key=True)
+    user: str = Field(primary_key=True)
+    use: float
+    """Weighted GPU-seconds."""
+    as_of: datetime = Field(sa_column=_instant(nullable=False))
+
+
+class UseDayRow(Table, table=True):
+    """What somebody has used on one day (UTC), for quotas per period and for reports."""
+
+    __tablename__ = "use_days"
+
+    team: str = Field(primary_key=True)
+    project: str = Field(primary_key=True)
+    user: str = Field(primary_key=True)
+    day: str = Field(primary_key=True)
+    """Such as 2030-01-31."""
+    gpu_seconds: float
+    cpu_seconds: float
+    attempts: int
+
+
+class WindowRow(Table, table=True):
+    """A time for which nodes are kept: for maintenance, or for a team."""
+
+    __tablename__ = "windows"
+
+    name: str = Field(primary_key=True)
+    nodes: list[str] = Field(sa_column=_json())
+    starts: datetime = Field(sa_column=_instant(nullable=False))
+    ends: datetime = Field(sa_column=_instant(nullable=False, index=True))
+    team: str | None
+    user: str | None
+    reason: str
+    created_by: str
+    created_at: datetime = Field(sa_column=_instant(nullable=False))
+
+
+class DecisionRow(Table, table=True):
+    """Why a job started, or had to make room, when it did; `digest` is of all that was decided upon."""
+
+    __tablename__ = "decisions"
+
+    id: int | None = Field(default=None, primary_key=True)
+    at: datetime = Field(sa_column=_instant(nullable=False, index=True))
+    job_id: str = Field(index=True)
+    kind: str
+    node: str
+    digest: str
+    detail: dict[str, Any] = Field(sa_column=_json())
 
 
 class LeaseRow(Table, table=True):
@@ -260,7 +411,7 @@ class AuditRow(Table, table=True):
     action: str
     object: str = Field(index=True)
     source: str
-    detail: dict[str, Any] = Field(sa_column=Column(Json, nullable=False))
+    detail: dict[str, Any] = Field(sa_column=_json())
 
 
 jobs = metadata.tables["jobs"]
@@ -272,5 +423,11 @@ metrics = metadata.tables["metrics"]
 nodes = metadata.tables["nodes"]
 devices = metadata.tables["devices"]
 leases = metadata.tables["leases"]
+families = metadata.tables["families"]
+teams = metadata.tables["teams"]
+use = metadata.tables["use"]
+use_days = metadata.tables["use_days"]
+windows = metadata.tables["windows"]
+decisions = metadata.tables["decisions"]
 tokens = metadata.tables["tokens"]
 audit = metadata.tables["audit"]

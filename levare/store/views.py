@@ -32,7 +32,7 @@ Row = Mapping[str, Any]
 MOST_NAMES = 1000
 """A summary of metrics has at most so many names, the first by stage and name."""
 
-_INTERNAL = ("shape", "losses", "cancelled_by")
+_INTERNAL = ("lane", "family", "losses", "cancelled_by", "array_next", "shunned")
 _latest = and_(attempts.c.job_id == jobs.c.id, attempts.c.number == jobs.c.attempt)
 _node = case((jobs.c.state.not_in((BLOCKED, WAITING)), attempts.c.node)).label("node")
 _job_columns = [column for column in jobs.c if column.name not in _INTERNAL]

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 
-from levare.model import Device, Request
+from levare.model import Device
 from levare.store import nodes, tables
+from levare.store.audit import Actor
 from levare.store.engine import Database
+from levare.store.jobs import Submission, lane_of, new_row
 from levare.store.nodes import NodeFacts
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -20,8 +22,9 @@ def add_job(database: Database) -> Callable[..., str]:
     """Write a job as a submit would, any column overridden."""
 
     def add(job_id: str = "job", **changes: Any) -> str:
-        request = Request(**{name: changes.pop(name) for name in ("gpus", "cpus", "memory_mib") if name in changes})
-        row = _job(job_id) | vars(request) | {"shape": request.shape} | changes
+        wish = Submission(command=["true"], name=job_id)
+        row = new_row(wish, job_id, "waiting", Actor("tester", "token", "test"), NOON) | changes
+        row["lane"] = lane_of(row)
         with database.writing() as connection:
             connection.execute(insert(tables.jobs), [row])
         return job_id
@@ -41,24 +44,3 @@ def add_node(database: Database) -> Callable[..., str]:
         return name
 
     return add
-
-
-def _job(job_id: str) -> dict[str, Any]:
-    return {
-        "id": job_id,
-        "name": job_id,
-        "team": "default",
-        "project": "default",
-        "user": "tester",
-        "state": "waiting",
-        "priority": 5,
-        "command": ["true"],
-        "cwd": "",
-        "env": {},
-        "grace_seconds": 10,
-        "retries": 0,
-        "on_lost": "keep",
-        "attempt": 0,
-        "losses": 0,
-        "created_at": NOON,
-    }
