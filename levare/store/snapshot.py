@@ -1,8 +1,8 @@
 """What beat decides on: one consistent reading of everything that may have to change."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -194,10 +194,27 @@ def _sharing(_connection: Connection) -> Sharing:
 
 
 def _waiting(connection: Connection, *, most: int) -> list[Waiting]:
-    """The first of each lane; none where none could start."""
-    rows = connection.execute(_WAITING, {"heads": min(most, HEADS)}).all() if most else []
-    expectations = Expectations(connection, rows)
-    return [_as_waiting(row, expectations) for row in rows]
+    """The first of each lane, at most `most` of each: so much as could start."""
+    firsts = connection.execute(_FIRSTS).all() if most else []
+    behind = [_behind(connection, first, min(most, HEADS)) for first in firsts]
+    expectations = Expectations(connection, [row for lane in behind for row in lane])
+    return [waiting for lane in behind for waiting in _lane(lane, expectations)]
+
+
+def _lane(rows: Sequence[Any], expectations: Expectations) -> Iterator[Waiting]:
+    """The first row is whole; the others differ from it in what makes no lane."""
+    first = _as_waiting(rows[0], expectations)
+    yield first
+    for row in rows[1:]:
+        yield replace(first, job_id=row.id, since=row.created_at, family=row.family, expected=expectations.of(row))
+
+
+def _behind(connection: Connection, first: Any, most: int) -> list[Any]:
+    """A lane: its first row, and what comes after it."""
+    if most <= 1:
+        return [first]
+    following = {"lane": first.lane, "since": first.created_at, "first": first.id, "most": most - 1}
+    return [first, *connection.execute(_FOLLOWING, following)]
 
 
 def _as_waiting(row: Any, expectations: Expectations) -> Waiting:
@@ -289,26 +306,38 @@ def _blockers(connection: Connection, job: Any) -> list[Reason]:
 # The statements are built once: building one costs more than running it.
 
 
-def _waiting_heads() -> Any:
+def _firsts() -> Any:
     """
     Of each lane the first, without a look at the rest of it: the lanes are found one by one, each by the index.
 
     (A loose index scan; a window function would read every waiting job.)
     """
     other = jobs.alias("other")
-    first = select(func.min(jobs.c.lane).label("lane")).where(jobs.c.state == WAITING)
-    lanes = first.cte("lanes", recursive=True)
+    lanes = select(func.min(jobs.c.lane).label("lane")).where(jobs.c.state == WAITING).cte("lanes", recursive=True)
     following = select(func.min(other.c.lane)).where(other.c.state == WAITING, other.c.lane > lanes.c.lane)
     lanes = lanes.union_all(select(following.scalar_subquery()).where(lanes.c.lane.is_not(None)))
-    queued = and_(jobs.c.state == WAITING, jobs.c.cancel_requested_at.is_(None))
-    head = (
-        select(jobs.c.id)
-        .where(queued, jobs.c.lane == lanes.c.lane)
-        .order_by(jobs.c.created_at, jobs.c.id)
-        .limit(bindparam("heads"))
+    head = other.alias("head")
+    first = (
+        select(head.c.id)
+        .where(head.c.state == WAITING, head.c.cancel_requested_at.is_(None), head.c.lane == lanes.c.lane)
+        .order_by(head.c.created_at, head.c.id)
+        .limit(1)
+        .scalar_subquery()
     )
-    return select(*(jobs.c[name] for name in _OF_WAITING)).where(
-        queued, jobs.c.id.in_(head.correlate(lanes)), jobs.c.lane == lanes.c.lane
+    return select(*(jobs.c[name] for name in _OF_WAITING)).join_from(lanes, jobs, jobs.c.id == first)
+
+
+def _following() -> Any:
+    after = or_(
+        jobs.c.created_at > bindparam("since", type_=Utc),
+        and_(jobs.c.created_at == bindparam("since", type_=Utc), jobs.c.id > bindparam("first")),
+    )
+    queued = and_(jobs.c.state == WAITING, jobs.c.cancel_requested_at.is_(None), jobs.c.lane == bindparam("lane"))
+    return (
+        select(jobs.c.id, jobs.c.created_at, jobs.c.family, jobs.c.timeout_seconds)
+        .where(queued, after)
+        .order_by(jobs.c.created_at, jobs.c.id)
+        .limit(bindparam("most"))
     )
 
 
@@ -345,7 +374,7 @@ def _attempts_and_jobs() -> Any:
 _OF_WAITING = (
     *("id", "priority", "created_at", "gpus", "gpu_memory_mib", "cpus", "memory_mib", "scratch_mib", "gpu_model"),
     *("resources", "require", "prefer", "avoid", "nodes", "spread", "team", "project", "user", "family"),
-    *("timeout_seconds", "deadline", "only_between", "shunned"),
+    *("timeout_seconds", "deadline", "only_between", "shunned", "lane"),
 )
 _OF_ATTEMPT = (
     *("id", "job_id", "number", "state", "node", "queue", "devices", "cpus", "memory_mib"),
@@ -361,7 +390,7 @@ _LIVE = _attempts_and_jobs().where(is_one_of(attempts.c.state, LIVE))
 _SLOT = devices.c["index"].label("slot")  # `index` is a method of rows
 _DEVICES = select(devices, _SLOT).order_by(devices.c.node, _SLOT)
 _NODES = select(nodes).order_by(nodes.c.name)
-_WAITING = _waiting_heads()
+_FIRSTS, _FOLLOWING = _firsts(), _following()
 _MOVABLE = _movable()
 _NEEDS = (
     select(needs.c.job_id, needs.c.needed_id, jobs.c.state)
