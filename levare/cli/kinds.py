@@ -2,25 +2,27 @@
 
 import os
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
+from levare.written import SIGNALS, amount, ending, hours, label, size_mib
+
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-class Size(click.ParamType):
-    """`20GiB`, `20G` or `20480`: MiB."""
+class Written(click.ParamType):
+    """What a reader makes of a text; it raises ValueError with an example for what it cannot read."""
 
-    name = "size"
+    def __init__(self, name: str, reader: Callable[[str], Any]) -> None:
+        self.name, self._reader = name, reader
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        from levare.settings import size_mib
-
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         try:
-            return value if isinstance(value, int) else size_mib(value)
+            return self._reader(value) if isinstance(value, str) else value
         except ValueError as error:
             self.fail(f"{error}.", param, ctx)
 
@@ -85,7 +87,23 @@ class Name(click.ParamType):
         return [item for item in known(self.of) if item.value.startswith(incomplete)]
 
 
-SIZE, DURATION, MOMENT, VARIABLE = Size(), Duration(), Moment(), Variable()
+def _hours(text: str) -> str:
+    hours(text)
+    return text
+
+
+def _warning(text: str) -> tuple[str, int]:
+    """`USR1@60s` is the signal, and how many seconds before the end it comes."""
+    signal, _, time = text.partition("@")
+    name, seconds = signal.upper().removeprefix("SIG"), _seconds(time)
+    if name not in SIGNALS or not seconds:
+        raise ValueError(f"{text!r} is not a signal ({', '.join(SIGNALS)}) and a duration such as USR1@60s")
+    return name, seconds
+
+
+SIZE, HOURS, WARNING = Written("size", size_mib), Written("hours", _hours), Written("signal@duration", _warning)
+LABEL, AMOUNT, ENDING = Written("label=value", label), Written("name=n", amount), Written("ending", ending)
+DURATION, MOMENT, VARIABLE = Duration(), Moment(), Variable()
 JOB, NODE, TOKEN = Name("job"), Name("node"), Name("token")
 
 
