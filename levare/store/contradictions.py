@@ -1,7 +1,7 @@
 """Wishes whose parts are each valid and yet cannot hold together."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from levare.errors import Contradiction, Fault
@@ -64,4 +64,4 @@ def _of_exit_codes(wish: "Submission") -> Iterator[Fault]:
 
 
 def _told(moment: datetime) -> str:
-    return moment.isoformat(timespec="seconds")
+    return f"{moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='seconds')}Z"
