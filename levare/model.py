@@ -335,6 +335,27 @@ class Ended:
 
 
 @dataclass(frozen=True)
+class Member:
+    """One attempt of a gang. `was_ended` says that it was told to end because of what became of another."""
+
+    attempt_id: str
+    rank: int
+    node: str
+    state: str
+    exit_code: int | None
+    ended_at: datetime | None
+    was_ended: bool
+
+
+@dataclass(frozen=True)
+class Parting:
+    """End this attempt, with its grace, because another part of its gang has ended."""
+
+    attempt_id: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Blocked:
     """A job that waits for others or for its time. `needs` maps each needed job to its state."""
 

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, func, or_, select
 
 from levare.decide.capacity import most_starts
+from levare.decide.gangs import decisive, partings
 from levare.decide.placement import behind, place
 from levare.model import (
     BLOCKED,
@@ -22,7 +23,9 @@ from levare.model import (
     Device,
     Ended,
     Held,
+    Member,
     Node,
+    Parting,
     Reason,
     Request,
     Waiting,
@@ -58,6 +61,8 @@ class Snapshot:
     """Jobs that nobody has begun and somebody wants cancelled."""
     unclaimed_to_cancel: Sequence[str]
     """Attempts that no worker has claimed, of jobs that somebody wants cancelled."""
+    to_part: Sequence[Parting]
+    """Attempts whose gang has broken."""
     unsent: Sequence[Message]
     """What some node is to be told of again."""
 
@@ -72,10 +77,11 @@ def load(connection: Connection, *, now: datetime) -> Snapshot:
         renewals=renewals,
         waiting=_waiting(connection, most=most_starts(fleet)),
         blocked=_blocked(connection, [row for row in movable if row.cancel_requested_at is None]),
-        ended=[_as_ended(row) for row in unsettled if row.state not in LIVE],
+        ended=_ended(unsettled),
         live=[LiveAttempt(row.id, row.node, row.on_lost, row.cancel_requested_at is not None) for row in live],
         to_cancel=[row.id for row in movable if row.cancel_requested_at is not None],
         unclaimed_to_cancel=[row.id for row in live if row.state == PLACED and row.cancel_requested_at is not None],
+        to_part=[parting for members in _gangs(unsettled) for parting in partings(members)],
         unsent=messages_due(live, {node.name: node.incarnation for node in fleet}, now=now),
     )
 
@@ -157,6 +163,26 @@ def _states_of_needs(connection: Connection, job_ids: Sequence[str]) -> Mapping[
     return states
 
 
+def _ended(unsettled: Sequence[Any]) -> list[Ended]:
+    """Of each job that is over the one attempt that decides it."""
+    deciding = {member.attempt_id for members in _gangs(unsettled) if (member := decisive(members))}
+    over = (row for row in unsettled if row.state not in LIVE)
+    return [_as_ended(row) for row in over if row.nodes == 1 or row.id in deciding]
+
+
+def _gangs(unsettled: Sequence[Any]) -> list[list[Member]]:
+    gangs: dict[str, list[Member]] = defaultdict(list)
+    for row in unsettled:
+        if row.nodes > 1:
+            gangs[row.job_id].append(_as_member(row))
+    return list(gangs.values())
+
+
+def _as_member(row: Any) -> Member:
+    was_ended = any(wish is not None for wish in (row.peer_ended_at, row.preempted_at, row.cancel_requested_at))
+    return Member(row.id, row.rank, row.node, row.state, row.exit_code, row.ended_at, was_ended)
+
+
 def _as_ended(row: Any) -> Ended:
     return Ended(
         row.job_id,
@@ -227,9 +253,9 @@ def _attempts_and_jobs() -> Any:
 
 _OF_ATTEMPT = (
     *("id", "job_id", "number", "state", "node", "queue", "devices", "cpus", "memory_mib"),
-    *("sent_at", "sent_to", "exit_code", "reason"),
+    *("sent_at", "sent_to", "exit_code", "reason", "rank", "ended_at", "preempted_at", "peer_ended_at"),
 )
-_OF_JOB = ("name", "on_lost", "retries", "losses", "cancel_requested_at")
+_OF_JOB = ("name", "on_lost", "retries", "losses", "cancel_requested_at", "nodes")
 _UNSETTLED = _attempts_and_jobs().where(attempts.c.settled.is_(False))
 _LIVE = _attempts_and_jobs().where(is_one_of(attempts.c.state, LIVE))
 _SLOT = devices.c["index"].label("slot")  # `index` is a method of rows
