@@ -14,9 +14,9 @@ from app.document import refusals
 from app.ids import new_id
 from app.pages import Cursor, Limit, cursor_after, fields_of, picked, place_of, selected
 from levare.errors import CanNeverRun, Conflict, IdempotencyMismatch, InvalidRequest, UnknownNeeds
-from levare.model import FINAL, LIVE
+from levare.model import FINAL
 from levare.pulse import beat_bell, node_bell
-from levare.store import jobs, views
+from levare.store import attempts, jobs, views
 from levare.store.snapshot import explain
 from levare.store.views import JobFilter
 
@@ -122,16 +122,12 @@ def cancel_job(job_id: JobId, call: Asked, dry_run: DryRun = False) -> Response:
     """
     with call.writing(dry_run=dry_run) as connection:
         job = jobs.wish_cancel(connection, job_id, actor=call.actor, now=call.now)
+        where = attempts.live_nodes(connection, job_id)
     if dry_run or job["state"] in FINAL:
         return answer(picked(job, _FIELDS))
-    _wake_for(job, call)
+    for bell in (beat_bell(), *map(node_bell, where)):
+        call.pulse.ring(bell)
     return answer(picked(job, _FIELDS), HTTPStatus.ACCEPTED)
-
-
-def _wake_for(job: views.Row, call: Call) -> None:
-    call.pulse.ring(beat_bell())
-    if job["state"] in LIVE:
-        call.pulse.ring(node_bell(job["node"]))
 
 
 @router.get("/{job_id}/attempts", response_model=Attempts)
