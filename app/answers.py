@@ -106,11 +106,14 @@ class HeldGpu(BaseModel):
 
 
 class Attempt(BaseModel):
-    """One try of a job on one node."""
+    """One try of a job on one node; a gang has one on each of its nodes, with the same number."""
 
     id: str = Field(description="Also the id of its Celery task.", examples=["k3v9x2m1qa-1"])
     job: str = Field(examples=["k3v9x2m1qa"])
     number: int = Field(description="1 for the first.", examples=[1])
+    rank: int = Field(
+        description="Which part of a gang it is; 0 for the first, and for a job on one node.", examples=[0]
+    )
     state: AttemptState = Field(examples=["running"])
     node: str = Field(examples=["node-a"])
     queue: str = Field(description="The Celery queue that it was sent to.", examples=["gpu.node-a"])
@@ -119,6 +122,9 @@ class Attempt(BaseModel):
     claimed_at: At | None
     started_at: At | None
     ended_at: At | None
+    preempted_at: At | None = Field(description="When it was told to make room.")
+    preempted_for: str | None = Field(description="For which job.", examples=[None])
+    safe_at: At | None = Field(description="When it last saved a checkpoint, as far as its folder tells.")
     exit_code: int | None = Field(examples=[0])
     signal: int | None = Field(description="The signal that ended it.", examples=[9])
     reason: str | None = Field(examples=["Exited with code 0."])

@@ -22,9 +22,9 @@ from levare.errors import (
     QuotaQueued,
     UnknownNeeds,
 )
-from levare.model import FINAL, LIVE
+from levare.model import FINAL
 from levare.pulse import beat_bell, node_bell
-from levare.store import jobs, views
+from levare.store import attempts, jobs, views
 from levare.store.snapshot import explain
 from levare.store.views import JobFilter
 
@@ -79,7 +79,7 @@ def _submit(connection: Connection, body: JobRequest, call: Call, key: str | Non
 def _verdict(body: JobRequest, call: Call, key: str | None) -> dict[str, Any]:
     with call.writing(dry_run=True) as connection:
         job = _submit(connection, body, call, key)
-        reasons = explain(connection, job["id"], now=call.now)
+        reasons = explain(connection, job["id"], now=call.now, rules=call.rules)
     return {"accepted": True, "state": job["state"], "reasons": reasons}
 
 
@@ -131,16 +131,12 @@ def cancel_job(job_id: JobId, call: Asked, dry_run: DryRun = False) -> Response:
     """
     with call.writing(dry_run=dry_run) as connection:
         job = jobs.wish_cancel(connection, job_id, actor=call.actor, now=call.now)
+        where = attempts.live_nodes(connection, job_id)
     if dry_run or job["state"] in FINAL:
         return answer(picked(job, _FIELDS))
-    _wake_for(job, call)
+    for bell in (beat_bell(), *map(node_bell, where)):
+        call.pulse.ring(bell)
     return answer(picked(job, _FIELDS), HTTPStatus.ACCEPTED)
-
-
-def _wake_for(job: views.Row, call: Call) -> None:
-    call.pulse.ring(beat_bell())
-    if job["state"] in LIVE:
-        call.pulse.ring(node_bell(job["node"]))
 
 
 @router.get("/{job_id}/attempts", response_model=Attempts)
@@ -157,5 +153,5 @@ def explain_job(job_id: JobId, call: Asked) -> Response:
     """Every reason why a job waits, with numbers."""
     with call.database.reading() as connection:
         state = views.job(connection, job_id)["state"]
-        reasons = explain(connection, job_id, now=call.now)
+        reasons = explain(connection, job_id, now=call.now, rules=call.rules)
     return answer({"job": job_id, "state": state, "reasons": reasons})

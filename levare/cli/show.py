@@ -121,7 +121,7 @@ def _attempt_table(attempts: Sequence["Attempt"]) -> Any:
     heads = ("no>", "node", "state", "exit>", "took>", "cpu time>", "peak memory>", "gpu")
     rows = [
         (
-            str(each["number"]),
+            _number(each),
             each["node"],
             terminal.state(each["state"]),
             words.NOTHING if each["exit_code"] is None else str(each["exit_code"]),
@@ -133,6 +133,11 @@ def _attempt_table(attempts: Sequence["Attempt"]) -> Any:
         for each in attempts
     ]
     return terminal.table(heads, rows, flexible=("node", "gpu"))
+
+
+def _number(attempt: "Attempt") -> str:
+    """Also of its part of a gang, as in its id."""
+    return f"{attempt['number']}.{attempt['rank']}" if attempt["rank"] else str(attempt["number"])
 
 
 def _metric_table(metrics: "Metrics") -> Any:

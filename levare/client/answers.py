@@ -113,6 +113,7 @@ class Attempt(TypedDict):
     id: str
     job: str
     number: int
+    rank: int
     state: str
     node: str
     queue: str
@@ -121,6 +122,9 @@ class Attempt(TypedDict):
     claimed_at: str | None
     started_at: str | None
     ended_at: str | None
+    preempted_at: str | None
+    preempted_for: str | None
+    safe_at: str | None
     exit_code: int | None
     signal: int | None
     reason: str | None
