@@ -17,6 +17,12 @@ ENDINGS = (SUCCEEDED, FAILED, TIMED_OUT, OUT_OF_MEMORY, CANCELLED, PREEMPTED, LO
 JOB_STATES = (BLOCKED, WAITING, *LIVE, *FINAL)
 ATTEMPT_STATES = (*LIVE, *ENDINGS)
 
+FREE, OURS, FOREIGN, ORPHAN = "free", "ours", "foreign", "orphan"
+"""Whose a GPU is: nobody's, a live attempt's, that of processes not of levare, or of what an attempt left behind."""
+OWNERSHIPS = (FREE, OURS, FOREIGN, ORPHAN)
+TAKEN = (FOREIGN, ORPHAN)
+"""A GPU that is so is not offered to anyone."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -50,6 +56,9 @@ class Device:
     index: int
     memory_mib: int
     model: str = ""
+    ownership: str = FREE
+    blocked: str = ""
+    """Who uses it besides levare, in a sentence; empty for one that is usable."""
 
 
 @dataclass(frozen=True)

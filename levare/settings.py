@@ -15,6 +15,7 @@ from levare.errors import InvalidSetting
 
 _SIZES_MIB = {"": 1, "MIB": 1, "M": 1, "GIB": 1024, "G": 1024, "TIB": 1024**2, "T": 1024**2}
 _MOST_SIMULATED = 64
+_COMPANIONS = "Xorg,Xwayland,gnome-shell,kwin_wayland,nvidia-cuda-mps-server"
 _UNIX_PATH_LIMIT = 100  # sun_path holds 108 bytes with its end mark
 
 
@@ -42,6 +43,10 @@ class Settings:
     """LEVARE_MEMORY: memory this node offers, such as 64GiB; all of it by default."""
     simulated_gpus: str
     """LEVARE_SIMULATED_GPUS: such as 4x80GiB; GPUs that exist only in the bookkeeping."""
+    gpu_companions: tuple[str, ...]
+    """LEVARE_GPU_COMPANIONS: programs, separated by commas, that may use GPUs beside jobs; by default a desktop's."""
+    reap_orphans: bool
+    """LEVARE_REAP_ORPHANS: 1 lets the worker end proven orphans by itself; it waits to be told by default."""
     lost_after: timedelta
     """LEVARE_LOST_AFTER: seconds without a renewed lease until a node is lost, 60 by default."""
     log_limit_mib: int
@@ -105,6 +110,8 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         cpus=_whole(environ, "LEVARE_CPUS", len(os.sched_getaffinity(0)), low=1, high=65536),
         memory_mib=_size(environ, "LEVARE_MEMORY"),
         simulated_gpus=_simulated(environ),
+        gpu_companions=_names(environ, "LEVARE_GPU_COMPANIONS", _COMPANIONS),
+        reap_orphans=_whole(environ, "LEVARE_REAP_ORPHANS", 0, low=0, high=1) == 1,
         lost_after=timedelta(seconds=_whole(environ, "LEVARE_LOST_AFTER", 60, low=4, high=86400)),
         log_limit_mib=_size(environ, "LEVARE_LOG_LIMIT") or 8,
         log_format=_log_format(environ),
@@ -161,6 +168,11 @@ def _whole(environ: Mapping[str, str], name: str, default: int, *, low: int, hig
     if not text.isdigit() or not low <= int(text) <= high:
         raise InvalidSetting(f"{name} is {text!r}.", f"Set a whole number from {low} to {high}.")
     return int(text)
+
+
+def _names(environ: Mapping[str, str], name: str, default: str) -> tuple[str, ...]:
+    """What is set but empty is none."""
+    return tuple(each.strip() for each in environ.get(name, default).split(",") if each.strip())
 
 
 def _size(environ: Mapping[str, str], name: str) -> int | None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from levare.model import Node, Reason, Request
+from levare.model import Device, Node, Reason, Request
 
 
 class Room:
@@ -14,7 +14,9 @@ class Room:
         self.is_open = node.state == "ready"
         self.total = {device.uuid: device.memory_mib for device in node.devices}
         self.total_cpus, self.total_memory_mib = node.cpus, node.memory_mib
-        self.free = dict(self.total)
+        self.blocked = {device.uuid: device for device in node.devices if device.blocked}
+        self.usable = {uuid: mib for uuid, mib in self.total.items() if uuid not in self.blocked}
+        self.free = dict(self.usable)
         self.cpus = node.cpus - sum(held.cpus for held in node.held)
         self.memory_mib = node.memory_mib - sum(held.memory_mib for held in node.held)
         for held in node.held:
@@ -24,7 +26,8 @@ class Room:
 
     @classmethod
     def emptied(cls, node: Node) -> "Room":
-        return cls(replace(node, held=()))
+        """As if nobody used it: neither jobs nor anyone else."""
+        return cls(replace(node, held=(), devices=[replace(device, blocked="") for device in node.devices]))
 
     def devices_for(self, request: Request) -> Mapping[str, int] | None:
         """The devices that would serve, best fit first, as UUID -> MiB; None if the request does not fit now."""
@@ -51,12 +54,20 @@ class Room:
         return devices
 
     def fits_when_empty(self, request: Request) -> bool:
-        enough = [mib for mib in self.total.values() if mib >= (request.gpu_memory_mib or 0)]
+        """Whether it would fit if no job ran; what others than jobs use stays theirs."""
+        enough = [mib for mib in self.usable.values() if mib >= (request.gpu_memory_mib or 0)]
         return (
             len(enough) >= request.gpus
             and request.cpus <= self.total_cpus
             and request.memory_mib <= self.total_memory_mib
         )
+
+    def blockers(self, request: Request) -> list[Device]:
+        """The GPUs that others than jobs use and without which there are too few, now or even if no job ran."""
+        wanted = request.gpu_memory_mib or 0
+        blocked = [device for device in self.blocked.values() if device.memory_mib >= wanted]
+        now, empty = len(self.fitting_devices(request)), sum(mib >= wanted for mib in self.usable.values())
+        return blocked if any(few < request.gpus <= few + len(blocked) for few in (now, empty)) else []
 
     def waste(self, request: Request) -> tuple[int, int, int, str]:
         """What a placement here would spoil, least first: free GPUs that the job does not need, any GPUs, CPUs."""
@@ -88,8 +99,19 @@ def explain_shortage(request: Request, rooms: Sequence[Room]) -> list[Reason]:
     reasons = [reason for reason in (_gpus(request, rooms), _cpus(request, rooms), _memory(request, rooms)) if reason]
     if not reasons and not any(room.is_open and room.devices_for(request) is not None for room in rooms):
         wish = describe(request)
-        return [Reason("not-together", "will-wait", f"No single node that takes new jobs has {wish} free together.")]
-    return reasons
+        message = f"No single node that takes new jobs has {wish} free together."
+        reasons = [Reason("not-together", "will-wait", message)]
+    return reasons + explain_blocked(request, rooms)
+
+
+def explain_blocked(request: Request, rooms: Sequence[Room]) -> list[Reason]:
+    """The GPUs of ready nodes that the request would fit on if others than jobs did not use them, and who does."""
+    return [
+        Reason(f"gpu-{device.ownership}", "will-wait", device.blocked)
+        for room in rooms
+        if room.state == "ready"
+        for device in room.blockers(request)
+    ]
 
 
 def describe(request: Request) -> str:

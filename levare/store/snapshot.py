@@ -17,6 +17,7 @@ from levare.model import (
     FINAL,
     LIVE,
     PLACED,
+    TAKEN,
     WAITING,
     Blocked,
     Device,
@@ -116,7 +117,8 @@ def _nodes(connection: Connection, running: Sequence[Any]) -> tuple[list[Node], 
         held[row.node].append(Held(row.id, row.job_id, row.devices, row.cpus, row.memory_mib))
     cards: dict[str, list[Device]] = defaultdict(list)
     for row in connection.execute(_DEVICES):
-        cards[row.node].append(Device(row.uuid, row.slot, row.memory_mib, row.model))
+        blocked = (row.note or f"It is {row.ownership}.") if row.ownership in TAKEN else ""
+        cards[row.node].append(Device(row.uuid, row.slot, row.memory_mib, row.model, row.ownership, blocked))
     rows = connection.execute(_NODES).all()
     fleet = [
         Node(row.name, row.state, row.cpus, row.memory_mib, cards[row.name], held[row.name], row.incarnation)
