@@ -62,7 +62,9 @@ def reap(node: str, *, dry_run: bool, as_json: bool) -> int:
     """End the processes that ended jobs left behind on the GPUs of a node; no other process is touched."""
     with terminal.connect() as client:
         answer = client.reap(node, dry_run=dry_run)
-        answer["reaped"] = _await_reap(client, node)["reaped"] if answer["requested_at"] else []  # not of an earlier one
+        answer["reaped"] = (
+            _await_reap(client, node)["reaped"] if answer["requested_at"] else []
+        )  # not of an earlier one
     if as_json:
         terminal.document(answer)
     else:

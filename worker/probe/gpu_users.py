@@ -53,8 +53,7 @@ class GpuUsers:
         """Costs a look at the environment of every process of this machine, 10 us each."""
         uses: Uses = {uuid: [] for uuid in uuids}
         for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
-            visible = _visible_devices(pid)
-            named = [uuid for uuid in uuids if uuid in visible] if visible else []
+            named = _visible_among(uuids, pid)
             if named and not _is_daemon(pid) and (use := _use(pid, supervisors)):
                 for uuid in named:
                     uses[uuid] += self._known([use])
@@ -84,26 +83,28 @@ def _attempt_above(pid: int, supervisors: Mapping[int, str]) -> str | None:
     return None
 
 
-def _marker(pid: int) -> str | None:
-    return _variables(pid).get("LEVARE_ATTEMPT")
-
-
-def _visible_devices(pid: int) -> list[str]:
-    if pid == os.getpid():
+def _visible_among(uuids: Sequence[str], pid: int) -> list[str]:
+    """Those of these devices that its environment lets it see; our own process does not count."""
+    text = "" if pid == os.getpid() else _environment(pid)
+    if not any(uuid in text for uuid in uuids):
         return []
-    return [
-        each.strip()
-        for each in _variables(pid, among="CUDA_VISIBLE_DEVICES").get("CUDA_VISIBLE_DEVICES", "").split(",")
-    ]
+    visible = [each.strip() for each in _variable(text, "CUDA_VISIBLE_DEVICES").split(",")]
+    return [uuid for uuid in uuids if uuid in visible]
 
 
-def _variables(pid: int, among: str = "") -> dict[str, str]:
-    """The environment that it was started with; empty if that is not ours to read, or has no `among` anywhere."""
+def _marker(pid: int) -> str | None:
+    return _variable(_environment(pid), "LEVARE_ATTEMPT") or None
+
+
+def _environment(pid: int) -> str:
+    """What it was started with; empty if that is not ours to read."""
     with suppress(OSError):
-        text = files.read(f"/proc/{pid}/environ")
-        if among in text:
-            return dict(line.partition("=")[::2] for line in text.split("\0"))
-    return {}
+        return files.read(f"/proc/{pid}/environ")
+    return ""
+
+
+def _variable(environment: str, name: str) -> str:
+    return next((line[len(name) + 1 :] for line in environment.split("\0") if line.startswith(f"{name}=")), "")
 
 
 def _is_daemon(pid: int) -> bool:
