@@ -7,6 +7,7 @@ In a thread of its own, for the heart must not wait for SQL, nor cancels for a g
 import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 from time import monotonic
@@ -28,6 +29,7 @@ from worker.probe.reading import Reading
 from worker.probe.tracked import Tracked
 from worker.reap import reap
 from worker.rundir import RunDir
+from worker.watch import persist
 
 log = get_logger()
 
@@ -118,7 +120,8 @@ class Truth(Thread):
     def _uses(self, supervisors: Mapping[int, str]) -> Uses:
         if self._settings.simulated_gpus:
             return self._users.of_simulated([device.uuid for device in self._devices], supervisors)
-        return self._users.of_readings(self._readings(), supervisors)
+        ours = {device.uuid for device in self._devices}
+        return self._users.of_readings([each for each in self._readings() if each.device.uuid in ours], supervisors)
 
     def _standings(self, uses: Uses, live: Mapping[str, object]) -> dict[str, bool]:
         """Of the attempts that use a GPU and that nobody watches: those of this node, and whether they are alive."""
@@ -173,16 +176,16 @@ class Truth(Thread):
             return
         self._tried = set(self._orphans)
         reaped = reap(self._orphans, is_over=self._is_over)
-        with self._database.writing() as connection:
-            reaping.done(
-                connection,
-                self._node,
-                reaped,
-                wished=wished,
-                incarnation=self._incarnation,
-                actor=self._actor,
-                now=datetime.now(UTC),
-            )
+        done = partial(
+            reaping.done,
+            node=self._node,
+            reaped=reaped,
+            wished=wished,
+            incarnation=self._incarnation,
+            actor=self._actor,
+            now=datetime.now(UTC),
+        )
+        persist(self._database, done)
         for each in reaped:
             log.warning("orphan.reaped", pid=each.orphan.pid, attempt=each.orphan.attempt, outcome=each.outcome)
         self._look_at = monotonic()

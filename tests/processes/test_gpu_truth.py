@@ -100,19 +100,44 @@ def test_levares_own_processes_and_companions_do_not_count(gpu: str, start: Star
         daemon.communicate()
 
 
-def test_the_driver_may_name_what_is_not_in_our_process_table(start: Start):
-    ours = start(LEVARE_ATTEMPT="a-1")
-    gone = subprocess.Popen(["true"])
-    gone.wait()
-    silent = Reading(Device("gpu-b", 1, 81920), {}, None)
-    reading = Reading(Device("gpu-a", 0, 81920), {}, {ours.pid: 300, gone.pid: 7})
+def a_reading(**processes: int) -> Reading:
+    return Reading(Device("gpu-a", 0, 81920), {}, {int(pid[1:]): mib for pid, mib in processes.items()})
 
-    found = GpuUsers().of_readings([reading, silent], {})
+
+def test_what_the_driver_names_is_known_by_our_process_table(start: Start):
+    ours = start(LEVARE_ATTEMPT="a-1")
+    silent = Reading(Device("gpu-b", 1, 81920), {}, None)
+
+    found = GpuUsers().of_readings([a_reading(**{f"p{ours.pid}": 300}), silent], {})
 
     assert found.keys() == {"gpu-a"}
-    known, unknown = sorted(found["gpu-a"], key=lambda use: use.start is None)
-    assert (known.pid, known.attempt, known.memory_mib) == (ours.pid, "a-1", 300)
-    assert unknown == Use(gone.pid, None, memory_mib=7)
+    [use] = found["gpu-a"]
+    assert (use.pid, use.start, use.attempt, use.memory_mib) == (ours.pid, proc.start_of(ours.pid), "a-1", 300)
+
+
+def test_what_is_not_in_our_process_table_has_just_ended_unless_it_is_named_again():
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    users, named = GpuUsers(), [a_reading(**{f"p{gone.pid}": 7})]
+
+    looks = [users.of_readings(each, {})["gpu-a"] for each in (named, [a_reading()], named, named, named)]
+
+    unknown = [Use(gone.pid, None, memory_mib=7)]
+    assert looks == [[], [], [], unknown, unknown]
+
+
+def test_a_process_that_only_its_owner_may_see_is_another_users(monkeypatch: pytest.MonkeyPatch):
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+
+    def refuse(pid: int, number: int) -> None:
+        raise PermissionError(pid, number)
+
+    monkeypatch.setattr(os, "kill", refuse)
+
+    assert GpuUsers().of_readings([a_reading(**{f"p{gone.pid}": 7})], {})["gpu-a"] == [
+        Use(gone.pid, 0, "another user", memory_mib=7)
+    ]
 
 
 def test_an_orphan_ends_by_term_and_a_stubborn_one_is_killed(start: Start):

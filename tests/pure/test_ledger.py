@@ -67,6 +67,11 @@ def test_a_process_of_another_process_table_is_unknown_and_foreign():
     assert "an unknown process (pid 4711 of a process table not seen here, 10 MiB)" in seen.detail
 
 
+def test_a_process_of_another_process_table_may_be_of_the_job_that_holds_the_gpu():
+    assert judged(Use(4711, None), live={"a-1": ["gpu-a"]}) == Ownership(OURS)
+    assert judged(Use(4711, None), live={"a-1": ["gpu-b"]}).state == FOREIGN
+
+
 def test_foreign_use_of_a_gpu_that_a_job_holds_is_foreign():
     assert judged(BOB, a_use(), live={"a-1": ["gpu-a"]}).state == FOREIGN
 

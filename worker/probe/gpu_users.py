@@ -7,7 +7,7 @@ follows from the use of a GPU can be tried on any machine; levare's own processe
 # ruff: noqa: PTH116, PTH208, PTH119
 
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pwd import getpwuid
@@ -35,15 +35,21 @@ class GpuUsers:
 
     def __init__(self, companions: Collection[str] = ()) -> None:
         self._companions = companions
+        self._missing: set[int] = set()
 
-    def of_readings(self, readings: Iterable[Reading], supervisors: Mapping[int, str]) -> Uses:
-        """What the driver names. A process that is not in our process table may be of another container."""
+    def of_readings(self, readings: Sequence[Reading], supervisors: Mapping[int, str]) -> Uses:
+        """
+        What the driver names.
+
+        A process that is not in our process table has just ended, or is of another container if it is named again.
+        """
+        named = {pid for reading in readings for pid in reading.processes or ()}
+        found = {pid: use for pid in named if (use := _use(pid, supervisors) or _hidden(pid))}
+        found |= {pid: Use(pid, None) for pid in self._missing & named - found.keys()}
+        self._missing = named - {pid for pid, use in found.items() if use.start is not None}
         return {
             reading.device.uuid: self._known(
-                [
-                    replace(_use(pid, supervisors) or Use(pid, None), memory_mib=mib)
-                    for pid, mib in reading.processes.items()
-                ]
+                [replace(found[pid], memory_mib=mib) for pid, mib in reading.processes.items() if pid in found]
             )
             for reading in readings
             if reading.processes is not None
@@ -72,6 +78,17 @@ def _use(pid: int, supervisors: Mapping[int, str]) -> Use | None:
         return Use(pid, start, _user(uid), _command(pid), attempt)
     except (OSError, IndexError):
         return None
+
+
+def _hidden(pid: int) -> Use | None:
+    """One that is there and that only its owner may see, as where /proc is mounted with hidepid."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return Use(pid, 0, "another user")
+    except OSError:
+        return None
+    return None
 
 
 def _attempt_above(pid: int, supervisors: Mapping[int, str]) -> str | None:

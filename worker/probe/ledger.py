@@ -73,6 +73,7 @@ def judge(
     Whose each device (by UUID) is, for those whose `uses` are known.
 
     `live` maps the attempts that are alive to the devices that they hold, `over` has those of this node that are not.
+    A process that is not in our process table may well be of the attempt that holds the device, so there it is ours.
     """
     return {
         device.uuid: _judge(device, uses[device.uuid], live, over, node) for device in devices if device.uuid in uses
@@ -102,16 +103,17 @@ def long_over(since: Mapping[str, float], now: float) -> set[str]:
 def _judge(
     device: Device, on_it: Sequence[Use], live: Mapping[str, Collection[str]], over: Collection[str], node: str
 ) -> Ownership:
-    foreign = tuple(use for use in on_it if use.attempt not in live and use.attempt not in over)
+    is_held = any(device.uuid in held for held in live.values())
     orphans = tuple(use for use in on_it if use.attempt in over)
+    ours = {use for use in on_it if use.attempt in live or (is_held and use.start is None)}
+    foreign = tuple(use for use in on_it if use not in ours and use not in orphans)
     used = f"GPU {device.index} of {node} is used by"
     if foreign:
         return Ownership(FOREIGN, foreign, f"{used} {_named(foreign)}, which levare did not start.")
     if orphans:
         left = f"left behind by {_attempts(orphans)}; `levare nodes reap {node}` ends it."
         return Ownership(ORPHAN, orphans, f"{used} {_named(orphans)}, {left}")
-    is_ours = bool(on_it) or any(device.uuid in held for held in live.values())
-    return Ownership(OURS if is_ours else FREE)
+    return Ownership(OURS if ours or is_held else FREE)
 
 
 def _attempts(orphans: Sequence[Use]) -> str:
