@@ -26,6 +26,12 @@ Pairs = tuple[tuple[str, str], ...]
 Amounts = tuple[tuple[str, int], ...]
 """Custom resources with how many of each, sorted by name."""
 
+FREE, OURS, FOREIGN, ORPHAN = "free", "ours", "foreign", "orphan"
+"""Whose a GPU is: nobody's, a live attempt's, that of processes not of levare, or of what an attempt left behind."""
+OWNERSHIPS = (FREE, OURS, FOREIGN, ORPHAN)
+TAKEN = (FOREIGN, ORPHAN)
+"""A GPU that is so is not offered to anyone."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -149,7 +155,9 @@ class Device:
     index: int
     memory_mib: int
     model: str = ""
+    ownership: str = FREE
     blocked: str = ""
+    """Who uses it besides levare, in a sentence; empty for one that is usable."""
 
 
 @dataclass(frozen=True)

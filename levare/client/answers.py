@@ -241,7 +241,11 @@ class DryRun(TypedDict):
 
 
 class Device(TypedDict):
-    """A GPU of a node and the attempts on it."""
+    """
+    A GPU of a node and the attempts on it.
+
+    `ownership` is `free`, `ours`, `foreign` or `orphan`; of the last two `note` says who uses it.
+    """
 
     uuid: str
     index: int
@@ -252,6 +256,28 @@ class Device(TypedDict):
     excluded_until: str | None
     excluded_reason: str | None
     attempts: list[str]
+    ownership: str
+    note: str | None
+
+
+class Orphan(TypedDict):
+    """A process that an ended attempt left behind on GPUs of its node; `outcome` once it was to be ended."""
+
+    pid: int
+    attempt: str
+    user: str
+    command: str
+    gpus: list[int]
+    outcome: NotRequired[str]
+
+
+class Reap(TypedDict):
+    """The orphans of a node; `requested_at` is None once `reaped` tells what became of those that were to end."""
+
+    node: str
+    requested_at: str | None
+    orphans: list[Orphan]
+    reaped: list[Orphan]
 
 
 class Node(TypedDict):

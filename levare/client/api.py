@@ -21,6 +21,7 @@ from levare.client.answers import (
     LogEvent,
     Metrics,
     Node,
+    Reap,
     Samples,
     Token,
     Why,
@@ -206,6 +207,15 @@ class Client:
     def set_node_state(self, name: str, state: str) -> Node:
         """`draining` takes no new attempts and lets those that run end; `ready` takes them again."""
         return self._wire.ask("PUT", f"/v1/nodes/{_part(name)}/state", json={"state": state})
+
+    def reap(self, name: str, *, dry_run: bool = False) -> Reap:
+        """Have a node end what ended attempts left behind on its GPUs; `last_reap` tells when that is done."""
+        params = {"dry_run": "true"} if dry_run else {}
+        return self._wire.ask("POST", f"/v1/nodes/{_part(name)}/reap", params=params)
+
+    def last_reap(self, name: str) -> Reap:
+        """What is left behind on the GPUs of a node, and what became of what was last to be ended."""
+        return self._get(f"/v1/nodes/{_part(name)}/reap")
 
     def tokens(self) -> list[Token]:
         return self._get("/v1/tokens")["items"]

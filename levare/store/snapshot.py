@@ -19,6 +19,7 @@ from levare.model import (
     FINAL,
     LIVE,
     PLACED,
+    TAKEN,
     WAITING,
     Blocked,
     DayWindow,
@@ -136,7 +137,8 @@ def _nodes(connection: Connection, running: Sequence[Any], now: datetime | None)
         held[row.node].append(_as_held(row, expectations))
     cards: dict[str, list[Device]] = defaultdict(list)
     for row in connection.execute(_DEVICES):
-        cards[row.node].append(Device(row.uuid, row.slot, row.memory_mib, row.model))
+        blocked = (row.note or f"It is {row.ownership}.") if row.ownership in TAKEN else ""
+        cards[row.node].append(Device(row.uuid, row.slot, row.memory_mib, row.model, row.ownership, blocked))
     rows = connection.execute(_NODES).all()
     kept = windows.by_node(connection, now=now) if now else {}
     fleet = [
