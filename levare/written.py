@@ -15,6 +15,7 @@ SIGNALS = ("USR1", "USR2", "INT", "HUP", "TERM")
 MOST_OF_RESOURCE = 1_000_000
 
 _SIZES_MIB = {"": 1, "MIB": 1, "M": 1, "GIB": 1024, "G": 1024, "TIB": 1024**2, "T": 1024**2}
+_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _MOST_SIMULATED = 64
 
 
@@ -24,6 +25,15 @@ def size_mib(text: str) -> int:
     if not match or match[2].upper() not in _SIZES_MIB:
         raise ValueError(f"{text!r} is not a size such as 512MiB, 20GiB or 1TiB")
     return round(float(match[1]) * _SIZES_MIB[match[2].upper()])
+
+
+def duration_seconds(text: str) -> int:
+    """`90s`, `15m`, `2h`, `1d` or `1h30m`; a bare number is seconds. Raise ValueError for anything else."""
+    if text.isdecimal():
+        return int(text)
+    if not re.fullmatch(r"(?:\d+[smhdw])+", text):
+        raise ValueError(f"{text!r} is not a duration such as 90s, 15m, 2h or 1d")
+    return sum(int(number) * _UNIT_SECONDS[unit] for number, unit in re.findall(r"(\d+)([smhdw])", text))
 
 
 def simulated_devices(text: str) -> list[int]:
@@ -60,14 +70,9 @@ def ending(text: str) -> str:
     return text
 
 
-def hours(text: str) -> tuple[int, int]:
-    """`22:00-06:00` is from minute 1320 to minute 360 of the day; raise ValueError for anything else."""
+def hours(text: str) -> str:
+    """Hours of the day such as `22:00-06:00`; raise ValueError for anything else."""
     starts, _, ends = text.partition("-")
     if not re.fullmatch(HOURS, text) or starts == ends:
         raise ValueError(f"{text!r} is not two different times of the day in UTC such as 22:00-06:00")
-    return _minute(starts), _minute(ends)
-
-
-def _minute(clock: str) -> int:
-    hour, minute = clock.split(":")
-    return 60 * int(hour) + int(minute)
+    return text
