@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from beat.leader import Leader
 from levare.decide import lifecycle
 from levare.decide.placement import place
-from levare.model import WAITING, Decision, Move, Silent
+from levare.model import WAITING, Decision, Move, Sharing, Silent
 from levare.store import attempts, nodes, snapshot
 from levare.store.engine import Database
 from levare.store.messages import Message, mark_sent
@@ -63,8 +63,11 @@ class Plan:
 
 
 class Tick:
-    def __init__(self, database: Database, leader: Leader, *, lost_after: timedelta) -> None:
-        self._database, self._leader, self._lost_after = database, leader, lost_after
+    def __init__(
+        self, database: Database, leader: Leader, *, lost_after: timedelta, half_life: timedelta = Sharing.half_life
+    ) -> None:
+        self._database, self._leader = database, leader
+        self._lost_after, self._half_life = lost_after, half_life
         self._watchman = Watchman()
 
     def run(self, *, now: datetime) -> tuple[list[Message], bool]:
@@ -113,7 +116,7 @@ class Tick:
             attempts.lose(connection, plan.lost_attempts, reason=self._why_lost(), now=now)
         if plan.unclaimed_to_cancel:
             attempts.cancel_unclaimed(connection, plan.unclaimed_to_cancel, now=now)
-        attempts.move(connection, plan.moves, now=now)
+        attempts.move(connection, plan.moves, now=now, half_life=self._half_life)
         mark_sent(connection, plan.unsent, plan.incarnations, now=now)
         placed = attempts.place(connection, plan.decision.placements, plan.incarnations, now=now)
         return [*plan.unsent, *placed]

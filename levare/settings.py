@@ -14,10 +14,11 @@ from secrets import token_hex, token_urlsafe
 from typing import TypeVar
 
 from levare.errors import InvalidSetting
-from levare.written import amount, label, simulated_devices, size_mib
+from levare.written import amount, duration_seconds, label, simulated_devices, size_mib
 
 Value = TypeVar("Value")
 
+_SHORTEST_HALF_LIFE, _LONGEST_HALF_LIFE = timedelta(hours=1), timedelta(days=366)
 _UNIX_PATH_LIMIT = 100  # sun_path holds 108 bytes with its end mark
 _GIVEN_LABELS = ("node", "gpu")  # the worker sets them
 
@@ -58,6 +59,8 @@ class Settings:
     """LEVARE_SIMULATED_GPUS: such as 4x80GiB; GPUs that exist only in the bookkeeping."""
     lost_after: timedelta
     """LEVARE_LOST_AFTER: seconds without a renewed lease until a node is lost, 60 by default."""
+    half_life: timedelta
+    """LEVARE_HALF_LIFE: after which use of the fleet weighs half in the order of teams, 7d by default."""
     log_limit_mib: int
     """LEVARE_LOG_LIMIT: how much of a log is kept, half from its head and half from its tail, 8MiB by default."""
     log_format: str
@@ -125,6 +128,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         licences=_listed(environ, "LEVARE_LICENCES", amount),
         simulated_gpus=_simulated(environ),
         lost_after=timedelta(seconds=_whole(environ, "LEVARE_LOST_AFTER", 60, low=4, high=86400)),
+        half_life=_half_life(environ),
         log_limit_mib=_size(environ, "LEVARE_LOG_LIMIT") or 8,
         log_format=_log_format(environ),
     )
@@ -213,6 +217,17 @@ def _is_ip(text: str) -> bool:
         return bool(ip_address(text))
     except ValueError:
         return False
+
+
+def _half_life(environ: Mapping[str, str]) -> timedelta:
+    text = environ.get("LEVARE_HALF_LIFE") or "7d"
+    try:
+        half_life = timedelta(seconds=duration_seconds(text))
+    except (ValueError, OverflowError):
+        half_life = timedelta()
+    if not _SHORTEST_HALF_LIFE <= half_life <= _LONGEST_HALF_LIFE:
+        raise InvalidSetting(f"LEVARE_HALF_LIFE is {text!r}.", "Set a duration from 1h to 366d, such as 7d.")
+    return half_life
 
 
 def _simulated(environ: Mapping[str, str]) -> str:
