@@ -61,8 +61,8 @@ def submit_job(body: JobRequest, call: Asked, dry_run: DryRun = False, idempoten
     Submit a command.
 
     It starts when what it needs has succeeded, its time has come and there is room. A job that no node
-    could ever run, that contradicts itself, that needs a job which has failed, or that is one too many
-    for the quota of its team, is refused.
+    could ever run, that contradicts itself, that needs a job which has failed, or that is one too many for
+    the quota of its team, is refused.
     """
     if dry_run:
         return answer(_verdict(body, call, idempotency_key))

@@ -176,6 +176,17 @@ def _size(environ: Mapping[str, str], name: str) -> int | None:
         raise InvalidSetting(f"{name}: {error}.", "Set a number with MiB, GiB or TiB.") from None
 
 
+def _half_life(environ: Mapping[str, str]) -> timedelta:
+    text = environ.get("LEVARE_HALF_LIFE") or "7d"
+    try:
+        half_life = timedelta(seconds=duration_seconds(text))
+    except (ValueError, OverflowError):
+        half_life = timedelta()
+    if not _SHORTEST_HALF_LIFE <= half_life <= _LONGEST_HALF_LIFE:
+        raise InvalidSetting(f"LEVARE_HALF_LIFE is {text!r}.", "Set a duration from 1h to 366d, such as 7d.")
+    return half_life
+
+
 def _labels(environ: Mapping[str, str]) -> Mapping[str, str]:
     labels = _listed(environ, "LEVARE_LABELS", label)
     for name in _GIVEN_LABELS:
@@ -217,17 +228,6 @@ def _is_ip(text: str) -> bool:
         return bool(ip_address(text))
     except ValueError:
         return False
-
-
-def _half_life(environ: Mapping[str, str]) -> timedelta:
-    text = environ.get("LEVARE_HALF_LIFE") or "7d"
-    try:
-        half_life = timedelta(seconds=duration_seconds(text))
-    except (ValueError, OverflowError):
-        half_life = timedelta()
-    if not _SHORTEST_HALF_LIFE <= half_life <= _LONGEST_HALF_LIFE:
-        raise InvalidSetting(f"LEVARE_HALF_LIFE is {text!r}.", "Set a duration from 1h to 366d, such as 7d.")
-    return half_life
 
 
 def _simulated(environ: Mapping[str, str]) -> str:
