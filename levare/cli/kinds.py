@@ -73,21 +73,16 @@ class Name(click.ParamType):
         return [item for item in known(self.of) if item.value.startswith(incomplete)]
 
 
-def _hours(text: str) -> str:
-    hours(text)
-    return text
-
-
 def _warning(text: str) -> tuple[str, int]:
     """`USR1@60s` is the signal, and how many seconds before the end it comes."""
     signal, _, time = text.partition("@")
     name = signal.upper().removeprefix("SIG")
-    if name not in SIGNALS or not (seconds := duration_seconds(time)):
+    if name not in SIGNALS or not (seconds := duration_seconds(time or "0")):
         raise ValueError(f"{text!r} is not a signal ({', '.join(SIGNALS)}) and a duration such as USR1@60s")
     return name, seconds
 
 
-SIZE, HOURS, WARNING = Written("size", size_mib), Written("hours", _hours), Written("signal@duration", _warning)
+SIZE, HOURS, WARNING = Written("size", size_mib), Written("hours", hours), Written("signal@duration", _warning)
 LABEL, AMOUNT, ENDING = Written("label=value", label), Written("name=n", amount), Written("ending", ending)
 DURATION, MOMENT, VARIABLE = Written("duration", duration_seconds), Moment(), Variable()
 JOB, NODE, TOKEN = Name("job"), Name("node"), Name("token")
