@@ -34,6 +34,7 @@ class Parts:
 
 @dataclass(frozen=True)
 class Call:
+    settings: Settings
     database: Database
     pulse: Pulse
     stopping: Event
@@ -55,7 +56,8 @@ class Call:
 async def _call(request: Request) -> Call:
     _refuse_unknown_parameters(request)
     parts: Parts = request.app.state.parts
-    return Call(parts.database, parts.pulse, parts.stopping, request.scope["levare.actor"], datetime.now(UTC))
+    actor: Actor = request.scope["levare.actor"]
+    return Call(parts.settings, parts.database, parts.pulse, parts.stopping, actor, datetime.now(UTC))
 
 
 Asked = Annotated[Call, Depends(_call)]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, distinct, select
+from sqlalchemy import Connection, bindparam, delete, select
 
 from levare.decide.sharing import Books, Standing
 from levare.errors import Fault, NotFound, QuotaQueued
@@ -190,7 +190,7 @@ _LOCK = select(teams.c.name).where(_OF_NAME).with_for_update()
 _PUT = upsert(teams, replacing=("weight", "quota", "projects", "users", "updated_at"))
 _REMOVE = delete(teams).where(_OF_NAME)
 _BEGUN_OR_NOT = is_one_of(jobs.c.state, ("blocked", "waiting", *LIVE))
-_NAMES = select(teams.c.name).union(select(distinct(use.c.team)), select(distinct(jobs.c.team)).where(_BEGUN_OR_NOT))
+_NAMES = select(teams.c.name).union(select(use.c.team), select(jobs.c.team).where(_BEGUN_OR_NOT))
 _OF_ATTEMPT = ("id", "job_id", "node", "devices", "cpus", "memory_mib", "placed_at", "preempted_at")
 _HELD = (
     select(
