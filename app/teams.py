@@ -97,8 +97,8 @@ class Team(BaseModel):
     declared: bool = Field(description="False for a team of which only jobs tell: it weighs 1 and has no quota.")
     weight: float = Field(examples=[2])
     quota: QuotaAnswer
-    projects: dict[str, QuotaAnswer]
-    users: dict[str, QuotaAnswer]
+    projects: dict[str, QuotaAnswer] = Field(description="Quotas of its projects.")
+    users: dict[str, QuotaAnswer] = Field(description="Quotas of its users.")
     entitled_percent: float = Field(description="Its weight among those of all teams.", examples=[66.67])
     used_percent: float = Field(description="Its part of all use lately, with what runs.", examples=[61.0])
     used_gpu_hours: float = Field(
