@@ -195,6 +195,15 @@ def test_the_latest_started_and_least_urgent_are_borrowed():
     assert [kept.is_borrowed(each) for each in (early, late, urgent)] == [False, True, False]
 
 
+def test_what_leaves_takes_no_room_within_the_quota():
+    going = a_run("going", gpus=2, team="a", priority=9, is_ending=True)
+    staying = a_run("staying", gpus=3, first=2, team="a", priority=5)
+    weak = a_run("weak", gpus=2, first=5, team="a", priority=1)
+    kept = books(going, staying, weak, accounts=[a_quota(gpus=4)])
+
+    assert [kept.is_borrowed(each) for each in (going, staying, weak)] == [False, False, True]
+
+
 def test_a_gang_is_borrowed_and_released_as_one():
     first, second = (
         Held(f"g-1{rank}", "g", {f"g{start + i}": CARD for i in range(4)}, 0, 0, team="a", placed_at=NOON)
