@@ -309,6 +309,53 @@ class Node(TypedDict):
     sample: dict[str, Any] | None
 
 
+class Quota(TypedDict):
+    """The most that somebody may use; None bounds nothing."""
+
+    gpus: int | None
+    running: int | None
+    queued: int | None
+    gpu_hours: float | None
+    period_seconds: int
+    borrow: bool
+
+
+class Team(TypedDict):
+    """A team: what is declared of it, what it uses, and its place in the queue."""
+
+    name: str
+    declared: bool
+    weight: float
+    quota: Quota
+    projects: dict[str, Quota]
+    users: dict[str, Quota]
+    entitled_percent: float
+    used_percent: float
+    used_gpu_hours: float
+    period_gpu_hours: float
+    gpus: float
+    borrowed_gpus: float
+    running: int
+    queued: int
+    rank: int
+    why: str
+    updated_at: str | None
+
+
+class Window(TypedDict):
+    """A time for which nodes are kept: for maintenance where `team` is None, else for that team."""
+
+    name: str
+    nodes: list[str]
+    starts: str
+    ends: str
+    team: str | None
+    user: str | None
+    reason: str
+    created_by: str
+    created_at: str
+
+
 class Token(TypedDict):
     """`token` is there only in the answer that creates it."""
 

@@ -23,8 +23,10 @@ from levare.client.answers import (
     Node,
     Reap,
     Samples,
+    Team,
     Token,
     Why,
+    Window,
     Wish,
 )
 from levare.client.stream import follow_attempt
@@ -217,6 +219,52 @@ class Client:
         """What is left behind on the GPUs of a node, and what became of what was last to be ended."""
         return self._get(f"/v1/nodes/{_part(name)}/reap")
 
+    def teams(self) -> list[Team]:
+        return self._get("/v1/teams")["items"]
+
+    def team(self, name: str) -> Team:
+        return self._get(f"/v1/teams/{_part(name)}")
+
+    def set_team(self, name: str, *, dry_run: bool = False, **declared: Any) -> Team:
+        """
+        Declare `weight`, `quota`, `projects` and `users` of a team.
+
+        What is left out, in a quota too, goes back to its default.
+        """
+        return self._wire.ask("PUT", f"/v1/teams/{_part(name)}", params=_dry(dry_run), json=declared)
+
+    def remove_team(self, name: str, *, dry_run: bool = False) -> Team:
+        """Forget what was declared of a team, and return what that was; its jobs and its use stay."""
+        return self._wire.ask("DELETE", f"/v1/teams/{_part(name)}", params=_dry(dry_run))
+
+    def windows(self) -> list[Window]:
+        """Those that are not over."""
+        return self._get("/v1/windows")["items"]
+
+    def window(self, name: str) -> Window:
+        return self._get(f"/v1/windows/{_part(name)}")
+
+    def set_window(
+        self,
+        name: str,
+        nodes: Sequence[str],
+        *,
+        starts: str | datetime,
+        ends: str | datetime,
+        team: str | None = None,
+        user: str | None = None,
+        reason: str = "",
+        dry_run: bool = False,
+    ) -> Window:
+        """Keep nodes for a team, or for one user of it, or, without a team, for maintenance."""
+        times = {"starts": _instant(starts), "ends": _instant(ends)}
+        body = {"nodes": list(nodes), **times, "team": team, "user": user, "reason": reason}
+        return self._wire.ask("PUT", f"/v1/windows/{_part(name)}", params=_dry(dry_run), json=body)
+
+    def remove_window(self, name: str, *, dry_run: bool = False) -> Window:
+        """Give the nodes of a window back."""
+        return self._wire.ask("DELETE", f"/v1/windows/{_part(name)}", params=_dry(dry_run))
+
     def tokens(self) -> list[Token]:
         return self._get("/v1/tokens")["items"]
 
@@ -260,6 +308,10 @@ def _body(command: Sequence[str], wish: Wish) -> dict[str, Any]:
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _dry(dry_run: bool) -> dict[str, str]:
+    return {"dry_run": "true"} if dry_run else {}
 
 
 def _instant(moment: str | datetime | None) -> str | None:

@@ -353,7 +353,7 @@ class UseDayRow(Table, table=True):
     team: str = Field(primary_key=True)
     project: str = Field(primary_key=True)
     user: str = Field(primary_key=True)
-    day: str = Field(primary_key=True)
+    day: str = Field(primary_key=True, index=True)
     """Such as 2030-01-31."""
     gpu_seconds: float
     cpu_seconds: float
