@@ -12,6 +12,8 @@ from time import monotonic
 
 from sqlalchemy import Connection
 
+from beat import aftermath
+from beat.aftermath import Aftermath
 from beat.leader import Leader
 from levare.decide import lifecycle
 from levare.decide.placement import place
@@ -49,6 +51,7 @@ class Plan:
     unclaimed_to_cancel: Sequence[str]
     unsent: Sequence[Message]
     incarnations: Mapping[str, str]
+    aftermath: Aftermath
 
     @property
     def changes_anything(self) -> bool:
@@ -87,7 +90,7 @@ class Tick:
             for live in seen.live
         ]
         moves = [
-            *lifecycle.settle(seen.ended),
+            *lifecycle.settle(seen.ended, seen.nodes, now=now),
             *lifecycle.cancel(seen.to_cancel),
             *lifecycle.unblock(seen.blocked, now=now),
         ]
@@ -101,6 +104,7 @@ class Tick:
             unclaimed_to_cancel=seen.unclaimed_to_cancel,
             unsent=seen.unsent,
             incarnations={node.name: node.incarnation for node in seen.nodes},
+            aftermath=aftermath.draw(seen, now),
         )
 
     @staticmethod
@@ -113,6 +117,7 @@ class Tick:
             attempts.lose(connection, plan.lost_attempts, reason=self._why_lost(), now=now)
         if plan.unclaimed_to_cancel:
             attempts.cancel_unclaimed(connection, plan.unclaimed_to_cancel, now=now)
+        aftermath.write(connection, plan.aftermath, plan.moves, now=now)
         attempts.move(connection, plan.moves, now=now)
         mark_sent(connection, plan.unsent, plan.incarnations, now=now)
         placed = attempts.place(connection, plan.decision.placements, plan.incarnations, now=now)

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, case, delete, insert, update
+from sqlalchemy import Connection, bindparam, case, delete, insert, select, update
 
 from levare.model import Device
 from levare.store.tables import devices, nodes
@@ -53,20 +54,25 @@ def join(connection: Connection, facts: NodeFacts, *, incarnation: str, now: dat
 
 
 def _replace_devices(connection: Connection, facts: NodeFacts) -> None:
+    """A GPU that is still there stays excluded."""
+    excluded = {row.uuid: row for row in connection.execute(_EXCLUDED_DEVICES, {"of_node": facts.name})}
     connection.execute(delete(devices).where(devices.c.node == facts.name))
-    rows = [
-        {
-            "uuid": device.uuid,
-            "node": facts.name,
-            "index": device.index,
-            "model": device.model,
-            "memory_mib": device.memory_mib,
-            "simulated": facts.simulated,
-        }
-        for device in facts.devices
-    ]
+    rows = [_device(facts, device, excluded.get(device.uuid)) for device in facts.devices]
     if rows:
         connection.execute(insert(devices), rows)
+
+
+def _device(facts: NodeFacts, device: Device, before: Any) -> dict[str, Any]:
+    return {
+        "uuid": device.uuid,
+        "node": facts.name,
+        "index": device.index,
+        "model": device.model,
+        "memory_mib": device.memory_mib,
+        "simulated": facts.simulated,
+        "excluded_until": before and before.excluded_until,
+        "excluded_reason": before and before.excluded_reason,
+    }
 
 
 def renew(connection: Connection, name: str, *, incarnation: str, now: datetime) -> bool:
@@ -99,3 +105,8 @@ def set_state(connection: Connection, name: str, state: str) -> bool:
 
 def _awake() -> object:
     return case((nodes.c.state == "lost", "ready"), else_=nodes.c.state)
+
+
+_EXCLUDED_DEVICES = select(devices.c.uuid, devices.c.excluded_until, devices.c.excluded_reason).where(
+    devices.c.node == bindparam("of_node"), devices.c.excluded_until.is_not(None)
+)

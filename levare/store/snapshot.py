@@ -2,13 +2,15 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, func, or_, select
 
 from levare.decide.capacity import most_starts
+from levare.decide.families import Family
+from levare.decide.health import Run
 from levare.decide.placement import behind, place
 from levare.model import (
     BLOCKED,
@@ -27,6 +29,8 @@ from levare.model import (
     Request,
     Waiting,
 )
+from levare.store import families, health
+from levare.store.endings import ended
 from levare.store.messages import Message, messages_due
 from levare.store.tables import attempts, devices, jobs, needs, nodes
 from levare.store.types import Utc, is_one_of
@@ -60,34 +64,48 @@ class Snapshot:
     """Attempts that no worker has claimed, of jobs that somebody wants cancelled."""
     unsent: Sequence[Message]
     """What some node is to be told of again."""
+    families: Mapping[str, Family] = field(default_factory=dict)
+    """Of the jobs that have ended."""
+    held_families: Mapping[str, str] = field(default_factory=dict)
+    """Families of which nothing starts now, each with the sentence that says why."""
+    runs: Sequence[Run] = ()
+    """What ended lately on the nodes on which something has failed soon after its start."""
+    cleared: Mapping[str, datetime] = field(default_factory=dict)
+    """Until when nodes (by name) and GPUs (by UUID) were excluded last."""
 
 
 def load(connection: Connection, *, now: datetime) -> Snapshot:
     unsettled = connection.execute(_UNSETTLED).all()
     live = [row for row in unsettled if row.state in LIVE]
-    fleet, renewals = _nodes(connection, live)
+    over = ended(connection, [row for row in unsettled if row.state not in LIVE])
+    fleet, renewals = _nodes(connection, live, now)
+    runs = health.runs_beside(connection, over, now=now)
     movable = connection.execute(_MOVABLE, {"now": now}).all()
     return Snapshot(
         nodes=fleet,
         renewals=renewals,
         waiting=_waiting(connection, most=most_starts(fleet)),
         blocked=_blocked(connection, [row for row in movable if row.cancel_requested_at is None]),
-        ended=[_as_ended(row) for row in unsettled if row.state not in LIVE],
+        ended=over,
         live=[LiveAttempt(row.id, row.node, row.on_lost, row.cancel_requested_at is not None) for row in live],
         to_cancel=[row.id for row in movable if row.cancel_requested_at is not None],
         unclaimed_to_cancel=[row.id for row in live if row.state == PLACED and row.cancel_requested_at is not None],
         unsent=messages_due(live, {node.name: node.incarnation for node in fleet}, now=now),
+        families=families.known(connection, {each.family for each in over}),
+        held_families=families.held(connection, now=now),
+        runs=runs,
+        cleared=health.cleared(connection) if runs else {},
     )
 
 
 def load_emptied(connection: Connection) -> list[Node]:
-    """The fleet as if nothing ran on it."""
-    return _nodes(connection, [])[0]
+    """The fleet as if nothing ran on it and nothing were excluded for a while."""
+    return _nodes(connection, [], None)[0]
 
 
-def load_nodes(connection: Connection) -> list[Node]:
-    """The fleet with what each node holds."""
-    return _nodes(connection, connection.execute(_LIVE).all())[0]
+def load_nodes(connection: Connection, *, now: datetime | None = None) -> list[Node]:
+    """The fleet with what each node holds, and what is excluded at `now`."""
+    return _nodes(connection, connection.execute(_LIVE).all(), now)[0]
 
 
 def explain(connection: Connection, job_id: str, *, now: datetime) -> Sequence[Reason]:
@@ -103,26 +121,41 @@ def explain(connection: Connection, job_id: str, *, now: datetime) -> Sequence[R
 def explain_request(connection: Connection, job: Waiting, *, now: datetime) -> Sequence[Reason]:
     """Why this job, queued or only asked about, would wait."""
     others = [other for other in _waiting(connection, most=HEADS) if other.job_id != job.job_id]
-    decision = place([*others, job], load_nodes(connection), now=now)
+    decision = place([*others, job], load_nodes(connection, now=now), now=now)
     if job.job_id not in decision.reasons:
         return [Reason("starting-soon", "will-wait", "There is room for it; it starts at the next decision.")]
     return [*decision.reasons[job.job_id], *behind(_ahead(connection, job))]
 
 
-def _nodes(connection: Connection, running: Sequence[Any]) -> tuple[list[Node], dict[str, int]]:
+def _nodes(connection: Connection, running: Sequence[Any], now: datetime | None) -> tuple[list[Node], dict[str, int]]:
     """The fleet, and how often each node has renewed its lease."""
     held: dict[str, list[Held]] = defaultdict(list)
     for row in running:
         held[row.node].append(Held(row.id, row.job_id, row.devices, row.cpus, row.memory_mib))
     cards: dict[str, list[Device]] = defaultdict(list)
     for row in connection.execute(_DEVICES):
-        cards[row.node].append(Device(row.uuid, row.slot, row.memory_mib, row.model))
+        cards[row.node].append(Device(row.uuid, row.slot, row.memory_mib, row.model, _exclusion(row, now)))
     rows = connection.execute(_NODES).all()
     fleet = [
-        Node(row.name, row.state, row.cpus, row.memory_mib, cards[row.name], held[row.name], row.incarnation)
+        Node(
+            row.name,
+            row.state,
+            row.cpus,
+            row.memory_mib,
+            cards[row.name],
+            held[row.name],
+            row.incarnation,
+            note=_exclusion(row, now),
+        )
         for row in rows
     ]
     return fleet, {row.name: row.renewals for row in rows}
+
+
+def _exclusion(row: Any, now: datetime | None) -> str:
+    """Why a node or GPU takes nothing now; empty if it does."""
+    is_out = now is not None and row.excluded_until is not None and row.excluded_until > now
+    return (row.excluded_reason or f"Excluded until {row.excluded_until:%Y-%m-%d %H:%M:%S} UTC.") if is_out else ""
 
 
 def _waiting(connection: Connection, *, most: int) -> list[Waiting]:
@@ -157,20 +190,6 @@ def _states_of_needs(connection: Connection, job_ids: Sequence[str]) -> Mapping[
     return states
 
 
-def _as_ended(row: Any) -> Ended:
-    return Ended(
-        row.job_id,
-        row.id,
-        row.state,
-        row.exit_code,
-        row.reason or "",
-        row.number,
-        row.retries,
-        row.losses,
-        row.cancel_requested_at is not None,
-    )
-
-
 def _blockers(connection: Connection, job: Any) -> list[Reason]:
     states = _states_of_needs(connection, [job.id])[job.id]
     unmet = [
@@ -178,7 +197,9 @@ def _blockers(connection: Connection, job: Any) -> list[Reason]:
         for needed, state in sorted(states.items())
         if state != "succeeded"
     ]
-    if job.start_after:
+    if job.attempt and job.reason:
+        unmet.append(Reason("backoff", "will-wait", job.reason))
+    elif job.start_after:
         unmet.append(Reason("start-after", "will-wait", f"Starts at {job.start_after.isoformat()} at the earliest."))
     return unmet
 
