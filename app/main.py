@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
-from app import docs, document, health, jobs, logs, metrics, nodes, problems, tokens
+from app import docs, document, families, health, jobs, logs, metrics, nodes, problems, tokens
 from app.auth import Auth
 from app.call import Parts
 from app.limits import Body, Door, Shield
@@ -19,7 +19,7 @@ from levare.pulse import Pulse
 from levare.settings import Settings
 from levare.store.engine import Database
 
-_MODULES = (jobs, logs, metrics, nodes, tokens, health, docs)
+_MODULES = (jobs, logs, metrics, nodes, families, tokens, health, docs)
 
 
 def create(settings: Settings, *, stopping: Event | None = None) -> FastAPI:

@@ -29,7 +29,7 @@ def completion(shell: str) -> None:
 
 
 def known(noun: str) -> list[CompletionItem]:
-    """The jobs, nodes or tokens that there are; none when the API does not answer at once."""
+    """The jobs, nodes, tokens or held families that there are; none when the API does not answer at once."""
     from levare.client import Client
 
     try:
@@ -51,4 +51,13 @@ def _tokens(client: "Client") -> Iterable[CompletionItem]:
     return [CompletionItem(token["name"]) for token in client.tokens() if not token["revoked_at"]]
 
 
-_KNOWN: dict[str, Callable[["Client"], Iterable[CompletionItem]]] = {"job": _jobs, "node": _nodes, "token": _tokens}
+def _families(client: "Client") -> Iterable[CompletionItem]:
+    return [CompletionItem(family["name"]) for family in client.families(held=True)]
+
+
+_KNOWN: dict[str, Callable[["Client"], Iterable[CompletionItem]]] = {
+    "job": _jobs,
+    "node": _nodes,
+    "token": _tokens,
+    "family": _families,
+}

@@ -66,7 +66,7 @@ class Variable(click.ParamType):
 
 
 class Name(click.ParamType):
-    """The id of a job, or the name of a node or token; the shell completes it by asking the API."""
+    """The id of a job, or the name of a node, a token or a family; the shell completes it by asking the API."""
 
     name = "name"
 
@@ -86,7 +86,7 @@ class Name(click.ParamType):
 
 
 SIZE, DURATION, MOMENT, VARIABLE = Size(), Duration(), Moment(), Variable()
-JOB, NODE, TOKEN = Name("job"), Name("node"), Name("token")
+JOB, NODE, TOKEN, FAMILY = Name("job"), Name("node"), Name("token"), Name("family")
 
 
 def _seconds(text: str) -> int | None:
