@@ -39,7 +39,9 @@ class Conductor(Scheduler):
         configured = settings.load()
         self._database = Database(configured.database)
         self._leader = Leader(self._database)
-        self._tick = Tick(self._database, self._leader, lost_after=configured.lost_after)
+        self._tick = Tick(
+            self._database, self._leader, lost_after=configured.lost_after, half_life=configured.half_life
+        )
         self._bell = Bell(configured.redis_url)
         self._sender = Sender(self.app)
         self._bell.start()

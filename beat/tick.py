@@ -17,7 +17,7 @@ from beat.aftermath import Aftermath
 from beat.leader import Leader
 from levare.decide import lifecycle
 from levare.decide.placement import place
-from levare.model import WAITING, Decision, Move, Silent
+from levare.model import WAITING, Decision, Move, Sharing, Silent
 from levare.store import attempts, nodes, snapshot
 from levare.store.engine import Database
 from levare.store.messages import Message, mark_sent
@@ -66,8 +66,11 @@ class Plan:
 
 
 class Tick:
-    def __init__(self, database: Database, leader: Leader, *, lost_after: timedelta) -> None:
-        self._database, self._leader, self._lost_after = database, leader, lost_after
+    def __init__(
+        self, database: Database, leader: Leader, *, lost_after: timedelta, half_life: timedelta = Sharing.half_life
+    ) -> None:
+        self._database, self._leader = database, leader
+        self._lost_after, self._half_life = lost_after, half_life
         self._watchman = Watchman()
 
     def run(self, *, now: datetime) -> tuple[list[Message], bool]:
@@ -97,7 +100,7 @@ class Tick:
         lost_nodes = {name: seen.renewals[name] for name, silence in silences.items() if silence >= self._lost_after}
         awake = [node for node in seen.nodes if node.name not in lost_nodes]
         return Plan(
-            decision=place(seen.waiting, awake, now=now),
+            decision=place(seen.waiting, awake, now=now, sharing=seen.sharing),
             moves=moves,
             lost_nodes={node.name: lost_nodes[node.name] for node in seen.nodes if self._is_news(node, lost_nodes)},
             lost_attempts=lifecycle.lost_attempts(silent, lost_after=self._lost_after),
@@ -118,7 +121,7 @@ class Tick:
         if plan.unclaimed_to_cancel:
             attempts.cancel_unclaimed(connection, plan.unclaimed_to_cancel, now=now)
         aftermath.write(connection, plan.aftermath, plan.moves, now=now)
-        attempts.move(connection, plan.moves, now=now)
+        attempts.move(connection, plan.moves, now=now, half_life=self._half_life)
         mark_sent(connection, plan.unsent, plan.incarnations, now=now)
         placed = attempts.place(connection, plan.decision.placements, plan.incarnations, now=now)
         return [*plan.unsent, *placed]

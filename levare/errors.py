@@ -58,6 +58,10 @@ class Conflict(LevareError):
     code, title, status = "conflict", "This contradicts the present state", 409
 
 
+class QuotaQueued(LevareError):
+    code, title, status = "quota-queued", "The quota of jobs that wait is full", 409
+
+
 class IdempotencyMismatch(LevareError):
     code, title, status = "idempotency-mismatch", "The key was used with another body", 422
 

@@ -14,6 +14,8 @@ from secrets import token_hex, token_urlsafe
 from levare.errors import InvalidSetting
 
 _SIZES_MIB = {"": 1, "MIB": 1, "M": 1, "GIB": 1024, "G": 1024, "TIB": 1024**2, "T": 1024**2}
+_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_SHORTEST_HALF_LIFE, _LONGEST_HALF_LIFE = timedelta(hours=1), timedelta(days=366)
 _MOST_SIMULATED = 64
 _UNIX_PATH_LIMIT = 100  # sun_path holds 108 bytes with its end mark
 
@@ -44,6 +46,8 @@ class Settings:
     """LEVARE_SIMULATED_GPUS: such as 4x80GiB; GPUs that exist only in the bookkeeping."""
     lost_after: timedelta
     """LEVARE_LOST_AFTER: seconds without a renewed lease until a node is lost, 60 by default."""
+    half_life: timedelta
+    """LEVARE_HALF_LIFE: after which use of the fleet weighs half in the order of teams, 7d by default."""
     log_limit_mib: int
     """LEVARE_LOG_LIMIT: how much of a log is kept, half from its head and half from its tail, 8MiB by default."""
     log_format: str
@@ -106,6 +110,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         memory_mib=_size(environ, "LEVARE_MEMORY"),
         simulated_gpus=_simulated(environ),
         lost_after=timedelta(seconds=_whole(environ, "LEVARE_LOST_AFTER", 60, low=4, high=86400)),
+        half_life=_half_life(environ),
         log_limit_mib=_size(environ, "LEVARE_LOG_LIMIT") or 8,
         log_format=_log_format(environ),
     )
@@ -117,6 +122,15 @@ def size_mib(text: str) -> int:
     if not match or match[2].upper() not in _SIZES_MIB:
         raise ValueError(f"{text!r} is not a size such as 512MiB, 20GiB or 1TiB")
     return round(float(match[1]) * _SIZES_MIB[match[2].upper()])
+
+
+def duration_seconds(text: str) -> int:
+    """`90s`, `15m`, `2h`, `1d` or `1h30m`; a bare number is seconds. Raise ValueError for anything else."""
+    if text.isdecimal():
+        return int(text)
+    if not re.fullmatch(r"(?:\d+[smhdw])+", text):
+        raise ValueError(f"{text!r} is not a duration such as 90s, 15m, 2h or 1d")
+    return sum(int(number) * _UNIT_SECONDS[unit] for number, unit in re.findall(r"(\d+)([smhdw])", text))
 
 
 def simulated_devices(text: str) -> list[int]:
@@ -169,6 +183,17 @@ def _size(environ: Mapping[str, str], name: str) -> int | None:
         return size_mib(text) if text else None
     except ValueError as error:
         raise InvalidSetting(f"{name}: {error}.", "Set a number with MiB, GiB or TiB.") from None
+
+
+def _half_life(environ: Mapping[str, str]) -> timedelta:
+    text = environ.get("LEVARE_HALF_LIFE") or "7d"
+    try:
+        half_life = timedelta(seconds=duration_seconds(text))
+    except (ValueError, OverflowError):
+        half_life = timedelta()
+    if not _SHORTEST_HALF_LIFE <= half_life <= _LONGEST_HALF_LIFE:
+        raise InvalidSetting(f"LEVARE_HALF_LIFE is {text!r}.", "Set a duration from 1h to 366d, such as 7d.")
+    return half_life
 
 
 def _simulated(environ: Mapping[str, str]) -> str:

@@ -8,8 +8,6 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
 
 class Size(click.ParamType):
     """`20GiB`, `20G` or `20480`: MiB."""
@@ -31,10 +29,12 @@ class Duration(click.ParamType):
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        seconds = value if isinstance(value, int) else _seconds(value)
-        if seconds is None:
-            self.fail(f"{value!r} is not a duration such as 90s, 15m, 2h or 1d.", param, ctx)
-        return seconds
+        from levare.settings import duration_seconds
+
+        try:
+            return value if isinstance(value, int) else duration_seconds(value)
+        except ValueError as error:
+            self.fail(f"{error}.", param, ctx)
 
 
 class Moment(click.ParamType):
@@ -89,20 +89,12 @@ SIZE, DURATION, MOMENT, VARIABLE = Size(), Duration(), Moment(), Variable()
 JOB, NODE, TOKEN, FAMILY = Name("job"), Name("node"), Name("token"), Name("family")
 
 
-def _seconds(text: str) -> int | None:
-    if text.isdecimal():
-        return int(text)
-    if not re.fullmatch(r"(?:\d+[smhdw])+", text):
-        return None
-    parts = re.findall(r"(\d+)([smhdw])", text)
-    return sum(int(timedelta(**{_UNITS[unit]: int(number)}).total_seconds()) for number, unit in parts)
-
-
 def _moment(text: str) -> datetime | None:
+    from levare.settings import duration_seconds
+
     try:
         if text.startswith("+"):
-            seconds = _seconds(text[1:])
-            return None if seconds is None else datetime.now(UTC) + timedelta(seconds=seconds)
+            return datetime.now(UTC) + timedelta(seconds=duration_seconds(text[1:]))
         return datetime.fromisoformat(text).astimezone()
     except (ValueError, OverflowError):
         return None

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 
-from levare.decide.capacity import can_ever_fit
+from levare.decide.capacity import could_serve
 from levare.decide.health import failed_soon
 from levare.model import (
     BLOCKED,
@@ -91,7 +91,7 @@ def grown_memory_mib(ended: Ended, nodes: Sequence[Node]) -> int | None:
     asked = ended.request.memory_mib
     if ended.outcome != OUT_OF_MEMORY or not asked or ended.memory_growth <= 1:
         return None
-    possible = (node for node in nodes if node.state != "lost" and can_ever_fit(ended.request, node))
+    possible = (node for node in nodes if node.state != "lost" and could_serve(ended.request, node))
     largest = max((node.memory_mib for node in possible), default=asked)
     grown = min(round(asked * ended.memory_growth), largest)
     return grown if grown > asked else None
@@ -102,7 +102,7 @@ def shunned(ended: Ended, request: Request, nodes: Sequence[Node]) -> tuple[str,
     if not _might_be_cured_elsewhere(ended) or ended.node in ended.shunned[-1:]:
         return None
     wanted = (*(name for name in ended.shunned if name != ended.node), ended.node)[-MOST_SHUNNED:]
-    others = [node for node in nodes if _takes_jobs(node) and node.name not in wanted and can_ever_fit(request, node)]
+    others = [node for node in nodes if _takes_jobs(node) and node.name not in wanted and could_serve(request, node)]
     return wanted if len(others) >= request.nodes else None
 
 

@@ -11,7 +11,7 @@ Every write names the states it expects; zero rows is an answer: someone was fas
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
@@ -29,7 +29,9 @@ from levare.model import (
     WAITING,
     Move,
     Placement,
+    Sharing,
 )
+from levare.store import use
 from levare.store.messages import Message
 from levare.store.tables import attempts, jobs
 from levare.store.types import Utc, is_one_of
@@ -167,13 +169,20 @@ def cancel_unclaimed(connection: Connection, attempt_ids: Iterable[str], *, now:
     )
 
 
-def move(connection: Connection, moves: Sequence[Move], *, now: datetime) -> None:
-    """Carry out each move whose job is still where the decision saw it, and mark its latest attempt as settled."""
+def move(
+    connection: Connection, moves: Sequence[Move], *, now: datetime, half_life: timedelta = Sharing.half_life
+) -> None:
+    """
+    Carry out each move whose job is still where the decision saw it, and mark its latest attempt as settled.
+
+    What is settled is charged to whom it was for, in the same transaction; so it is charged exactly once.
+    """
     for expected, steps in groupby(sorted(moves, key=_expected), key=_expected):
         connection.execute(_MOVES[expected], [_values(step, now) for step in steps])
     settled = [step.job_id for step in moves if step.expected == LIVE]
     if settled:
-        connection.execute(_SETTLE, {"jobs": settled})
+        over = connection.execute(_SETTLE, {"jobs": settled}).all()
+        use.charge(connection, over, half_life=half_life, now=now)
 
 
 def _expected(step: Move) -> tuple[str, ...]:
@@ -277,6 +286,7 @@ _SETTLE = (
     update(attempts)
     .where(_A.job_id.in_(bindparam("jobs", expanding=True)), ~is_one_of(_A.state, LIVE), _A.settled.is_(False))
     .values(settled=True)
+    .returning(_A.job_id, _A.devices, _A.cpus, _A.placed_at, _A.ended_at)
 )
 _LIVE_ON = select(_A.id, _A.state, _A.queue, _A.devices).where(_OF_NODE, is_one_of(_A.state, LIVE)).order_by(_A.id)
 _WISHES_ON = (

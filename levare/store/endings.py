@@ -6,7 +6,8 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, distinct, func, select
 
-from levare.model import LOST, PREEMPTED, Ended, Request
+from levare.model import LOST, PREEMPTED, Ended
+from levare.store.asked import request_of
 from levare.store.tables import attempts, jobs
 
 
@@ -30,7 +31,7 @@ def _as_ended(row: Any, times: Any, job: Any, preemptions: int) -> Ended:
         row.losses,
         row.cancel_requested_at is not None,
         node=row.node,
-        request=_request(job),
+        request=request_of(job),
         started_at=times.started_at,
         ended_at=times.ended_at,
         family=job.family,
@@ -40,27 +41,6 @@ def _as_ended(row: Any, times: Any, job: Any, preemptions: int) -> Ended:
         memory_growth=job.memory_growth,
         shunned=tuple(job.shunned),
     )
-
-
-def _request(job: Any) -> Request:
-    return Request(
-        job.gpus,
-        job.gpu_memory_mib,
-        job.cpus,
-        job.memory_mib,
-        job.scratch_mib,
-        job.gpu_model,
-        _sorted(job.resources),
-        _sorted(job.require),
-        _sorted(job.prefer),
-        _sorted(job.avoid),
-        job.nodes,
-        job.spread,
-    )
-
-
-def _sorted(values: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
-    return tuple(sorted(values.items()))
 
 
 def _preemptions(connection: Connection, job_ids: Sequence[str]) -> Mapping[str, int]:

@@ -18,6 +18,7 @@ from levare.store import audit, views
 from levare.store.audit import Actor
 from levare.store.snapshot import load_emptied
 from levare.store.tables import idempotency, jobs, needs
+from levare.store.teams import refuse_beyond_queue
 
 Value = TypeVar("Value")
 
@@ -96,7 +97,8 @@ def submit(
     Record the job and return it as `views.job` would.
 
     The same key of the same token gives the job it gave before, or IdempotencyMismatch under another
-    wish. Raises UnknownNeeds, Conflict or CanNeverRun for a job that could never start.
+    wish. Raises UnknownNeeds, Conflict or CanNeverRun for a job that could never start, and QuotaQueued where
+    too many wait.
     """
     if key is None:
         return _insert(connection, wish, job_id, actor, now)
@@ -143,6 +145,7 @@ def _known(connection: Connection, wish: Submission, actor: Actor, key: str) -> 
 
 def _insert(connection: Connection, wish: Submission, job_id: str, actor: Actor, now: datetime) -> Mapping[str, Any]:
     _check_fits(connection, wish.request)
+    refuse_beyond_queue(connection, team=wish.team, project=wish.project, user=actor.name)
     needs_unmet = _unmet(connection, wish.needs)
     too_early = wish.start_after is not None and wish.start_after > now
     state = BLOCKED if needs_unmet or too_early else WAITING

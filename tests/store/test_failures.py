@@ -159,7 +159,7 @@ def test_a_burst_of_fast_failures_holds_the_family_until_somebody_releases_it(
 
     tick.run(now=NOON)
     with database.reading() as connection:
-        held = snapshot.load(connection, now=NOON).held_families
+        held = snapshot.load(connection, now=NOON).sharing.held_families
         later = families.held(connection, now=NOON + FIRST_HOLD)
     with database.writing() as connection:
         released = families.release(connection, FAMILY, actor=ANNA, now=NOON + SECOND)
