@@ -74,6 +74,14 @@ def test_a_family_that_fails_at_once_is_held_and_says_so_until_it_is_released(ru
     assert [family["name"] for family in held] == [name]
     assert held[0]["held_reason"].startswith(f"5 jobs of {name} in a row failed within 60 s of their start")
 
+    waiter = running.submit("true", name="broken")
+    (why,) = eventually(lambda: running.client.get(f"/v1/jobs/{waiter}/why").json()["reasons"])
+    assert (why["code"], why["message"]) == ("family-held", held[0]["held_reason"])
+    other = running.submit("true", name="another")
+    running.await_end(other)
+    assert running.job(waiter)["state"] == "waiting"
+
     released = running.client.delete(f"/v1/families/{name}/hold").json()
     assert (released["fast_failures"], released["held_until"]) == (0, None)
     assert running.client.get("/v1/families", params={"held": "true"}).json()["items"] == []
+    assert running.await_end(waiter)[0]["state"] == "succeeded"
