@@ -13,10 +13,18 @@ from app.call import Asked, Call, DryRun
 from app.document import refusals
 from app.ids import new_id
 from app.pages import Cursor, Limit, cursor_after, fields_of, picked, place_of, selected
-from levare.errors import CanNeverRun, Conflict, IdempotencyMismatch, InvalidRequest, QuotaQueued, UnknownNeeds
-from levare.model import FINAL, LIVE
+from levare.errors import (
+    CanNeverRun,
+    Conflict,
+    Contradiction,
+    IdempotencyMismatch,
+    InvalidRequest,
+    QuotaQueued,
+    UnknownNeeds,
+)
+from levare.model import FINAL
 from levare.pulse import beat_bell, node_bell
-from levare.store import jobs, views
+from levare.store import attempts, jobs, views
 from levare.store.snapshot import explain
 from levare.store.views import JobFilter
 
@@ -46,15 +54,15 @@ _FIELDS = tuple(Job.model_fields)
     status_code=HTTPStatus.CREATED,
     response_model=Job,
     responses={200: {"model": Verdict, "description": "A dry run: what would happen."}}
-    | refusals(InvalidRequest, UnknownNeeds, CanNeverRun, IdempotencyMismatch, Conflict, QuotaQueued),
+    | refusals(InvalidRequest, Contradiction, UnknownNeeds, CanNeverRun, IdempotencyMismatch, Conflict, QuotaQueued),
 )
 def submit_job(body: JobRequest, call: Asked, dry_run: DryRun = False, idempotency_key: Key = None) -> Response:
     """
     Submit a command.
 
-    It starts when what it needs has succeeded, its time has come and there is room. A job that no
-    node could ever run, that needs a job which has failed, or that is one too many for the quota of
-    its team, is refused.
+    It starts when what it needs has succeeded, its time has come and there is room. A job that no node
+    could ever run, that contradicts itself, that needs a job which has failed, or that is one too many for
+    the quota of its team, is refused.
     """
     if dry_run:
         return answer(_verdict(body, call, idempotency_key))
@@ -71,7 +79,7 @@ def _submit(connection: Connection, body: JobRequest, call: Call, key: str | Non
 def _verdict(body: JobRequest, call: Call, key: str | None) -> dict[str, Any]:
     with call.writing(dry_run=True) as connection:
         job = _submit(connection, body, call, key)
-        reasons = explain(connection, job["id"], now=call.now)
+        reasons = explain(connection, job["id"], now=call.now, rules=call.rules)
     return {"accepted": True, "state": job["state"], "reasons": reasons}
 
 
@@ -123,16 +131,12 @@ def cancel_job(job_id: JobId, call: Asked, dry_run: DryRun = False) -> Response:
     """
     with call.writing(dry_run=dry_run) as connection:
         job = jobs.wish_cancel(connection, job_id, actor=call.actor, now=call.now)
+        where = attempts.live_nodes(connection, job_id)
     if dry_run or job["state"] in FINAL:
         return answer(picked(job, _FIELDS))
-    _wake_for(job, call)
+    for bell in (beat_bell(), *map(node_bell, where)):
+        call.pulse.ring(bell)
     return answer(picked(job, _FIELDS), HTTPStatus.ACCEPTED)
-
-
-def _wake_for(job: views.Row, call: Call) -> None:
-    call.pulse.ring(beat_bell())
-    if job["state"] in LIVE:
-        call.pulse.ring(node_bell(job["node"]))
 
 
 @router.get("/{job_id}/attempts", response_model=Attempts)
@@ -149,5 +153,5 @@ def explain_job(job_id: JobId, call: Asked) -> Response:
     """Every reason why a job waits, with numbers."""
     with call.database.reading() as connection:
         state = views.job(connection, job_id)["state"]
-        reasons = explain(connection, job_id, now=call.now)
+        reasons = explain(connection, job_id, now=call.now, rules=call.rules)
     return answer({"job": job_id, "state": state, "reasons": reasons})

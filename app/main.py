@@ -18,6 +18,7 @@ from app.limits import Body, Door, Shield
 from levare.pulse import Pulse
 from levare.settings import Settings
 from levare.store.engine import Database
+from levare.store.sharing import rules_of
 
 _MODULES = (jobs, logs, metrics, nodes, families, tokens, health, docs)
 
@@ -28,7 +29,9 @@ def create(settings: Settings, *, stopping: Event | None = None) -> FastAPI:
 
     Set `stopping` when the process is about to end: what streams then ends too.
     """
-    parts = Parts(settings, Database(settings.database), Pulse(settings.redis_url), stopping or Event())
+    parts = Parts(
+        settings, rules_of(settings), Database(settings.database), Pulse(settings.redis_url), stopping or Event()
+    )
     app = FastAPI(
         title="levare",
         version=_version(),

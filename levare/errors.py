@@ -38,6 +38,10 @@ class CanNeverRun(LevareError):
     code, title, status = "can-never-run", "No node could ever run this job", 422
 
 
+class Contradiction(LevareError):
+    code, title, status = "contradiction", "The request contradicts itself", 422
+
+
 class UnknownNeeds(LevareError):
     code, title, status = "unknown-needs", "A needed job does not exist", 422
 

@@ -268,6 +268,15 @@ class Sharing:
 
 
 @dataclass(frozen=True)
+class Rules:
+    """What holds for the whole fleet: how long a node may be silent, the half-life of use, fleet-wide resources."""
+
+    lost_after: timedelta = timedelta(seconds=60)
+    half_life: timedelta = Sharing.half_life
+    licences: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Placement:
     """
     Run this job on this node with these devices (UUID -> MiB).
@@ -362,6 +371,27 @@ class Ended:
     backoff: timedelta = timedelta()
     memory_growth: float = 1.0
     shunned: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Member:
+    """One attempt of a gang. `was_ended` says that it was told to end because of what became of another."""
+
+    attempt_id: str
+    rank: int
+    node: str
+    state: str
+    exit_code: int | None
+    ended_at: datetime | None
+    was_ended: bool
+
+
+@dataclass(frozen=True)
+class Parting:
+    """End this attempt, with its grace, because another part of its gang has ended."""
+
+    attempt_id: str
+    reason: str
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from signal import Signals
 
 from levare.store.attempts import Claimed
+from levare.store.gangs import Gang
 
 _INHERITED = frozenset(
     [
@@ -49,7 +51,24 @@ def environment(claimed: Claimed, *, run: Path, home: Path, inherited: Mapping[s
         "LEVARE_METRICS": str(run / "metrics.jsonl"),
         "LEVARE_CHECKPOINTS": str(job / "checkpoints"),
         "LEVARE_OUTPUT": str(job / "output"),
+        **({"LEVARE_WARNING": number_of(claimed.warning_signal).name} if claimed.warning_signal else {}),
+        **(_of_gang(claimed.gang) if claimed.gang else {}),
     }
+
+
+def _of_gang(gang: Gang) -> dict[str, str]:
+    return {
+        "MASTER_ADDR": gang.address,
+        "MASTER_PORT": str(gang.port),
+        "WORLD_SIZE": str(len(gang.nodes)),
+        "NODE_RANK": str(gang.rank),
+        "LEVARE_NODES": ",".join(gang.nodes),
+    }
+
+
+def number_of(name: str) -> Signals:
+    """A signal by its name, with or without SIG."""
+    return Signals[f"SIG{name.removeprefix('SIG')}"]
 
 
 def folders(claimed: Claimed, *, home: Path) -> Path:

@@ -2,37 +2,25 @@
 
 import os
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
+from levare.written import SIGNALS, amount, duration_seconds, ending, hours, label, size_mib
 
-class Size(click.ParamType):
-    """`20GiB`, `20G` or `20480`: MiB."""
 
-    name = "size"
+class Written(click.ParamType):
+    """What a reader makes of a text; it raises ValueError with an example for what it cannot read."""
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        from levare.settings import size_mib
+    def __init__(self, name: str, reader: Callable[[str], Any]) -> None:
+        self.name, self._reader = name, reader
 
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         try:
-            return value if isinstance(value, int) else size_mib(value)
-        except ValueError as error:
-            self.fail(f"{error}.", param, ctx)
-
-
-class Duration(click.ParamType):
-    """`90s`, `15m`, `2h`, `1d` or `1h30m`: whole seconds. A bare number is seconds."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        from levare.settings import duration_seconds
-
-        try:
-            return value if isinstance(value, int) else duration_seconds(value)
+            return self._reader(value) if isinstance(value, str) else value
         except ValueError as error:
             self.fail(f"{error}.", param, ctx)
 
@@ -85,13 +73,27 @@ class Name(click.ParamType):
         return [item for item in known(self.of) if item.value.startswith(incomplete)]
 
 
-SIZE, DURATION, MOMENT, VARIABLE = Size(), Duration(), Moment(), Variable()
+def _hours(text: str) -> str:
+    hours(text)
+    return text
+
+
+def _warning(text: str) -> tuple[str, int]:
+    """`USR1@60s` is the signal, and how many seconds before the end it comes."""
+    signal, _, time = text.partition("@")
+    name = signal.upper().removeprefix("SIG")
+    if name not in SIGNALS or not (seconds := duration_seconds(time)):
+        raise ValueError(f"{text!r} is not a signal ({', '.join(SIGNALS)}) and a duration such as USR1@60s")
+    return name, seconds
+
+
+SIZE, HOURS, WARNING = Written("size", size_mib), Written("hours", _hours), Written("signal@duration", _warning)
+LABEL, AMOUNT, ENDING = Written("label=value", label), Written("name=n", amount), Written("ending", ending)
+DURATION, MOMENT, VARIABLE = Written("duration", duration_seconds), Moment(), Variable()
 JOB, NODE, TOKEN, FAMILY = Name("job"), Name("node"), Name("token"), Name("family")
 
 
 def _moment(text: str) -> datetime | None:
-    from levare.settings import duration_seconds
-
     try:
         if text.startswith("+"):
             return datetime.now(UTC) + timedelta(seconds=duration_seconds(text[1:]))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from levare.cli import terminal, words
+from levare.cli import terminal, wishes, words
 from levare.cli.kinds import JOB
 from levare.model import BLOCKED, FINAL, WAITING
 
@@ -72,7 +72,9 @@ def _facts(job: "Job") -> Any:
             ("directory", job["cwd"]),
             ("of", f"{job['user']}, team {job['team']}, project {job['project']}"),
             ("asks for", f"{words.resources(job)}, priority {job['priority']}"),
+            *wishes.rare_needs(job),
             ("limits", ", ".join(limits)),
+            *wishes.rare_terms(job),
             ("needs", ", ".join(job["needs"])),
             ("not before", job["start_after"] and words.clock(job["start_after"])),
             ("node", job["node"]),
@@ -119,7 +121,7 @@ def _attempt_table(attempts: Sequence["Attempt"]) -> Any:
     heads = ("no>", "node", "state", "exit>", "took>", "cpu time>", "peak memory>", "gpu")
     rows = [
         (
-            str(each["number"]),
+            _number(each),
             each["node"],
             terminal.state(each["state"]),
             words.NOTHING if each["exit_code"] is None else str(each["exit_code"]),
@@ -131,6 +133,11 @@ def _attempt_table(attempts: Sequence["Attempt"]) -> Any:
         for each in attempts
     ]
     return terminal.table(heads, rows, flexible=("node", "gpu"))
+
+
+def _number(attempt: "Attempt") -> str:
+    """Also of its part of a gang, as in its id."""
+    return f"{attempt['number']}.{attempt['rank']}" if attempt["rank"] else str(attempt["number"])
 
 
 def _metric_table(metrics: "Metrics") -> Any:

@@ -131,18 +131,32 @@ class Client:
     def attempts(self, job: str) -> list[Attempt]:
         return self._get(f"/v1/jobs/{_part(job)}/attempts")["items"]
 
-    def log(self, job: str, *, attempt: int | None = None, offset: int | None = None, limit: int | None = None) -> Log:
+    def log(
+        self,
+        job: str,
+        *,
+        attempt: int | None = None,
+        rank: int | None = None,
+        offset: int | None = None,
+        limit: int | None = None,
+    ) -> Log:
         """
-        The log of an attempt, the latest by default, from `offset` on (from the end if negative).
+        The log of an attempt, the latest by default, from `offset` on (from the end if negative); of a gang its `rank`.
 
         Without `offset` and `limit` it is the whole kept log, with a line where something is cut.
         """
-        params = {"attempt": attempt, "offset": offset, "limit": limit}
+        params = {"attempt": attempt, "rank": rank, "offset": offset, "limit": limit}
         response = self._wire.checked("GET", f"/v1/jobs/{_part(job)}/logs", params=_given(params))
         return _log(response)
 
     def follow(
-        self, job: str, *, attempt: int | None = None, offset: int | None = None, patience: float = _LONG_PATIENCE
+        self,
+        job: str,
+        *,
+        attempt: int | None = None,
+        rank: int = 0,
+        offset: int | None = None,
+        patience: float = _LONG_PATIENCE,
     ) -> Iterator[LogEvent]:
         """
         What an attempt writes, as it writes it, up to its end; without `attempt`, of all attempts from the latest on.
@@ -150,11 +164,11 @@ class Client:
         Broken connections are made again where they broke; `patience` is as in `wait`.
         """
         if attempt is not None:
-            yield from follow_attempt(self._wire, _part(job), attempt, offset=offset, patience=patience)
+            yield from follow_attempt(self._wire, _part(job), attempt, rank=rank, offset=offset, patience=patience)
             return
         number = 0
         while number := self._attempt_after(job, number, patience):
-            yield from follow_attempt(self._wire, _part(job), number, offset=offset, patience=patience)
+            yield from follow_attempt(self._wire, _part(job), number, rank=rank, offset=offset, patience=patience)
             offset = None
 
     def metrics(
@@ -162,18 +176,21 @@ class Client:
         job: str,
         *,
         attempt: int | None = None,
+        rank: int | None = None,
         stage: str | None = None,
         name: str | None = None,
         after: int | None = None,
         limit: int | None = None,
     ) -> Metrics:
         """Points beyond the offset `after`, and a summary per stage of all; `next` is the `after` of the next page."""
-        params = {"attempt": attempt, "stage": stage, "name": name, "after": after, "limit": limit}
+        params = {"attempt": attempt, "rank": rank, "stage": stage, "name": name, "after": after, "limit": limit}
         return self._get(f"/v1/jobs/{_part(job)}/metrics", **params)
 
-    def samples(self, job: str, *, attempt: int | None = None, limit: int | None = None) -> Samples:
+    def samples(
+        self, job: str, *, attempt: int | None = None, rank: int | None = None, limit: int | None = None
+    ) -> Samples:
         """The newest samples of an attempt, at most `limit`, oldest first."""
-        return self._get(f"/v1/jobs/{_part(job)}/samples", attempt=attempt, limit=limit)
+        return self._get(f"/v1/jobs/{_part(job)}/samples", attempt=attempt, rank=rank, limit=limit)
 
     def why(self, job: str) -> Why:
         return self._get(f"/v1/jobs/{_part(job)}/why")
@@ -248,7 +265,8 @@ class Client:
 
 
 def _body(command: Sequence[str], wish: Wish) -> dict[str, Any]:
-    return {"command": list(command), **wish, **_given({"start_after": _instant(wish.get("start_after"))})}
+    instants = {name: _instant(wish.get(name)) for name in ("start_after", "deadline")}
+    return {"command": list(command), **wish, **_given(instants)}
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:

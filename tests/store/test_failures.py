@@ -11,7 +11,7 @@ from beat.leader import Leader
 from beat.tick import Tick
 from levare.decide.families import BURST, FIRST_HOLD, Family
 from levare.decide.health import REST, Exclusion
-from levare.model import Device
+from levare.model import Device, Rules
 from levare.store import families, health, nodes, snapshot, tables
 from levare.store.audit import Actor
 from levare.store.engine import Database
@@ -30,7 +30,7 @@ Add = Callable[..., str]
 def tick(database: Database) -> Tick:
     leader = Leader(database)
     assert leader.leads()
-    return Tick(database, leader, lost_after=timedelta(hours=1))
+    return Tick(database, leader, rules=Rules(lost_after=timedelta(hours=1)))
 
 
 @pytest.fixture
