@@ -305,6 +305,26 @@ class Nodes(BaseModel):
     items: list[Node]
 
 
+class Family(BaseModel):
+    """Jobs of one team, project and name: runs of the same work."""
+
+    name: str = Field(description="team/project/name of its jobs.", examples=["vision/imagenet/resnet-50"])
+    runs: int = Field(description="How many successful runs its times are from, the last 50 at most.", examples=[12])
+    typical_seconds: float | None = Field(description="Half of its runs took less; null before any.", examples=[3600.0])
+    promised_seconds: float | None = Field(
+        description="9 of 10 runs took less; twice the longest of few.", examples=[4200.0]
+    )
+    fast_failures: int = Field(description="Jobs in a row that failed within 60 s of their start.", examples=[0])
+    held_until: At | None = Field(description="None of it starts until then; null if it is not held.")
+    held_reason: str | None = Field(description="Why it is held, and what to do.")
+    updated_at: At
+
+
+class Families(BaseModel):
+    items: list[Family]
+    next: str | None = Field(description="The `after` of the next page; null on the last.")
+
+
 class Token(BaseModel):
     id: str = Field(examples=["k3v9x2m1qa"])
     name: str = Field(examples=["laptop"])

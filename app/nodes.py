@@ -16,7 +16,7 @@ from app.metrics import Newest
 from app.pages import fields_of, picked, selected
 from levare.errors import Conflict
 from levare.pulse import SAMPLES_KEPT, beat_bell, node_bell
-from levare.store import audit, nodes, reaping, views
+from levare.store import audit, health, nodes, reaping, views
 
 router = APIRouter(prefix="/v1/nodes", tags=["nodes"])
 
@@ -57,7 +57,11 @@ def list_node_samples(name: NodeName, call: Asked, limit: Newest = SAMPLES_KEPT)
 
 @router.put("/{name}/state", response_model=Node, responses=refusals(Conflict))
 def set_node_state(name: NodeName, body: NodeState, call: Asked, dry_run: DryRun = False) -> Response:
-    """Drain a node, or have it take new attempts again. A node that is lost comes back by itself."""
+    """
+    Drain a node, or have it take new attempts again, also on what was excluded for failing.
+
+    A node that is lost comes back by itself.
+    """
     with call.writing(dry_run=dry_run) as connection:
         row = _set_state(connection, name, body.state, call)
     if not dry_run:
@@ -96,8 +100,10 @@ def _reap(row: views.Row) -> dict[str, Any]:
 
 def _set_state(connection: Connection, name: str, state: str, call: Call) -> views.Row:
     before = views.node(connection, name)
+    if state == "ready" and health.readmit(connection, name, now=call.now):
+        audit.record(connection, call.actor, "node.readmitted", name, now=call.now)
     if before["state"] == state:
-        return before
+        return views.node(connection, name)
     if not nodes.set_state(connection, name, state):
         raise Conflict(f"Node {name} is lost.", "Start its worker again; then it is ready, or still draining.")
     audit.record(connection, call.actor, "node.state_set", name, now=call.now, state=state, before=before["state"])

@@ -12,6 +12,8 @@ from time import monotonic
 
 from sqlalchemy import Connection
 
+from beat import aftermath
+from beat.aftermath import Aftermath
 from beat.leader import Leader
 from levare.decide import lifecycle
 from levare.decide.placement import place
@@ -50,6 +52,7 @@ class Plan:
     to_part: Sequence[Parting]
     unsent: Sequence[Message]
     incarnations: Mapping[str, str]
+    aftermath: Aftermath
 
     @property
     def changes_anything(self) -> bool:
@@ -99,7 +102,7 @@ class Tick:
             for live in seen.live
         ]
         moves = [
-            *lifecycle.settle(seen.ended),
+            *lifecycle.settle(seen.ended, seen.nodes, now=now),
             *lifecycle.cancel(seen.to_cancel),
             *lifecycle.unblock(seen.blocked, now=now),
         ]
@@ -116,6 +119,7 @@ class Tick:
             to_part=seen.to_part,
             unsent=seen.unsent,
             incarnations={node.name: node.incarnation for node in seen.nodes},
+            aftermath=aftermath.draw(seen, now),
         )
 
     @staticmethod
@@ -131,6 +135,7 @@ class Tick:
             attempts.cancel_unclaimed(connection, plan.unclaimed_to_cancel, now=now)
         to_wake = wishes.preempt(connection, plan.decision.preemptions, now=now)
         to_wake += wishes.part(connection, plan.to_part, now=now)
+        aftermath.write(connection, plan.aftermath, plan.moves, now=now)
         attempts.move(connection, plan.moves, now=now, half_life=self._rules.half_life)
         mark_sent(connection, plan.unsent, plan.incarnations, now=now)
         placed = attempts.place(connection, plan.decision.placements, plan.incarnations, now=now)

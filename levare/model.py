@@ -353,7 +353,12 @@ class Promise:
 
 @dataclass(frozen=True)
 class Ended:
-    """A job whose latest attempt has ended and whose consequence is still to be drawn."""
+    """
+    A job whose latest attempt has ended and whose consequence is still to be drawn.
+
+    `losses` are all attempts that do not count as retries, `preemptions` those of them that made room for others.
+    `backoff` is the pause before the first retry; `shunned` are the nodes that it stays away from already.
+    """
 
     job_id: str
     attempt_id: str
@@ -364,6 +369,16 @@ class Ended:
     retries: int
     losses: int
     cancel_requested: bool
+    node: str = ""
+    request: Request = Request()
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    family: str = ""
+    preemptions: int = 0
+    retry_on: tuple[str, ...] = ()
+    backoff: timedelta = timedelta()
+    memory_growth: float = 1.0
+    shunned: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -412,7 +427,8 @@ class Move:
     """
     A job's way on: to `state`, because of `reason`. It happens only if the job is still in one of `expected`.
 
-    `lost` counts the attempt as lost through no fault of its own.
+    `lost` counts the attempt as lost through no fault of its own. `not_before`, `memory_mib` and `shunned` are what its
+    next attempt waits for, asks for and stays away from, where that changes.
     """
 
     job_id: str
@@ -421,3 +437,6 @@ class Move:
     reason: str | None = None
     exit_code: int | None = None
     lost: bool = False
+    not_before: datetime | None = None
+    memory_mib: int | None = None
+    shunned: tuple[str, ...] | None = None

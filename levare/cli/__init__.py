@@ -26,6 +26,7 @@ levare = Commands(
         Lazy("resume", "Let a drained node take jobs again.", "levare.cli.nodes"),
         Lazy("teams", "Show what each team is owed and has had; set weights and quotas.", "levare.cli.teams"),
         Lazy("windows", "Keep nodes for a time: for maintenance, or for a team.", "levare.cli.windows"),
+        Lazy("families", "List families of jobs: how long they take, which are held.", "levare.cli.families"),
         Lazy("tokens", "List, create and revoke the tokens that open the API.", "levare.cli.tokens"),
         Lazy("doctor", "Check that everything that levare needs works.", "levare.cli.doctor"),
         Lazy("completion", "Print the script that lets a shell complete commands.", "levare.cli.completion"),

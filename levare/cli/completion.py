@@ -59,10 +59,15 @@ def _windows(client: "Client") -> Iterable[CompletionItem]:
     return [CompletionItem(window["name"], help=window["reason"]) for window in client.windows()]
 
 
+def _families(client: "Client") -> Iterable[CompletionItem]:
+    return [CompletionItem(family["name"]) for family in client.families(held=True)]
+
+
 _KNOWN: dict[str, Callable[["Client"], Iterable[CompletionItem]]] = {
     "job": _jobs,
     "node": _nodes,
     "token": _tokens,
     "team": _teams,
     "window": _windows,
+    "family": _families,
 }

@@ -72,7 +72,7 @@ class Limit(click.ParamType):
 
 
 class Name(click.ParamType):
-    """The id of a job, or the name of a node, token, team or window; the shell completes it by asking the API."""
+    """The id of a job, or the name of a node, token, team and so on; the shell completes it by asking the API."""
 
     name = "name"
 
@@ -105,6 +105,7 @@ LABEL, AMOUNT, ENDING = Written("label=value", label), Written("name=n", amount)
 DURATION, MOMENT, VARIABLE = Written("duration", duration_seconds), Moment(), Variable()
 COUNT, GPU_HOURS = Limit(int), Limit(float)
 JOB, NODE, TOKEN, TEAM, WINDOW = Name("job"), Name("node"), Name("token"), Name("team"), Name("window")
+FAMILY = Name("family")
 
 
 def _moment(text: str) -> datetime | None:

@@ -112,7 +112,7 @@ def drain(node: str, *, as_json: bool) -> None:
 @click.argument("node", type=NODE)
 @terminal.json_option
 def resume(node: str, *, as_json: bool) -> None:
-    """Let a drained node take jobs again."""
+    """Let a node take jobs again that was drained, or excluded because jobs failed on it."""
     _set_state(node, "ready", "takes jobs again", as_json=as_json)
 
 

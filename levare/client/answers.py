@@ -356,6 +356,19 @@ class Window(TypedDict):
     created_at: str
 
 
+class Family(TypedDict):
+    """Jobs of one team, project and name; `held_until` is None unless it is held back for `held_reason`."""
+
+    name: str
+    runs: int
+    typical_seconds: float | None
+    promised_seconds: float | None
+    fast_failures: int
+    held_until: str | None
+    held_reason: str | None
+    updated_at: str
+
+
 class Token(TypedDict):
     """`token` is there only in the answer that creates it."""
 

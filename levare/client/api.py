@@ -15,6 +15,7 @@ from levare.client import address
 from levare.client.answers import (
     Attempt,
     DryRun,
+    Family,
     Health,
     Job,
     Log,
@@ -207,7 +208,11 @@ class Client:
         return self._get(f"/v1/nodes/{_part(name)}/samples")["items"]
 
     def set_node_state(self, name: str, state: str) -> Node:
-        """`draining` takes no new attempts and lets those that run end; `ready` takes them again."""
+        """
+        `draining` takes no new attempts and lets those that run end.
+
+        `ready` takes them again, also on what was excluded for failing.
+        """
         return self._wire.ask("PUT", f"/v1/nodes/{_part(name)}/state", json={"state": state})
 
     def reap(self, name: str, *, dry_run: bool = False) -> Reap:
@@ -264,6 +269,22 @@ class Client:
     def remove_window(self, name: str, *, dry_run: bool = False) -> Window:
         """Give the nodes of a window back."""
         return self._wire.ask("DELETE", f"/v1/windows/{_part(name)}", params=_dry(dry_run))
+
+    def families(self, *, held: bool = False) -> Iterator[Family]:
+        """Families of jobs by name, or only those that are held now; pages are fetched as they are needed."""
+        after = ""
+        while after is not None:
+            page = self._get("/v1/families", held="true" if held else None, after=after or None, limit=_PAGE)
+            yield from page["items"]
+            after = page["next"]
+
+    def family(self, name: str) -> Family:
+        """What is known of the jobs of one `team/project/name`."""
+        return self._get(f"/v1/families/{_part(name)}")
+
+    def release_family(self, name: str) -> Family:
+        """Let the jobs of a held family start again."""
+        return self._wire.ask("DELETE", f"/v1/families/{_part(name)}/hold")
 
     def tokens(self) -> list[Token]:
         return self._get("/v1/tokens")["items"]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, bindparam, case, delete, exists, insert, select, update
 
@@ -61,21 +62,10 @@ def join(connection: Connection, facts: NodeFacts, *, incarnation: str, now: dat
 
 
 def _replace_devices(connection: Connection, facts: NodeFacts) -> None:
-    """Whose each GPU is stays known: what is found out again takes a while, and nothing may be placed meanwhile."""
-    known = ownerships(connection, facts.name)
+    """What is known of a GPU that is still there stays: exclusions, and whose it is, which takes a while to find out."""
+    known = {row.uuid: row for row in connection.execute(_KNOWN_DEVICES, {"of_node": facts.name})}
     connection.execute(delete(devices).where(devices.c.node == facts.name))
-    rows = [
-        {
-            "uuid": device.uuid,
-            "node": facts.name,
-            "index": device.index,
-            "model": device.model,
-            "memory_mib": device.memory_mib,
-            "simulated": facts.simulated,
-            **vars(known.get(device.uuid, Owned())),
-        }
-        for device in facts.devices
-    ]
+    rows = [_device(facts, device, known.get(device.uuid)) for device in facts.devices]
     if rows:
         connection.execute(insert(devices), rows)
 
@@ -92,6 +82,21 @@ def set_ownerships(connection: Connection, name: str, changes: Mapping[str, Owne
         for uuid, owned in changes.items()
     ]
     return all(connection.execute(_SET_OWNERSHIP, row).rowcount for row in rows)
+
+
+def _device(facts: NodeFacts, device: Device, before: Any) -> dict[str, Any]:
+    return {
+        "uuid": device.uuid,
+        "node": facts.name,
+        "index": device.index,
+        "model": device.model,
+        "memory_mib": device.memory_mib,
+        "simulated": facts.simulated,
+        "ownership": before.ownership if before else FREE,
+        "note": before and before.note,
+        "excluded_until": before and before.excluded_until,
+        "excluded_reason": before and before.excluded_reason,
+    }
 
 
 def renew(connection: Connection, name: str, *, incarnation: str, now: datetime) -> bool:
@@ -136,3 +141,4 @@ _SET_OWNERSHIP = (
     )
     .values(ownership=bindparam("whose"), note=bindparam("says"))
 )
+_KNOWN_DEVICES = select(devices).where(devices.c.node == bindparam("of_node"))

@@ -177,6 +177,7 @@ class AttemptRow(Table, table=True):
         Index("ix_attempts_job", "job_id", "number", "rank", unique=True),
         Index("ix_attempts_live", "state", "node"),
         Index("ix_attempts_settled", "settled", "state"),
+        Index("ix_attempts_ended", "node", "ended_at"),
     )
 
     id: str = Field(primary_key=True)
@@ -311,8 +312,9 @@ class FamilyRow(Table, table=True):
     """Of its last successful runs, newest last; a bounded number of them."""
     fast_failures: int
     """How many runs in a row have failed soon after their start."""
-    held_until: datetime | None = Field(sa_column=_instant())
-    """None of it starts until then."""
+    held_until: datetime | None = Field(sa_column=_instant(index=True))
+    """None of it starts until then, for `held_reason`."""
+    held_reason: str | None = Field(sa_column=Column(Text))
     updated_at: datetime = Field(sa_column=_instant(nullable=False))
 
 

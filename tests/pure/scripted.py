@@ -47,6 +47,20 @@ def levare_run(api: Api, *args: str, **extra: Any) -> Result:
     return CliRunner().invoke(levare, list(args), obj=client, **extra)
 
 
+def a_family(**other: Any) -> dict[str, Any]:
+    family = {
+        "name": "a/b/c",
+        "runs": 0,
+        "typical_seconds": None,
+        "promised_seconds": None,
+        "fast_failures": 0,
+        "held_until": None,
+        "held_reason": None,
+        "updated_at": "2030-01-01T12:00:00Z",
+    }
+    return family | other
+
+
 def a_job(**other: Any) -> dict[str, Any]:
     job = {
         "id": JOB,

@@ -10,6 +10,7 @@ import pytest
 from tests.pure.scripted import (
     JOB,
     Api,
+    a_family,
     a_healthy_api,
     a_job,
     a_node,
@@ -95,6 +96,29 @@ def test_tokens_are_listed_and_revoked_by_name():
     assert [line.split()[-1] for line in listed.splitlines()] == ["state", "valid", "expired"]
     assert (result.exit_code, result.stdout) == (0, "laptop is revoked\n")
     assert levare_run(api, "tokens", "list").stdout == listed
+
+
+def test_families_show_how_long_they_take_and_why_they_are_held():
+    held = {"fast_failures": 5, "held_until": "2030-01-01T12:10:00Z", "held_reason": "5 jobs failed."}
+    known = a_family(name="a/b/d", runs=3, typical_seconds=90.0, promised_seconds=7200.0)
+    api = Api().on("GET /v1/families", {"items": [a_family(**held)], "next": "a/b/c"}, {"items": [known], "next": None})
+
+    result = levare_run(api, "families", "--held")
+    rows = [line.split() for line in result.stdout.splitlines()]
+
+    assert rows[1][:5] == ["a/b/c", "0", "-", "-", "5"]
+    assert rows[2] == ["a/b/d", "3", "1m30s", "2h00m", "0", "-"]
+    assert "5 jobs failed." in result.stderr
+    assert [dict(asked.url.params) for asked in api.asked] == [
+        {"held": "true", "limit": "200"},
+        {"held": "true", "after": "a/b/c", "limit": "200"},
+    ]
+
+
+def test_a_family_is_released_by_its_name():
+    api = Api().on("DELETE /v1/families/a/b/c/hold", a_family())
+
+    assert levare_run(api, "families", "release", "a/b/c").stdout == "a/b/c is not held: its jobs start as others do\n"
 
 
 def test_doctor_is_content_when_all_is_well(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
