@@ -62,7 +62,7 @@ def join(connection: Connection, facts: NodeFacts, *, incarnation: str, now: dat
 
 
 def _replace_devices(connection: Connection, facts: NodeFacts) -> None:
-    """What is known of a GPU that is still there stays: exclusions, and whose it is, which takes a while to find out."""
+    """What is known of a GPU that is still there stays: exclusions, and whose it is, which is slow to find out."""
     known = {row.uuid: row for row in connection.execute(_KNOWN_DEVICES, {"of_node": facts.name})}
     connection.execute(delete(devices).where(devices.c.node == facts.name))
     rows = [_device(facts, device, known.get(device.uuid)) for device in facts.devices]
