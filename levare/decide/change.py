@@ -10,7 +10,7 @@ from levare.decide.fleet import Fleet, licences_short
 from levare.decide.line import is_off_hours
 from levare.decide.placement import place
 from levare.decide.sharing import Books
-from levare.model import Duration, Node, Request, Sharing, Waiting
+from levare.model import Duration, Node, Sharing, Waiting
 
 MOST_TRIES = 12
 """So many decisions are tried at most before it is said that no small change would do,"""

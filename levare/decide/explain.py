@@ -69,20 +69,7 @@ def explain(
 
     `cut` are those of them behind which more of the same lane wait that are not among them.
     """
-    others = [other for other in others if other.job_id != job.job_id]
-    waiting = [*others, job]
-    decision = place(waiting, nodes, now=now, sharing=sharing)
-    line = list(_ahead(job, waiting, nodes, sharing, now))
-    reasons = list(_reasons(job, decision, [other for other, _ in line], nodes, sharing, now))
-    return Explanation(
-        reasons=reasons,
-        estimate=_estimate(job, waiting, nodes, decision, verdict(reasons), now=now, sharing=sharing),
-        change=smallest_change(job, others, nodes, now=now, sharing=sharing) if reasons else None,
-        ahead=[Ahead(other.job_id, why) for other, why in line[:MOST_AHEAD]],
-        jobs_ahead=sum(other.count for other, _ in line),
-        is_least=any(other.job_id in cut for other, _ in line),
-        weight=_weight(job, nodes, sharing, now),
-    )
+    return _Facts(job, [other for other in others if other.job_id != job.job_id], nodes, now, sharing).explain(cut)
 
 
 def verdict(reasons: Sequence[Reason]) -> str:
@@ -91,67 +78,84 @@ def verdict(reasons: Sequence[Reason]) -> str:
     return next((each for each in (MISCONFIGURED, NEVER_RUNS, WILL_WAIT) if each in kinds), STARTS_NOW)
 
 
-def _estimate(
-    job: Waiting,
-    waiting: Sequence[Waiting],
-    nodes: Sequence[Node],
-    decision: Decision,
-    verdict: str,
-    *,
-    now: datetime,
-    sharing: Sharing,
-) -> Estimate:
-    if verdict == STARTS_NOW:
-        return Estimate(now, now, NOW)
-    if verdict != WILL_WAIT:
-        return Estimate(None, None, NEVER)
-    return estimate(job, waiting, nodes, now=now, sharing=sharing, promise=decision.promises.get(job.job_id))
+@dataclass(frozen=True)
+class _Facts:
+    job: Waiting
+    others: Sequence[Waiting]
+    nodes: Sequence[Node]
+    now: datetime
+    sharing: Sharing
 
+    @property
+    def waiting(self) -> Sequence[Waiting]:
+        return [*self.others, self.job]
 
-def _reasons(
-    job: Waiting, decision: Decision, line: Sequence[Waiting], nodes: Sequence[Node], sharing: Sharing, now: datetime
-) -> Iterator[Reason]:
-    """Those of the decision, and what besides room decides: the quota, and who comes first."""
-    found = decision.reasons.get(job.job_id, ())
-    yield from found
-    if verdict(found) == WILL_WAIT:
-        yield from _borrowing(job, nodes, sharing, now)
-        yield from _behind(line)
+    def explain(self, cut: Collection[str]) -> Explanation:
+        decision = place(self.waiting, self.nodes, now=self.now, sharing=self.sharing)
+        line = list(self._ahead())
+        reasons = list(self._reasons(decision, [other for other, _ in line]))
+        return Explanation(
+            reasons=reasons,
+            estimate=self._estimate(decision, verdict(reasons)),
+            change=self._change() if reasons else None,
+            ahead=[Ahead(other.job_id, why) for other, why in line[:MOST_AHEAD]],
+            jobs_ahead=sum(other.count for other, _ in line),
+            is_least=any(other.job_id in cut for other, _ in line),
+            weight=self._weight(),
+        )
 
+    def _books(self) -> Books:
+        """Anew for each use: who counts what comes next charges it."""
+        return Books(self.sharing, self.nodes, now=self.now)
 
-def _borrowing(job: Waiting, nodes: Sequence[Node], sharing: Sharing, now: datetime) -> Iterator[Reason]:
-    books = Books(sharing, nodes, now=now)
-    if not books.borrows(job):
-        return
-    account, held = sharing.accounts.get(job.team), books.standing(job.team).gpus
-    nominal = account.quota.gpus if account else None
-    has = f"holds {held:.3g} of the {nominal} GPUs of its quota" if nominal is not None else "has used up a quota"
-    message = f"Team {job.team} {has}; this would borrow, so it comes after all that are within theirs."
-    left = None if nominal is None else max(0.0, nominal - held)
-    yield Reason("borrowing", WILL_WAIT, message, job.request.gpus * job.request.nodes, left)
+    def _ahead(self) -> Iterator[tuple[Waiting, str]]:
+        """Those that come first, each with its reason, which is asked for at its turn."""
+        line = Line(self.job, self.waiting, self._books(), self.sharing, self.now)
+        for number, other in enumerate(line.turns()):
+            if other.job_id == self.job.job_id:
+                return
+            yield other, line.why(other) if number < MOST_AHEAD else ""
+
+    def _reasons(self, decision: Decision, line: Sequence[Waiting]) -> Iterator[Reason]:
+        """Those of the decision, and what decides besides room: the quota, and who comes first."""
+        found = decision.reasons.get(self.job.job_id, ())
+        yield from found
+        if verdict(found) == WILL_WAIT:
+            yield from self._borrowing()
+            yield from _behind(line)
+
+    def _borrowing(self) -> Iterator[Reason]:
+        job, books = self.job, self._books()
+        if not books.borrows(job):
+            return
+        account, held = self.sharing.accounts.get(job.team), books.standing(job.team).gpus
+        nominal = account.quota.gpus if account else None
+        has = f"holds {held:.3g} of the {nominal} GPUs of its quota" if nominal is not None else "has used up a quota"
+        message = f"Team {job.team} {has}; this would borrow, so it comes after all that are within theirs."
+        left = None if nominal is None else max(0.0, nominal - held)
+        yield Reason("borrowing", WILL_WAIT, message, job.request.gpus * job.request.nodes, left)
+
+    def _estimate(self, decision: Decision, verdict: str) -> Estimate:
+        if verdict == STARTS_NOW:
+            return Estimate(self.now, self.now, NOW)
+        if verdict != WILL_WAIT:
+            return Estimate(None, None, NEVER)
+        promise = decision.promises.get(self.job.job_id)
+        return estimate(self.job, self.waiting, self.nodes, now=self.now, sharing=self.sharing, promise=promise)
+
+    def _change(self) -> Change | None:
+        return smallest_change(self.job, self.others, self.nodes, now=self.now, sharing=self.sharing)
+
+    def _weight(self) -> Weight:
+        return Weight(
+            declared=self.job.priority,
+            from_age=(self.now - self.job.since) // AGEING,
+            from_deadline=urgency(self.job, self.now),
+            team=self._books().standing(self.job.team),
+        )
 
 
 def _behind(line: Sequence[Waiting]) -> Iterator[Reason]:
     if line:
         jobs = f"Job {line[0].job_id} comes" if len(line) == 1 else f"{len(line)} waiting jobs come"
         yield Reason("behind-others", WILL_WAIT, f"{jobs} first, and may take what comes free.", 0, len(line))
-
-
-def _ahead(
-    job: Waiting, waiting: Sequence[Waiting], nodes: Sequence[Node], sharing: Sharing, now: datetime
-) -> Iterator[tuple[Waiting, str]]:
-    """Those that come first, each with its reason, which is asked for at its turn."""
-    line = Line(job, waiting, Books(sharing, nodes, now=now), sharing, now)
-    for place_, other in enumerate(line.turns()):
-        if other.job_id == job.job_id:
-            return
-        yield other, line.why(other) if place_ < MOST_AHEAD else ""
-
-
-def _weight(job: Waiting, nodes: Sequence[Node], sharing: Sharing, now: datetime) -> Weight:
-    return Weight(
-        declared=job.priority,
-        from_age=(now - job.since) // AGEING,
-        from_deadline=urgency(job, now),
-        team=Books(sharing, nodes, now=now).standing(job.team),
-    )

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from heapq import heapify, heappop, heappush
-from itertools import count
+from itertools import count, islice
 
 from levare.decide.backfill import expected_of
 from levare.decide.capacity import Room
@@ -165,8 +165,9 @@ class _World:
         return True
 
     def _fits(self, request: Request) -> bool:
-        rooms = (room for room in self._rooms.values() if room.is_open)
-        return sum(1 for room in rooms if room.suits(request) and room.fits(request)) >= request.nodes
+        """Whether enough nodes have room; no more of them are looked at than it takes."""
+        rooms = (room for room in self._rooms.values() if room.is_open and room.fits(request) and room.suits(request))
+        return sum(1 for _ in islice(rooms, request.nodes)) == request.nodes
 
     def _set(self, node: Node) -> None:
         self._nodes[node.name], self._rooms[node.name] = node, Room(node)

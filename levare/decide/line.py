@@ -1,4 +1,4 @@
-"""Who comes before whom among all that wait, and why: the order in which they would start if there were room for all."""
+"""Who comes before whom, and why: the order in which all that wait would start if there were room for all."""
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta

@@ -31,7 +31,7 @@ from levare.model import (
     Waiting,
 )
 
-__all__ = ["AGEING", "PATIENCE", "PROMISES", "behind", "can_never_run", "place"]
+__all__ = ["AGEING", "PATIENCE", "PROMISES", "can_never_run", "place"]
 
 PATIENCE = timedelta(minutes=30)
 PROMISES = 8
@@ -54,14 +54,6 @@ def place(
 def order(job: Waiting, now: datetime) -> tuple[float, datetime, str]:
     """The sort key among the jobs of one user: whoever has the smallest comes first."""
     return rank(job, now)
-
-
-def behind(ahead: int) -> list[Reason]:
-    """The reason that names how many waiting jobs come first by priority and age; none for the first."""
-    if not ahead:
-        return []
-    jobs = "1 waiting job comes" if ahead == 1 else f"{ahead} waiting jobs come"
-    return [Reason("behind-others", "will-wait", f"{jobs} first by priority and age.", 0, ahead)]
 
 
 def can_never_run(request: Request, nodes: Iterable[Node], licences: Mapping[str, int] | None = None) -> Reason | None:

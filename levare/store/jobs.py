@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from levare.decide.placement import can_never_run
 from levare.errors import CanNeverRun, Conflict, Fault, IdempotencyMismatch, UnknownNeeds
-from levare.model import BLOCKED, CANCELLED, FAILED, FINAL, SUCCEEDED, SUCCESS, WAITING, Request, scale_of
+from levare.model import BLOCKED, CANCELLED, FAILED, FINAL, SUCCEEDED, SUCCESS, WAITING, Request, Rules, scale_of
 from levare.store import audit, views
 from levare.store.audit import Actor
 from levare.store.contradictions import refuse_contradictions
@@ -23,6 +23,7 @@ from levare.store.teams import refuse_beyond_queue
 
 Value = TypeVar("Value")
 
+_USUAL = Rules()
 _LONGEST_NAME = 200
 _ASK_LESS = "Ask for less, or add a node that has it; `levare nodes` shows what there is."
 
@@ -92,7 +93,14 @@ class Submission:
 
 
 def submit(
-    connection: Connection, wish: Submission, *, job_id: str, actor: Actor, key: str | None, now: datetime
+    connection: Connection,
+    wish: Submission,
+    *,
+    job_id: str,
+    actor: Actor,
+    key: str | None,
+    now: datetime,
+    rules: Rules = _USUAL,
 ) -> Mapping[str, Any]:
     """
     Record the job and return it as `views.job` would.
@@ -102,13 +110,13 @@ def submit(
     QuotaQueued where too many wait.
     """
     if key is None:
-        return _insert(connection, wish, job_id, actor, now)
+        return _insert(connection, wish, job_id, actor, now, rules)
     known = _known(connection, wish, actor, key)
     if known:
         return known
     try:
         with connection.begin_nested():
-            job = _insert(connection, wish, job_id, actor, now)
+            job = _insert(connection, wish, job_id, actor, now, rules)
             row = {"token_id": actor.token_id, "key": key, "digest": wish.digest, "job_id": job_id, "created_at": now}
             connection.execute(insert(idempotency), row)
     except IntegrityError:  # the same key came at the same instant, and was faster
@@ -144,9 +152,11 @@ def _known(connection: Connection, wish: Submission, actor: Actor, key: str) -> 
     return views.job(connection, row.job_id)
 
 
-def _insert(connection: Connection, wish: Submission, job_id: str, actor: Actor, now: datetime) -> Mapping[str, Any]:
+def _insert(  # noqa: PLR0917
+    connection: Connection, wish: Submission, job_id: str, actor: Actor, now: datetime, rules: Rules
+) -> Mapping[str, Any]:
     refuse_contradictions(wish, now=now)
-    _check_fits(connection, wish.request)
+    _check_fits(connection, wish.request, rules)
     refuse_beyond_queue(connection, team=wish.team, project=wish.project, user=actor.name)
     needs_unmet = _unmet(connection, wish.needs)
     too_early = wish.start_after is not None and wish.start_after > now
@@ -161,8 +171,8 @@ def _insert(connection: Connection, wish: Submission, job_id: str, actor: Actor,
     return views.new_job(row, wish.needs)
 
 
-def _check_fits(connection: Connection, request: Request) -> None:
-    reason = can_never_run(request, load_emptied(connection))
+def _check_fits(connection: Connection, request: Request, rules: Rules) -> None:
+    reason = can_never_run(request, load_emptied(connection), rules.licences)
     if reason:
         fault = Fault(_field(reason.code, request), reason.message, reason.asked, reason.available)
         raise CanNeverRun(reason.message, _ASK_LESS, [fault])

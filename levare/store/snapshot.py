@@ -13,7 +13,6 @@ from levare.decide.durations import expected
 from levare.decide.families import Family
 from levare.decide.gangs import decisive, partings
 from levare.decide.health import Run
-from levare.decide.placement import behind, place
 from levare.model import (
     BLOCKED,
     CANCELLED,
@@ -32,7 +31,6 @@ from levare.model import (
     Member,
     Node,
     Parting,
-    Reason,
     Rules,
     Sharing,
     Waiting,
@@ -97,8 +95,8 @@ def load(connection: Connection, *, now: datetime, rules: Rules = _USUAL) -> Sna
     return Snapshot(
         nodes=fleet,
         renewals=renewals,
-        waiting=_waiting(connection, most=most_starts(fleet)),
-        sharing=_sharing(connection, now, rules),
+        waiting=[job for lane in load_lanes(connection, most=most_starts(fleet)) for job in lane],
+        sharing=load_sharing(connection, now=now, rules=rules),
         blocked=_blocked(connection, [row for row in movable if row.cancel_requested_at is None]),
         ended=over,
         live=[LiveAttempt(row.id, row.node, row.on_lost, row.cancel_requested_at is not None) for row in live],
@@ -122,24 +120,31 @@ def load_nodes(connection: Connection, *, now: datetime) -> list[Node]:
     return _nodes(connection, connection.execute(_LIVE).all(), now)[0]
 
 
-def explain(connection: Connection, job_id: str, *, now: datetime, rules: Rules = _USUAL) -> Sequence[Reason]:
-    """Every reason why a job waits now, from the code that decides; none if it does not wait."""
-    job = connection.execute(select(jobs).where(jobs.c.id == job_id)).one_or_none()
-    if job is None or job.state not in (BLOCKED, WAITING):
-        return []
-    if job.state == BLOCKED:
-        return _blockers(connection, job)
-    return explain_request(connection, _as_waiting(job, Expectations(connection, [job])), now=now, rules=rules)
+def load_lanes(connection: Connection, *, most: int = HEADS) -> list[list[Waiting]]:
+    """The lanes of what waits; of each the first, at most `most` or `HEADS`."""
+    firsts = connection.execute(_FIRSTS).all() if most else []
+    behind = [_behind(connection, first, min(most, HEADS)) for first in firsts]
+    expectations = Expectations(connection, [row for lane in behind for row in lane])
+    return [list(_lane(lane, expectations)) for lane in behind]
 
 
-def explain_request(connection: Connection, job: Waiting, *, now: datetime, rules: Rules) -> Sequence[Reason]:
-    """Why this job, queued or only asked about, would wait."""
-    others = [other for other in _waiting(connection, most=HEADS) if other.job_id != job.job_id]
-    books = _sharing(connection, now, rules)
-    decision = place([*others, job], load_nodes(connection, now=now), now=now, sharing=books)
-    if job.job_id not in decision.reasons:
-        return [Reason("starting-soon", "will-wait", "There is room for it; it starts at the next decision.")]
-    return [*decision.reasons[job.job_id], *behind(_ahead(connection, job))]
+def load_sharing(connection: Connection, *, now: datetime, rules: Rules) -> Sharing:
+    books = sharing.load(connection, now=now, rules=rules)
+    return replace(books, held_families=held_families(connection, now=now))
+
+
+def waiting_of(connection: Connection, row: Any) -> Waiting:
+    """A row of `jobs` as placement sees it."""
+    return _as_waiting(row, Expectations(connection, [row]))
+
+
+def states_of_needs(connection: Connection, job_ids: Sequence[str]) -> Mapping[str, dict[str, str]]:
+    """The state of each job that is needed, by the job that needs it."""
+    states: dict[str, dict[str, str]] = defaultdict(dict)
+    if job_ids:
+        for row in connection.execute(_NEEDS, {"jobs": job_ids}):
+            states[row.job_id][row.needed_id] = row.state
+    return states
 
 
 def _nodes(connection: Connection, running: Sequence[Any], now: datetime | None) -> tuple[list[Node], dict[str, int]]:
@@ -223,19 +228,6 @@ class Expectations:
         return self._known[key]
 
 
-def _sharing(connection: Connection, now: datetime, rules: Rules) -> Sharing:
-    books = sharing.load(connection, now=now, rules=rules)
-    return replace(books, held_families=held_families(connection, now=now))
-
-
-def _waiting(connection: Connection, *, most: int) -> list[Waiting]:
-    """The first of each lane, at most `most` of each: so much as could start."""
-    firsts = connection.execute(_FIRSTS).all() if most else []
-    behind = [_behind(connection, first, min(most, HEADS)) for first in firsts]
-    expectations = Expectations(connection, [row for lane in behind for row in lane])
-    return [waiting for lane in behind for waiting in _lane(lane, expectations)]
-
-
 def _lane(rows: Sequence[Any], expectations: Expectations) -> Iterator[Waiting]:
     """The first row is whole; the others differ from it in what makes no lane."""
     first = _as_waiting(rows[0], expectations)
@@ -269,25 +261,9 @@ def _as_waiting(row: Any, expectations: Expectations) -> Waiting:
     )
 
 
-def _ahead(connection: Connection, job: Waiting) -> int:
-    older = and_(jobs.c.priority == job.priority, jobs.c.created_at < job.since)
-    first = or_(jobs.c.priority > job.priority, older)
-    return connection.execute(
-        select(func.count()).select_from(jobs).where(jobs.c.state == WAITING, jobs.c.id != job.job_id, first)
-    ).scalar_one()
-
-
 def _blocked(connection: Connection, rows: Sequence[Any]) -> list[Blocked]:
-    states = _states_of_needs(connection, [row.id for row in rows])
+    states = states_of_needs(connection, [row.id for row in rows])
     return [Blocked(row.id, states[row.id], row.start_after) for row in rows]
-
-
-def _states_of_needs(connection: Connection, job_ids: Sequence[str]) -> Mapping[str, dict[str, str]]:
-    states: dict[str, dict[str, str]] = defaultdict(dict)
-    if job_ids:
-        for row in connection.execute(_NEEDS, {"jobs": job_ids}):
-            states[row.job_id][row.needed_id] = row.state
-    return states
 
 
 def _over(unsettled: Sequence[Any]) -> list[Any]:
@@ -308,20 +284,6 @@ def _gangs(unsettled: Sequence[Any]) -> list[list[Member]]:
 def _as_member(row: Any) -> Member:
     was_ended = any(wish is not None for wish in (row.peer_ended_at, row.preempted_at, row.cancel_requested_at))
     return Member(row.id, row.rank, row.node, row.state, row.exit_code, row.ended_at, was_ended)
-
-
-def _blockers(connection: Connection, job: Any) -> list[Reason]:
-    states = _states_of_needs(connection, [job.id])[job.id]
-    unmet = [
-        Reason("needs", "will-wait", f"Needs {needed}, which is {state}.")
-        for needed, state in sorted(states.items())
-        if state != "succeeded"
-    ]
-    if job.attempt and job.reason:
-        unmet.append(Reason("backoff", "will-wait", job.reason))
-    elif job.start_after:
-        unmet.append(Reason("start-after", "will-wait", f"Starts at {job.start_after.isoformat()} at the earliest."))
-    return unmet
 
 
 # The statements are built once: building one costs more than running it.
