@@ -18,7 +18,9 @@ def main() -> None:
     summaries = compare(month, asked.policies)
     contended = contend(contention, asked.policies)
     if asked.plot:
-        asked.plot.write_text(draw([contended[name] for name in asked.policies if name in ("fifo", "levare")]))
+        asked.plot.write_text(
+            draw([contended[name] for name in dict.fromkeys((asked.policies[0], asked.policies[-1]))])
+        )
     print(document(month, summaries, contended) if asked.json else tables(month, summaries, contention, contended))
 
 
@@ -33,7 +35,12 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--policies", nargs="+", choices=POLICIES, default=list(POLICIES))
     parser.add_argument("--json", action="store_true", help="one JSON document instead of tables")
     parser.add_argument("--quick", action="store_true", help="a few days on four machines, in seconds")
-    parser.add_argument("--plot", type=Path, metavar="PATH.svg", help="draw the teams' shares under contention")
+    parser.add_argument(
+        "--plot",
+        type=Path,
+        metavar="PATH.svg",
+        help="draw the teams' shares under contention, with the first and the last policy",
+    )
     return parser.parse_args()
 
 

@@ -142,7 +142,7 @@ def fits_at(shape: Shape, room: Room, holds: Iterable[Hold], *, now: timedelta) 
     for hold in sorted(holds, key=lambda hold: hold.until):
         emptying.give(hold.shape, hold.devices)
         if emptying.fits(shape):
-            return max(hold.until, now)
+            return hold.until
     return None
 
 

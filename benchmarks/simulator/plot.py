@@ -1,6 +1,6 @@
 """The share of the GPU-hours that each team gets over time, against what is due to it: an SVG written by hand."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from html import escape
 
@@ -10,6 +10,7 @@ from benchmarks.simulator.scenarios import NEWCOMER, WEIGHTS, Contended
 _WIDTH, _LEFT, _RIGHT, _TOP = 860, 56, 110, 64
 _PANEL, _GAP = 190, 62
 _TEAMS = [*WEIGHTS, NEWCOMER]
+_DAY = timedelta(days=1)
 _STYLE = """
     .paper { fill: #ffffff } .grid { stroke: #d8dee4 } text { fill: #57606a; font-size: 12px }
     path { fill: none; stroke-width: 2; stroke-linejoin: round } .due { stroke-dasharray: 5 4; stroke-width: 1.5 }
@@ -28,7 +29,7 @@ def draw(panels: Sequence[Contended]) -> str:
     """One panel a policy, above each other; readable on a light and on a dark page."""
     height = _TOP + len(panels) * (_PANEL + _GAP)
     weights = " : ".join(f"{team} {weight}" for team, weight in WEIGHTS.items())
-    title = escape(f"Share of the GPU-hours, by weights {weights}; a {NEWCOMER} (1) brings 1,000 jobs at once")
+    title = escape(f"GPU-hours of each team: {weights}, and a {NEWCOMER} (1) with 1,000 jobs at once")
     look = f'viewBox="0 0 {_WIDTH} {height}" font-family="system-ui, sans-serif"'
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" {look} role="img" aria-label="{title}">',
@@ -42,16 +43,25 @@ def draw(panels: Sequence[Contended]) -> str:
 
 
 def _panel(panel: Contended, top: float) -> str:
-    days = [at / timedelta(days=1) for at, _ in panel.over_time]
-    last = days[-1] + (days[1] - days[0])
-    lines = [_frame(panel.policy, top, last)]
+    width = (panel.over_time[1][0] - panel.over_time[0][0]) / _DAY
+    last = panel.over_time[-1][0] / _DAY + width
+    lines, ends = [_frame(panel.policy, top, last)], dict[int, float]()
     for number, team in enumerate(_TEAMS):
-        seen = [(day, served) for day, (_, served) in zip(days, panel.over_time, strict=True) if team in served]
-        used = [(day, _part(served, team, "used")) for day, served in seen]
-        due = [(day, _part(served, team, "due")) for day, served in seen]
+        seen = [(at / _DAY, served) for at, served in panel.over_time if team in served]
+        used = [(day + width / 2, _part(served, team, "used")) for day, served in seen]
+        due = [(edge, _part(served, team, "due")) for day, served in seen for edge in (day, day + width)]
         lines += [_line(due, f"t{number} due", top, last), _line(used, f"t{number}", top, last)]
-        lines.append(_label(f"t{number}", team, used, top))
-    return "\n".join(lines)
+        ends[number] = _y(used[-1][1], top) + 4 if used else top + _PANEL
+    return "\n".join([*lines, *_labels(ends)])
+
+
+def _labels(ends: Mapping[int, float]) -> Iterator[str]:
+    """The teams' names at the ends of their lines, pushed up where they would cover each other."""
+    above = float("inf")
+    for number, y in sorted(ends.items(), key=lambda end: -end[1]):
+        above = min(y, above - 14)
+        x = _WIDTH - _RIGHT + 6
+        yield f'  <text class="t t{number}" x="{x}" y="{above:.1f}">{escape(_TEAMS[number])}</text>'
 
 
 def _part(served: Mapping[str, Service], team: str, what: str) -> float:
@@ -77,14 +87,6 @@ def _day(day: int, x: float, top: float) -> str:
 def _line(points: Sequence[tuple[float, float]], style: str, top: float, last: float) -> str:
     path = " L".join(f"{_x(day, last):.1f} {_y(part, top):.1f}" for day, part in points)
     return f'  <path class="{style}" d="M{path}"/>' if points else ""
-
-
-def _label(style: str, team: str, used: Sequence[tuple[float, float]], top: float) -> str:
-    if not used:
-        return ""
-    return (
-        f'  <text class="t {style}" x="{_WIDTH - _RIGHT + 6}" y="{_y(used[-1][1], top) + 4:.1f}">{escape(team)}</text>'
-    )
 
 
 def _x(day: float, last: float) -> float:

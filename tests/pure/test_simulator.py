@@ -71,10 +71,26 @@ def test_easy_lets_a_short_job_pass_and_not_a_long_one():
     assert starts(simulate(jobs, FOUR, EASY)) == {"running": 0, "short": 2.5, "head": 5, "too-long": 6}
 
 
-def test_easy_lets_a_long_job_pass_where_the_head_leaves_room():
-    jobs = [a_job("running", gpus=2, hours=5), a_job("head", gpus=3, at=1), a_job("long", at=2, hours=9)]
+def test_easy_lets_as_many_long_jobs_pass_as_the_head_leaves_room_for():
+    jobs = [
+        a_job("running", gpus=2, hours=5),
+        a_job("head", gpus=3, at=1),
+        a_job("first", at=2, hours=9),
+        a_job("second", at=2, hours=9),
+    ]
 
-    assert starts(simulate(jobs, FOUR, EASY)) == {"running": 0, "long": 2, "head": 5}
+    assert starts(simulate(jobs, FOUR, EASY)) == {"running": 0, "first": 2, "head": 5, "second": 6}
+
+
+def test_easy_goes_by_the_order_of_the_submits_whatever_the_jobs_ask_for():
+    jobs = [
+        a_job("all", gpus=4),
+        a_job("two", gpus=2, at=0.1),
+        a_job("one", at=0.2),
+        a_job("two-again", gpus=2, at=0.3),
+    ]
+
+    assert starts(simulate(jobs, FOUR, EASY)) == {"all": 0, "two": 1, "one": 1, "two-again": 2}
 
 
 def test_easy_lets_anybody_pass_on_another_machine():
@@ -92,13 +108,14 @@ def test_easy_believes_a_limit_and_doubles_it_for_whoever_outruns_it():
     jobs = [
         a_job("outruns", gpus=3, hours=5, limit=HOUR),
         a_job("head", gpus=4, at=0.5, limit=HOUR),
-        a_job("passes", at=1.5, hours=0.5, limit=HOUR / 2),
-        a_job("must-wait", at=2, hours=3, limit=3 * HOUR),
+        a_job("passes", at=1.25, hours=0.5, limit=HOUR / 2),
+        a_job("waits", at=1.75, hours=0.5, limit=HOUR / 2),
+        a_job("tick", at=2.5, gpus=0, hours=0.1, limit=HOUR / 10),
     ]
     result = simulate(jobs, FOUR, Easy("EASY", claimed))
 
-    assert starts(result) == {"outruns": 0, "passes": 1.5, "head": 5, "must-wait": 6}
-    assert result.promises["head"] == HOUR
+    assert starts(result) == {"outruns": 0, "passes": 1.25, "waits": 2.5, "tick": 2.5, "head": 5}
+    assert result.promises == {"head": HOUR}
 
 
 # The engine
@@ -311,6 +328,14 @@ def test_a_preempted_job_waits_again():
     served = measures.service(a_result(*spans), {"a": 1, "b": 1})
 
     assert served == {"a": Service(0, 0), "b": Service(0, 0)}
+
+
+def test_a_job_that_never_starts_waits_all_the_time():
+    a, b = a_job("a", gpus=3, team="a"), a_job("b", team="b")
+    never_a, never_b = a_job("na", team="a", at=2), a_job("nb", team="b", at=4)
+    result = a_result(a_span(a, 0, 10), a_span(b, 0, 10), jobs=[a, b, never_a, never_b, a_job("last", team="a", at=9)])
+
+    assert measures.service(result, {"a": 1, "b": 1}) == {"a": Service(15, 10), "b": Service(5, 10)}
 
 
 # The report
