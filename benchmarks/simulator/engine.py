@@ -64,8 +64,21 @@ class Decision:
     promises: Mapping[str, timedelta] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Span:
+    """One attempt of a job. `gpus` counts a shared GPU in part; `lost` is what a preemption threw away."""
+
+    job: SimJob
+    node: str
+    started: timedelta
+    ended: timedelta
+    gpus: float
+    lost: timedelta = timedelta()
+    preempted: bool = False
+
+
 class Fleet:
-    """What each machine has left and what runs on it. Policies read it and plan on `draft()`."""
+    """What each machine has left, what runs on it and what has run. Policies read it and plan on `draft()`."""
 
     def __init__(self, machines: Sequence[Machine]) -> None:
         self.machines = {machine.name: machine for machine in machines}
@@ -73,6 +86,8 @@ class Fleet:
         self.runs: dict[str, dict[str, Run]] = {machine.name: {} for machine in machines}
         self.versions = dict.fromkeys(self.rooms, 0)
         """Of each machine, how often it has changed; whoever remembers something of it can see when to forget."""
+        self.past: list[Span] = []
+        """What has ended, in order, so that a policy which learns can read on from where it stopped."""
 
     def draft(self) -> dict[str, Room]:
         return {name: room.copy() for name, room in self.rooms.items()}
@@ -99,19 +114,6 @@ class Policy(Protocol):
 
 
 @dataclass(frozen=True)
-class Span:
-    """One attempt of a job. `gpus` counts a shared GPU in part; `lost` is what a preemption threw away."""
-
-    job: SimJob
-    node: str
-    started: timedelta
-    ended: timedelta
-    gpus: float
-    lost: timedelta = timedelta()
-    preempted: bool = False
-
-
-@dataclass(frozen=True)
 class Result:
     """
     All that happened. `fair_starts` has each job that was ever first in line and blocked.
@@ -135,7 +137,7 @@ def simulate(
     _refuse_what_never_fits(jobs, machines)
     run = _Simulation(jobs, machines, policy)
     run.go(until)
-    return Result(jobs, machines, run.spans, run.fair_starts, run.promises, run.now)
+    return Result(jobs, machines, run.fleet.past, run.fair_starts, run.promises, run.now)
 
 
 def _refuse_what_never_fits(jobs: Sequence[SimJob], machines: Sequence[Machine]) -> None:
@@ -151,7 +153,6 @@ class _Simulation:
         self.now = timedelta()
         self.running: dict[str, Run] = {}
         self.done: dict[str, timedelta] = {}
-        self.spans: list[Span] = []
         self.fair_starts: dict[str, timedelta] = {}
         self.promises: dict[str, timedelta] = {}
         self._number = count()
@@ -192,7 +193,7 @@ class _Simulation:
 
     def _record(self, run: Run, *, lost: timedelta = timedelta(), preempted: bool = False) -> None:
         gpus = gpus_granted(self.fleet.machines[run.node], run.devices)
-        self.spans.append(Span(run.job, run.node, run.started, self.now, gpus, lost, preempted))
+        self.fleet.past.append(Span(run.job, run.node, run.started, self.now, gpus, lost, preempted))
 
     def _apply(self, decision: Decision) -> None:
         for start in decision.starts:
@@ -221,6 +222,7 @@ class _Simulation:
         run = self.running[job_id]
         if run.stops is None:
             run.stops = self.now + GRACE
+            self.fleet.versions[run.node] += 1
             self._expect(run.stops, run)
 
     def _fair_start(self, job: SimJob) -> timedelta:
