@@ -77,7 +77,7 @@ def load(connection: Connection, *, now: datetime) -> Snapshot:
         renewals=renewals,
         waiting=_waiting(connection, most=most_starts(fleet)),
         blocked=_blocked(connection, [row for row in movable if row.cancel_requested_at is None]),
-        ended=_ended(unsettled),
+        ended=[_as_ended(row) for row in _over(unsettled)],
         live=[LiveAttempt(row.id, row.node, row.on_lost, row.cancel_requested_at is not None) for row in live],
         to_cancel=[row.id for row in movable if row.cancel_requested_at is not None],
         unclaimed_to_cancel=[row.id for row in live if row.state == PLACED and row.cancel_requested_at is not None],
@@ -163,11 +163,10 @@ def _states_of_needs(connection: Connection, job_ids: Sequence[str]) -> Mapping[
     return states
 
 
-def _ended(unsettled: Sequence[Any]) -> list[Ended]:
-    """Of each job that is over the one attempt that decides it."""
+def _over(unsettled: Sequence[Any]) -> list[Any]:
+    """Of each job that is over the one attempt that decides what becomes of it."""
     deciding = {member.attempt_id for members in _gangs(unsettled) if (member := decisive(members))}
-    over = (row for row in unsettled if row.state not in LIVE)
-    return [_as_ended(row) for row in over if row.nodes == 1 or row.id in deciding]
+    return [row for row in unsettled if row.state not in LIVE and (row.nodes == 1 or row.id in deciding)]
 
 
 def _gangs(unsettled: Sequence[Any]) -> list[list[Member]]:
