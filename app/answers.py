@@ -42,10 +42,34 @@ class Job(BaseModel):
     gpu_memory_mib: int | None = Field(description="MiB of each GPU; null for whole GPUs.", examples=[20480])
     cpus: int = Field(examples=[8])
     memory_mib: int = Field(description="MiB of main memory.", examples=[32768])
+    scratch_mib: int = Field(description="MiB of disk for its own files.", examples=[51200])
+    gpu_model: str | None = Field(description="A part of the model's name; null for any.", examples=["H100"])
+    resources: dict[str, int] = Field(description="How many of each custom resource.", examples=[{"licence": 1}])
+    require: dict[str, str] = Field(description="Labels that its node must have.", examples=[{"disk": "nvme"}])
+    prefer: dict[str, str] = Field(description="Labels that choose among nodes that serve.", examples=[{"zone": "a"}])
+    avoid: dict[str, str] = Field(description="Labels that its node must not have.", examples=[{"node": "node-b"}])
+    nodes: int = Field(description="On how many nodes it runs at once, with all it asks for on each.", examples=[1])
+    spread: bool = Field(description="On the emptiest node that serves, not the fullest.", examples=[False])
     needs: list[str] = Field(description="Ids of jobs that must succeed first.", examples=[["a1b2c3d4e5"]])
     timeout_seconds: int | None = Field(description="Seconds until it is ended; null for never.", examples=[3600])
     grace_seconds: int = Field(description="Seconds from SIGTERM to SIGKILL.", examples=[10])
     retries: int = Field(description="How often it is started again after a failure.", examples=[2])
+    retry_on: list[str] = Field(
+        description="The endings after which it is started again; empty for all that a retry can cure.",
+        examples=[["out_of_memory", "exit:75"]],
+    )
+    backoff_seconds: int = Field(description="Seconds until the first retry; doubled for each one more.", examples=[30])
+    memory_growth: float = Field(
+        description="What its memory is multiplied with after it ran out of it.", examples=[1.5]
+    )
+    preemptible: bool = Field(description="Whether it may be ended to make room.", examples=[True])
+    min_runtime_seconds: int = Field(description="Seconds that it runs before it may be preempted.", examples=[300])
+    warning_signal: str | None = Field(description="What it gets before SIGTERM; without SIG.", examples=["USR1"])
+    warning_seconds: int = Field(description="Seconds from the warning signal to SIGTERM.", examples=[60])
+    deadline: At | None = Field(description="When it should be done.")
+    only_between: str | None = Field(
+        description="The hours of the day, in UTC, in which it may start.", examples=["22:00-06:00"]
+    )
     on_lost: Literal["keep", "requeue"] = Field(description="What happens when its node falls silent.")
     start_after: At | None = Field(description="It does not start before this.")
     attempt: int = Field(description="The number of its latest attempt, 0 before any.", examples=[1])
@@ -57,6 +81,14 @@ class Job(BaseModel):
     started_at: At | None = Field(description="When its latest attempt started.")
     finished_at: At | None
     cancel_requested_at: At | None = Field(description="When somebody asked to cancel it.")
+    pipeline: str | None = Field(description="The pipeline that it was submitted with.", examples=["nightly"])
+    step: str | None = Field(description="Which step of the pipeline it is.", examples=["train"])
+    parameters: dict[str, Any] = Field(
+        description="What makes it different from the others of its sweep.", examples=[{"lr": 0.1}]
+    )
+    array: dict[str, Any] | None = Field(description="Of an array, what it consists of; null for a single job.")
+    array_id: str | None = Field(description="The array that it is an element of.", examples=["a1b2c3d4e5"])
+    array_index: int | None = Field(description="Its number in the array, from 0.", examples=[3])
 
 
 class Jobs(BaseModel):
@@ -198,6 +230,10 @@ class Device(BaseModel):
     memory_mib: int = Field(description="MiB in all.", examples=[81920])
     free_mib: int = Field(description="MiB that no attempt holds.", examples=[61440])
     simulated: bool = Field(description="True for a GPU that exists only in the bookkeeping.")
+    excluded_until: At | None = Field(description="It takes nothing new until then; null for a GPU in use.")
+    excluded_reason: str | None = Field(
+        description="Why, in a sentence.", examples=["3 attempts in a row failed on it within a minute."]
+    )
     attempts: list[str] = Field(description="Ids of the attempts on it.", examples=[["k3v9x2m1qa-1"]])
 
 
@@ -214,7 +250,19 @@ class Node(BaseModel):
     version: str = Field(description="Of levare on it.", examples=["0.1.0"])
     joined_at: At
     renewed_at: At = Field(description="When it last said that it lives.")
-    labels: dict[str, str] = Field(description="What its owner says of it.")
+    labels: dict[str, str] = Field(
+        description="What its owner says of it, its name as `node`, and the model of its first GPU as `gpu`.",
+        examples=[{"zone": "a", "node": "node-a", "gpu": "nvidia-h100"}],
+    )
+    scratch_mib: int = Field(description="MiB of disk that it offers.", examples=[1048576])
+    scratch_free_mib: int = Field(description="MiB of it that no attempt has asked for.", examples=[524288])
+    resources: dict[str, int] = Field(description="Its custom resources.", examples=[{"licence": 3}])
+    resources_free: dict[str, int] = Field(description="How many of each no attempt holds.", examples=[{"licence": 2}])
+    address: str = Field(description="Where the other nodes of a job reach it.", examples=["10.0.0.7"])
+    excluded_until: At | None = Field(description="It takes nothing new until then; null for a node in use.")
+    excluded_reason: str | None = Field(
+        description="Why, in a sentence.", examples=["4 attempts in a row failed on it within a minute."]
+    )
     attempts: list[str] = Field(description="Ids of the attempts on it.", examples=[["k3v9x2m1qa-1"]])
     sample: Sample | None = Field(description="Its last heartbeat; null if that is older than 15 s.")
 

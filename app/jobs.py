@@ -13,7 +13,15 @@ from app.call import Asked, Call, DryRun
 from app.document import refusals
 from app.ids import new_id
 from app.pages import Cursor, Limit, cursor_after, fields_of, picked, place_of, selected
-from levare.errors import CanNeverRun, Conflict, IdempotencyMismatch, InvalidRequest, UnknownNeeds
+from levare.errors import (
+    CanNeverRun,
+    Conflict,
+    Contradiction,
+    IdempotencyMismatch,
+    InvalidRequest,
+    QuotaQueued,
+    UnknownNeeds,
+)
 from levare.model import FINAL
 from levare.pulse import beat_bell, node_bell
 from levare.store import attempts, jobs, views
@@ -46,14 +54,15 @@ _FIELDS = tuple(Job.model_fields)
     status_code=HTTPStatus.CREATED,
     response_model=Job,
     responses={200: {"model": Verdict, "description": "A dry run: what would happen."}}
-    | refusals(InvalidRequest, UnknownNeeds, CanNeverRun, IdempotencyMismatch, Conflict),
+    | refusals(InvalidRequest, Contradiction, UnknownNeeds, CanNeverRun, IdempotencyMismatch, Conflict, QuotaQueued),
 )
 def submit_job(body: JobRequest, call: Asked, dry_run: DryRun = False, idempotency_key: Key = None) -> Response:
     """
     Submit a command.
 
-    It starts when what it needs has succeeded, its time has come and there is room. A job that no
-    node could ever run, or that needs a job which has failed, is refused.
+    It starts when what it needs has succeeded, its time has come and there is room. A job that no node
+    could ever run, that contradicts itself, that needs a job which has failed, or that is one too many for
+    the quota of its team, is refused.
     """
     if dry_run:
         return answer(_verdict(body, call, idempotency_key))

@@ -41,7 +41,13 @@ class Conductor(Scheduler):
         self._database = Database(configured.database)
         self._leader = Leader(self._database)
         self._waker = Waker(configured.redis_url)
-        self._tick = Tick(self._database, self._leader, lost_after=configured.lost_after, wake=self._waker.wake)
+        self._tick = Tick(
+            self._database,
+            self._leader,
+            lost_after=configured.lost_after,
+            half_life=configured.half_life,
+            wake=self._waker.wake,
+        )
         self._bell = Bell(configured.redis_url)
         self._sender = Sender(self.app)
         self._bell.start()

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from beat.leader import Leader
 from levare.decide import lifecycle
 from levare.decide.placement import place
-from levare.model import WAITING, Decision, Move, Parting, Silent
+from levare.model import WAITING, Decision, Move, Parting, Sharing, Silent
 from levare.store import attempts, nodes, snapshot, wishes
 from levare.store.engine import Database
 from levare.store.messages import Message, mark_sent
@@ -71,9 +71,11 @@ class Tick:
         leader: Leader,
         *,
         lost_after: timedelta,
+        half_life: timedelta = Sharing.half_life,
         wake: Callable[[Iterable[str]], object] = lambda _: None,
     ) -> None:
-        self._database, self._leader, self._lost_after, self._wake = database, leader, lost_after, wake
+        self._database, self._leader, self._wake = database, leader, wake
+        self._lost_after, self._half_life = lost_after, half_life
         self._watchman = Watchman()
 
     def run(self, *, now: datetime) -> tuple[list[Message], bool]:
@@ -105,7 +107,7 @@ class Tick:
         lost_nodes = {name: seen.renewals[name] for name, silence in silences.items() if silence >= self._lost_after}
         awake = [node for node in seen.nodes if node.name not in lost_nodes]
         return Plan(
-            decision=place(seen.waiting, awake, now=now),
+            decision=place(seen.waiting, awake, now=now, sharing=seen.sharing),
             moves=moves,
             lost_nodes={node.name: lost_nodes[node.name] for node in seen.nodes if self._is_news(node, lost_nodes)},
             lost_attempts=lifecycle.lost_attempts(silent, lost_after=self._lost_after),
@@ -128,7 +130,7 @@ class Tick:
             attempts.cancel_unclaimed(connection, plan.unclaimed_to_cancel, now=now)
         to_wake = wishes.preempt(connection, plan.decision.preemptions, now=now)
         to_wake += wishes.part(connection, plan.to_part, now=now)
-        attempts.move(connection, plan.moves, now=now)
+        attempts.move(connection, plan.moves, now=now, half_life=self._half_life)
         mark_sent(connection, plan.unsent, plan.incarnations, now=now)
         placed = attempts.place(connection, plan.decision.placements, plan.incarnations, now=now)
         return [*plan.unsent, *placed], to_wake

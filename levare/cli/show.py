@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from levare.cli import terminal, words
+from levare.cli import terminal, wishes, words
 from levare.cli.kinds import JOB
 from levare.model import BLOCKED, FINAL, WAITING
 
@@ -72,7 +72,9 @@ def _facts(job: "Job") -> Any:
             ("directory", job["cwd"]),
             ("of", f"{job['user']}, team {job['team']}, project {job['project']}"),
             ("asks for", f"{words.resources(job)}, priority {job['priority']}"),
+            *wishes.rare_needs(job),
             ("limits", ", ".join(limits)),
+            *wishes.rare_terms(job),
             ("needs", ", ".join(job["needs"])),
             ("not before", job["start_after"] and words.clock(job["start_after"])),
             ("node", job["node"]),

@@ -82,10 +82,15 @@ def of_100(value: float | None) -> str:
 
 
 def resources(job: "Job") -> str:
-    """`2 GPU, 8 CPU, 64GiB`: what a job asks for, without what every job has."""
+    """`2 GPU, 8 CPU, 64GiB` or `4 nodes of 8 GPU`: what a job asks for, without what every job has."""
     parts = [_gpus(job["gpus"], job["gpu_memory_mib"])] if job["gpus"] else []
     parts += [f"{job['cpus']} CPU"] if job["cpus"] > 1 or not parts else []
-    return ", ".join(parts + ([size(job["memory_mib"])] if job["memory_mib"] else []))
+    each = ", ".join(parts + ([size(job["memory_mib"])] if job["memory_mib"] else []))
+    return each if job["nodes"] == 1 else f"{job['nodes']} nodes of {each}"
+
+
+def labels(values: Mapping[str, str]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in values.items())
 
 
 def _gpus(count: int, memory_mib: int | None) -> str:

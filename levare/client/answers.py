@@ -16,8 +16,25 @@ class Wish(TypedDict, total=False):
     gpu_memory_mib: int | None
     cpus: int
     memory_mib: int
+    scratch_mib: int
+    gpu_model: str | None
+    resources: Mapping[str, int]
+    require: Mapping[str, str]
+    prefer: Mapping[str, str]
+    avoid: Mapping[str, str]
+    nodes: int
+    spread: bool
     needs: Sequence[str]
     retries: int
+    retry_on: Sequence[str]
+    backoff_seconds: int
+    memory_growth: float
+    preemptible: bool
+    min_runtime_seconds: int
+    warning_signal: str | None
+    warning_seconds: int
+    deadline: str | datetime | None
+    only_between: str | None
     timeout_seconds: int | None
     grace_seconds: int
     env: Mapping[str, str]
@@ -43,10 +60,27 @@ class Job(TypedDict):
     gpu_memory_mib: int | None
     cpus: int
     memory_mib: int
+    scratch_mib: int
+    gpu_model: str | None
+    resources: dict[str, int]
+    require: dict[str, str]
+    prefer: dict[str, str]
+    avoid: dict[str, str]
+    nodes: int
+    spread: bool
     needs: list[str]
     timeout_seconds: int | None
     grace_seconds: int
     retries: int
+    retry_on: list[str]
+    backoff_seconds: int
+    memory_growth: float
+    preemptible: bool
+    min_runtime_seconds: int
+    warning_signal: str | None
+    warning_seconds: int
+    deadline: str | None
+    only_between: str | None
     on_lost: str
     start_after: str | None
     attempt: int
@@ -58,6 +92,12 @@ class Job(TypedDict):
     started_at: str | None
     finished_at: str | None
     cancel_requested_at: str | None
+    pipeline: str | None
+    step: str | None
+    parameters: dict[str, Any]
+    array: dict[str, Any] | None
+    array_id: str | None
+    array_index: int | None
 
 
 class AttemptDevice(TypedDict):
@@ -209,11 +249,17 @@ class Device(TypedDict):
     memory_mib: int
     free_mib: int
     simulated: bool
+    excluded_until: str | None
+    excluded_reason: str | None
     attempts: list[str]
 
 
 class Node(TypedDict):
-    """`sample` is the last heartbeat, None when none has come lately."""
+    """
+    `sample` is the last heartbeat, None when none has come lately.
+
+    Until `excluded_until`, where it is set, it takes nothing new, for `excluded_reason`; devices have the same.
+    """
 
     name: str
     state: str
@@ -226,6 +272,13 @@ class Node(TypedDict):
     joined_at: str
     renewed_at: str
     labels: dict[str, str]
+    scratch_mib: int
+    scratch_free_mib: int
+    resources: dict[str, int]
+    resources_free: dict[str, int]
+    address: str
+    excluded_until: str | None
+    excluded_reason: str | None
     attempts: list[str]
     sample: dict[str, Any] | None
 

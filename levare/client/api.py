@@ -244,7 +244,8 @@ class Client:
 
 
 def _body(command: Sequence[str], wish: Wish) -> dict[str, Any]:
-    return {"command": list(command), **wish, **_given({"start_after": _instant(wish.get("start_after"))})}
+    instants = {name: _instant(wish.get(name)) for name in ("start_after", "deadline")}
+    return {"command": list(command), **wish, **_given(instants)}
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:

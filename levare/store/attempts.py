@@ -12,7 +12,7 @@ Every write names the states it expects; zero rows is an answer: someone was fas
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
@@ -32,7 +32,9 @@ from levare.model import (
     WAITING,
     Move,
     Placement,
+    Sharing,
 )
+from levare.store import use
 from levare.store.gangs import Gang, gang_of
 from levare.store.messages import Message
 from levare.store.tables import attempts, jobs
@@ -192,13 +194,20 @@ def cancel_unclaimed(connection: Connection, attempt_ids: Iterable[str], *, now:
     )
 
 
-def move(connection: Connection, moves: Sequence[Move], *, now: datetime) -> None:
-    """Carry out each move whose job is still where the decision saw it, and mark its latest attempt as settled."""
+def move(
+    connection: Connection, moves: Sequence[Move], *, now: datetime, half_life: timedelta = Sharing.half_life
+) -> None:
+    """
+    Carry out each move whose job is still where the decision saw it, and mark its latest attempt as settled.
+
+    What is settled is charged to whom it was for, in the same transaction; so it is charged exactly once.
+    """
     for expected, steps in groupby(sorted(moves, key=_expected), key=_expected):
         connection.execute(_MOVES[expected], [_values(step, now) for step in steps])
     settled = [step.job_id for step in moves if step.expected == LIVE]
     if settled:
-        connection.execute(_SETTLE, {"jobs": settled})
+        over = connection.execute(_SETTLE, {"jobs": settled}).all()
+        use.charge(connection, over, half_life=half_life, now=now)
 
 
 def _expected(step: Move) -> tuple[str, ...]:
@@ -322,6 +331,7 @@ _SETTLE = (
     update(attempts)
     .where(_A.job_id.in_(bindparam("jobs", expanding=True)), ~is_one_of(_A.state, LIVE), _A.settled.is_(False))
     .values(settled=True)
+    .returning(_A.job_id, _A.devices, _A.cpus, _A.placed_at, _A.ended_at)
 )
 _LIVE_ON = select(_A.id, _A.state, _A.queue, _A.devices).where(_OF_NODE, is_one_of(_A.state, LIVE)).order_by(_A.id)
 _LIVE_OF = select(_A.node).where(_A.job_id == bindparam("job"), is_one_of(_A.state, LIVE)).order_by(_A.rank)

@@ -162,6 +162,11 @@ def _whole_node(row: Row, cards: Sequence[Row], running: Sequence[Row]) -> Row:
         **row,
         "cpus_free": row["cpus"] - sum(each["cpus"] for each in running),
         "memory_free_mib": row["memory_mib"] - sum(each["memory_mib"] for each in running),
+        "scratch_free_mib": row["scratch_mib"] - sum(each["scratch_mib"] for each in running),
+        "resources_free": {
+            name: amount - sum(each["resources"].get(name, 0) for each in running)
+            for name, amount in row["resources"].items()
+        },
         "devices": [_whole_device(card, running) for card in cards if card["node"] == row["name"]],
         "attempts": [each["id"] for each in running],
     }

@@ -63,10 +63,27 @@ def a_job(**other: Any) -> dict[str, Any]:
         "gpu_memory_mib": None,
         "cpus": 8,
         "memory_mib": 65536,
+        "scratch_mib": 0,
+        "gpu_model": None,
+        "resources": {},
+        "require": {},
+        "prefer": {},
+        "avoid": {},
+        "nodes": 1,
+        "spread": False,
         "needs": [],
         "timeout_seconds": None,
         "grace_seconds": 10,
         "retries": 0,
+        "retry_on": [],
+        "backoff_seconds": 0,
+        "memory_growth": 1.0,
+        "preemptible": True,
+        "min_runtime_seconds": 300,
+        "warning_signal": None,
+        "warning_seconds": 0,
+        "deadline": None,
+        "only_between": None,
         "on_lost": "keep",
         "start_after": None,
         "attempt": 0,
@@ -78,6 +95,12 @@ def a_job(**other: Any) -> dict[str, Any]:
         "started_at": None,
         "finished_at": None,
         "cancel_requested_at": None,
+        "pipeline": None,
+        "step": None,
+        "parameters": {},
+        "array": None,
+        "array_id": None,
+        "array_index": None,
     }
     return job | other
 
@@ -121,6 +144,7 @@ def an_attempt(number: int = 1, **other: Any) -> dict[str, Any]:
 
 def a_node(name: str = "node-a", **other: Any) -> dict[str, Any]:
     device = {"uuid": "GPU-1", "index": 0, "model": "NVIDIA H100", "memory_mib": 81920, "simulated": False}
+    device |= {"excluded_until": None, "excluded_reason": None}
     sample = {
         "at": datetime.now(UTC).timestamp(),
         "cpu_percent": 42.4,
@@ -142,7 +166,14 @@ def a_node(name: str = "node-a", **other: Any) -> dict[str, Any]:
         "version": "0.1.0",
         "joined_at": "2030-01-01T12:00:00Z",
         "renewed_at": datetime.now(UTC).isoformat(),
-        "labels": {},
+        "labels": {"zone": "a", "node": name, "gpu": "nvidia-h100"},
+        "scratch_mib": 2097152,
+        "scratch_free_mib": 1048576,
+        "resources": {"licence": 3},
+        "resources_free": {"licence": 2},
+        "address": "10.0.0.7",
+        "excluded_until": None,
+        "excluded_reason": None,
         "attempts": [f"{JOB}-1"],
         "sample": sample,
     }
