@@ -235,6 +235,40 @@ class Device(BaseModel):
         description="Why, in a sentence.", examples=["3 attempts in a row failed on it within a minute."]
     )
     attempts: list[str] = Field(description="Ids of the attempts on it.", examples=[["k3v9x2m1qa-1"]])
+    ownership: Literal["free", "ours", "foreign", "orphan"] = Field(
+        description="Whose it is by what runs on it; one that is `foreign` or `orphan` is not offered to jobs."
+    )
+    note: str | None = Field(
+        description="Who uses it besides levare; null where nobody does.",
+        examples=["GPU 0 of node-a is used by process 4711 of bob (python train.py), which levare did not start."],
+    )
+
+
+class Orphan(BaseModel):
+    """A process that an ended attempt left behind on GPUs of its node."""
+
+    pid: int = Field(examples=[4711])
+    attempt: str = Field(description="The attempt that it was of.", examples=["k3v9x2m1qa-1"])
+    user: str = Field(examples=["alice"])
+    command: str = Field(description="Shortened.", examples=["python train.py"])
+    gpus: list[int] = Field(description="Their numbers on the node.", examples=[[0]])
+
+
+class Reaped(Orphan):
+    """What became of it."""
+
+    outcome: Literal["ended", "killed", "gone", "spared", "remains"] = Field(
+        description="`ended` by TERM or `killed`; `gone` before; `spared` for lack of proof; or it `remains`."
+    )
+
+
+class Reap(BaseModel):
+    """The orphans of a node, and what became of those that it was last told to end."""
+
+    node: str = Field(examples=["node-a"])
+    requested_at: At | None = Field(description="When ending them was asked for; null once it is done.")
+    orphans: list[Orphan]
+    reaped: list[Reaped]
 
 
 class Node(BaseModel):

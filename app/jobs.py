@@ -79,7 +79,7 @@ def _submit(connection: Connection, body: JobRequest, call: Call, key: str | Non
 def _verdict(body: JobRequest, call: Call, key: str | None) -> dict[str, Any]:
     with call.writing(dry_run=True) as connection:
         job = _submit(connection, body, call, key)
-        reasons = explain(connection, job["id"], now=call.now)
+        reasons = explain(connection, job["id"], now=call.now, rules=call.rules)
     return {"accepted": True, "state": job["state"], "reasons": reasons}
 
 
@@ -153,5 +153,5 @@ def explain_job(job_id: JobId, call: Asked) -> Response:
     """Every reason why a job waits, with numbers."""
     with call.database.reading() as connection:
         state = views.job(connection, job_id)["state"]
-        reasons = explain(connection, job_id, now=call.now)
+        reasons = explain(connection, job_id, now=call.now, rules=call.rules)
     return answer({"job": job_id, "state": state, "reasons": reasons})

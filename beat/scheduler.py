@@ -20,6 +20,7 @@ from beat.waker import Waker
 from levare import settings
 from levare.errors import StaleLeader
 from levare.store.engine import Database
+from levare.store.sharing import rules_of
 
 log = get_logger()
 
@@ -41,13 +42,7 @@ class Conductor(Scheduler):
         self._database = Database(configured.database)
         self._leader = Leader(self._database)
         self._waker = Waker(configured.redis_url)
-        self._tick = Tick(
-            self._database,
-            self._leader,
-            lost_after=configured.lost_after,
-            half_life=configured.half_life,
-            wake=self._waker.wake,
-        )
+        self._tick = Tick(self._database, self._leader, rules_of(configured), wake=self._waker.wake)
         self._bell = Bell(configured.redis_url)
         self._sender = Sender(self.app)
         self._bell.start()

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from beat.leader import Leader
 from levare.decide import lifecycle
 from levare.decide.placement import place
-from levare.model import WAITING, Decision, Move, Parting, Sharing, Silent
+from levare.model import WAITING, Decision, Move, Parting, Rules, Silent
 from levare.store import attempts, nodes, snapshot, wishes
 from levare.store.engine import Database
 from levare.store.messages import Message, mark_sent
@@ -69,19 +69,17 @@ class Tick:
         self,
         database: Database,
         leader: Leader,
+        rules: Rules,
         *,
-        lost_after: timedelta,
-        half_life: timedelta = Sharing.half_life,
         wake: Callable[[Iterable[str]], object] = lambda _: None,
     ) -> None:
-        self._database, self._leader, self._wake = database, leader, wake
-        self._lost_after, self._half_life = lost_after, half_life
+        self._database, self._leader, self._rules, self._wake = database, leader, rules, wake
         self._watchman = Watchman()
 
     def run(self, *, now: datetime) -> tuple[list[Message], bool]:
         """Decide once; return what is to be sent, and whether to decide again at once."""
         with self._database.reading() as connection:
-            seen = snapshot.load(connection, now=now)
+            seen = snapshot.load(connection, now=now, rules=self._rules)
         plan = self._decide(seen, now)
         if not (plan.changes_anything or self._leader.renewal_is_due()):
             return [], False
@@ -104,13 +102,15 @@ class Tick:
             *lifecycle.cancel(seen.to_cancel),
             *lifecycle.unblock(seen.blocked, now=now),
         ]
-        lost_nodes = {name: seen.renewals[name] for name, silence in silences.items() if silence >= self._lost_after}
+        lost_nodes = {
+            name: seen.renewals[name] for name, silence in silences.items() if silence >= self._rules.lost_after
+        }
         awake = [node for node in seen.nodes if node.name not in lost_nodes]
         return Plan(
             decision=place(seen.waiting, awake, now=now, sharing=seen.sharing),
             moves=moves,
             lost_nodes={node.name: lost_nodes[node.name] for node in seen.nodes if self._is_news(node, lost_nodes)},
-            lost_attempts=lifecycle.lost_attempts(silent, lost_after=self._lost_after),
+            lost_attempts=lifecycle.lost_attempts(silent, lost_after=self._rules.lost_after),
             unclaimed_to_cancel=seen.unclaimed_to_cancel,
             to_part=seen.to_part,
             unsent=seen.unsent,
@@ -130,10 +130,10 @@ class Tick:
             attempts.cancel_unclaimed(connection, plan.unclaimed_to_cancel, now=now)
         to_wake = wishes.preempt(connection, plan.decision.preemptions, now=now)
         to_wake += wishes.part(connection, plan.to_part, now=now)
-        attempts.move(connection, plan.moves, now=now, half_life=self._half_life)
+        attempts.move(connection, plan.moves, now=now, half_life=self._rules.half_life)
         mark_sent(connection, plan.unsent, plan.incarnations, now=now)
         placed = attempts.place(connection, plan.decision.placements, plan.incarnations, now=now)
         return [*plan.unsent, *placed], to_wake
 
     def _why_lost(self) -> str:
-        return f"Its node did not renew its lease for {self._lost_after.total_seconds():g} s."
+        return f"Its node did not renew its lease for {self._rules.lost_after.total_seconds():g} s."

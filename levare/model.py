@@ -26,6 +26,12 @@ Pairs = tuple[tuple[str, str], ...]
 Amounts = tuple[tuple[str, int], ...]
 """Custom resources with how many of each, sorted by name."""
 
+FREE, OURS, FOREIGN, ORPHAN = "free", "ours", "foreign", "orphan"
+"""Whose a GPU is: nobody's, a live attempt's, that of processes not of levare, or of what an attempt left behind."""
+OWNERSHIPS = (FREE, OURS, FOREIGN, ORPHAN)
+TAKEN = (FOREIGN, ORPHAN)
+"""A GPU that is so is not offered to anyone."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -149,7 +155,9 @@ class Device:
     index: int
     memory_mib: int
     model: str = ""
+    ownership: str = FREE
     blocked: str = ""
+    """Who uses it besides levare, in a sentence; empty for one that is usable."""
 
 
 @dataclass(frozen=True)
@@ -265,6 +273,15 @@ class Sharing:
     """Custom resources that are not of a node but of the fleet: name -> how many there are."""
     held_families: Mapping[str, str] = field(default_factory=dict)
     """Families of jobs that are held back after a burst of fast failures: family -> a sentence."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What holds for the whole fleet: how long a node may be silent, the half-life of use, fleet-wide resources."""
+
+    lost_after: timedelta = timedelta(seconds=60)
+    half_life: timedelta = Sharing.half_life
+    licences: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,8 @@ levare = Commands(
         Lazy("nodes", "List the nodes with what is free on them.", "levare.cli.nodes"),
         Lazy("drain", "Give a node nothing new; what runs there runs on.", "levare.cli.nodes"),
         Lazy("resume", "Let a drained node take jobs again.", "levare.cli.nodes"),
+        Lazy("teams", "Show what each team is owed and has had; set weights and quotas.", "levare.cli.teams"),
+        Lazy("windows", "Keep nodes for a time: for maintenance, or for a team.", "levare.cli.windows"),
         Lazy("tokens", "List, create and revoke the tokens that open the API.", "levare.cli.tokens"),
         Lazy("doctor", "Check that everything that levare needs works.", "levare.cli.doctor"),
         Lazy("completion", "Print the script that lets a shell complete commands.", "levare.cli.completion"),

@@ -17,7 +17,7 @@ from levare.decide.order import AGEING, Lane, Queue, lanes, rank
 from levare.decide.preemption import Claims, Clearing
 from levare.decide.sharing import Books
 from levare.decide.shortage import shortages
-from levare.model import Decision, Node, Placement, Preemption, Promise, Reason, Request, Sharing, Waiting
+from levare.model import TAKEN, Decision, Node, Placement, Preemption, Promise, Reason, Request, Sharing, Waiting
 
 __all__ = ["AGEING", "PATIENCE", "PROMISES", "behind", "can_never_run", "place"]
 
@@ -240,7 +240,9 @@ def _blocked_devices(room: Room, request: Request) -> Iterator[Reason]:
         everything = Room(replace(room.node, devices=[replace(device, blocked="") for device in room.node.devices]))
         if everything.fits(request):
             yield from (
-                Reason("gpu-unavailable", "will-wait", f"GPU {device.index} of node {room.name}: {device.blocked}")
+                Reason(
+                    f"gpu-{device.ownership if device.ownership in TAKEN else 'excluded'}", "will-wait", device.blocked
+                )
                 for device in blocked
             )
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import Connection, case, delete, insert, update
+from sqlalchemy import Connection, bindparam, case, delete, exists, insert, select, update
 
-from levare.model import Device
+from levare.model import FREE, Device
 from levare.store.tables import devices, nodes
 
 
@@ -25,6 +25,14 @@ class NodeFacts:
     scratch_mib: int = 0
     resources: Mapping[str, int] = field(default_factory=dict)
     address: str = ""
+
+
+@dataclass(frozen=True)
+class Owned:
+    """Whose a GPU is, one of `levare.model.OWNERSHIPS`, and in a sentence who uses it besides levare."""
+
+    ownership: str = FREE
+    note: str | None = None
 
 
 def join(connection: Connection, facts: NodeFacts, *, incarnation: str, now: datetime) -> None:
@@ -53,6 +61,8 @@ def join(connection: Connection, facts: NodeFacts, *, incarnation: str, now: dat
 
 
 def _replace_devices(connection: Connection, facts: NodeFacts) -> None:
+    """Whose each GPU is stays known: what is found out again takes a while, and nothing may be placed meanwhile."""
+    known = ownerships(connection, facts.name)
     connection.execute(delete(devices).where(devices.c.node == facts.name))
     rows = [
         {
@@ -62,11 +72,26 @@ def _replace_devices(connection: Connection, facts: NodeFacts) -> None:
             "model": device.model,
             "memory_mib": device.memory_mib,
             "simulated": facts.simulated,
+            **vars(known.get(device.uuid, Owned())),
         }
         for device in facts.devices
     ]
     if rows:
         connection.execute(insert(devices), rows)
+
+
+def ownerships(connection: Connection, name: str) -> dict[str, Owned]:
+    """What is written of each device of a node, by UUID."""
+    return {row.uuid: Owned(row.ownership, row.note) for row in connection.execute(_OWNERSHIPS, {"of_node": name})}
+
+
+def set_ownerships(connection: Connection, name: str, changes: Mapping[str, Owned], *, incarnation: str) -> bool:
+    """Write whose these devices (UUID -> owned) are now. False if one is not, or no longer, this incarnation's."""
+    rows = [
+        {"of_node": name, "by": incarnation, "device": uuid, "whose": owned.ownership, "says": owned.note}
+        for uuid, owned in changes.items()
+    ]
+    return all(connection.execute(_SET_OWNERSHIP, row).rowcount for row in rows)
 
 
 def renew(connection: Connection, name: str, *, incarnation: str, now: datetime) -> bool:
@@ -99,3 +124,15 @@ def set_state(connection: Connection, name: str, state: str) -> bool:
 
 def _awake() -> object:
     return case((nodes.c.state == "lost", "ready"), else_=nodes.c.state)
+
+
+_OWNERSHIPS = select(devices.c.uuid, devices.c.ownership, devices.c.note).where(devices.c.node == bindparam("of_node"))
+_SET_OWNERSHIP = (
+    update(devices)
+    .where(
+        devices.c.uuid == bindparam("device"),
+        devices.c.node == bindparam("of_node"),
+        exists().where(nodes.c.name == devices.c.node, nodes.c.incarnation == bindparam("by")),
+    )
+    .values(ownership=bindparam("whose"), note=bindparam("says"))
+)

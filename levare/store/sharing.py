@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, and_, bindparam, case, func, select
 
 from levare.decide.use import fading
-from levare.model import BLOCKED, WAITING, Account, Quota, Sharing
+from levare.model import BLOCKED, WAITING, Account, Quota, Rules, Sharing
+from levare.settings import Settings
 from levare.store.tables import jobs, teams, use, use_days
 from levare.store.types import is_one_of
 
@@ -19,13 +20,7 @@ _HOUR_SECONDS = 3600
 _DAY = timedelta(days=1)
 
 
-def load(
-    connection: Connection,
-    *,
-    now: datetime,
-    half_life: timedelta = Sharing.half_life,
-    licences: Mapping[str, int] | None = None,
-) -> Sharing:
+def load(connection: Connection, *, now: datetime, rules: Rules) -> Sharing:
     """
     Every account that has a quota, a weight or a use, with its use faded to now.
 
@@ -33,13 +28,17 @@ def load(
     """
     accounts = _declared(connection)
     for row in connection.execute(_USE):
-        faded = row.use * fading(now - row.as_of, half_life)
+        faded = row.use * fading(now - row.as_of, rules.half_life)
         for name in (row.team, user_account(row.team, row.user)):
             known = accounts.get(name) or Account(name)
             accounts[name] = replace(known, use=known.use + faded)
     _add_hours(connection, accounts, now)
     _add_queued(connection, accounts)
-    return Sharing(accounts, half_life, dict(licences or {}))
+    return Sharing(accounts, rules.half_life, rules.licences)
+
+
+def rules_of(settings: Settings) -> Rules:
+    return Rules(settings.lost_after, settings.half_life, settings.licences)
 
 
 def project_account(team: str, project: str) -> str:

@@ -19,6 +19,7 @@ from levare.model import (
     FINAL,
     LIVE,
     PLACED,
+    TAKEN,
     WAITING,
     Blocked,
     DayWindow,
@@ -31,15 +32,18 @@ from levare.model import (
     Parting,
     Reason,
     Request,
+    Rules,
     Sharing,
     Waiting,
 )
+from levare.store import sharing, windows
 from levare.store.messages import Message, messages_due
 from levare.store.tables import attempts, devices, families, jobs, needs, nodes
 from levare.store.types import Utc, is_one_of
 
 Value = TypeVar("Value")
 
+_USUAL = Rules()
 HEADS = 64
 """Of each lane so many jobs are looked at in one decision; the rest ask for the same and come later."""
 BATCH = 500
@@ -74,17 +78,16 @@ class Snapshot:
     """What some node is to be told of again."""
 
 
-def load(connection: Connection, *, now: datetime) -> Snapshot:
+def load(connection: Connection, *, now: datetime, rules: Rules = _USUAL) -> Snapshot:
     unsettled = connection.execute(_UNSETTLED).all()
     live = [row for row in unsettled if row.state in LIVE]
-    fleet, renewals = _nodes(connection, live)
-    sharing = _sharing(connection)
+    fleet, renewals = _nodes(connection, live, now)
     movable = connection.execute(_MOVABLE, {"now": now}).all()
     return Snapshot(
         nodes=fleet,
         renewals=renewals,
         waiting=_waiting(connection, most=most_starts(fleet)),
-        sharing=sharing,
+        sharing=sharing.load(connection, now=now, rules=rules),
         blocked=_blocked(connection, [row for row in movable if row.cancel_requested_at is None]),
         ended=[_as_ended(row) for row in _over(unsettled)],
         live=[LiveAttempt(row.id, row.node, row.on_lost, row.cancel_requested_at is not None) for row in live],
@@ -97,34 +100,36 @@ def load(connection: Connection, *, now: datetime) -> Snapshot:
 
 def load_emptied(connection: Connection) -> list[Node]:
     """The fleet as if nothing ran on it."""
-    return _nodes(connection, [])[0]
+    return _nodes(connection, [], None)[0]
 
 
-def load_nodes(connection: Connection) -> list[Node]:
+def load_nodes(connection: Connection, *, now: datetime) -> list[Node]:
     """The fleet with what each node holds."""
-    return _nodes(connection, connection.execute(_LIVE).all())[0]
+    return _nodes(connection, connection.execute(_LIVE).all(), now)[0]
 
 
-def explain(connection: Connection, job_id: str, *, now: datetime) -> Sequence[Reason]:
+def explain(connection: Connection, job_id: str, *, now: datetime, rules: Rules = _USUAL) -> Sequence[Reason]:
     """Every reason why a job waits now, from the code that decides; none if it does not wait."""
     job = connection.execute(select(jobs).where(jobs.c.id == job_id)).one_or_none()
     if job is None or job.state not in (BLOCKED, WAITING):
         return []
     if job.state == BLOCKED:
         return _blockers(connection, job)
-    return explain_request(connection, _as_waiting(job, Expectations(connection, [job])), now=now)
+    return explain_request(connection, _as_waiting(job, Expectations(connection, [job])), now=now, rules=rules)
 
 
-def explain_request(connection: Connection, job: Waiting, *, now: datetime) -> Sequence[Reason]:
+def explain_request(connection: Connection, job: Waiting, *, now: datetime, rules: Rules) -> Sequence[Reason]:
     """Why this job, queued or only asked about, would wait."""
     others = [other for other in _waiting(connection, most=HEADS) if other.job_id != job.job_id]
-    decision = place([*others, job], load_nodes(connection), now=now, sharing=_sharing(connection))
+    decision = place(
+        [*others, job], load_nodes(connection, now=now), now=now, sharing=sharing.load(connection, now=now, rules=rules)
+    )
     if job.job_id not in decision.reasons:
         return [Reason("starting-soon", "will-wait", "There is room for it; it starts at the next decision.")]
     return [*decision.reasons[job.job_id], *behind(_ahead(connection, job))]
 
 
-def _nodes(connection: Connection, running: Sequence[Any]) -> tuple[list[Node], dict[str, int]]:
+def _nodes(connection: Connection, running: Sequence[Any], now: datetime | None) -> tuple[list[Node], dict[str, int]]:
     """The fleet, and how often each node has renewed its lease."""
     expectations = Expectations(connection, running)
     held: dict[str, list[Held]] = defaultdict(list)
@@ -132,8 +137,10 @@ def _nodes(connection: Connection, running: Sequence[Any]) -> tuple[list[Node], 
         held[row.node].append(_as_held(row, expectations))
     cards: dict[str, list[Device]] = defaultdict(list)
     for row in connection.execute(_DEVICES):
-        cards[row.node].append(Device(row.uuid, row.slot, row.memory_mib, row.model))
+        blocked = (row.note or f"It is {row.ownership}.") if row.ownership in TAKEN else ""
+        cards[row.node].append(Device(row.uuid, row.slot, row.memory_mib, row.model, row.ownership, blocked))
     rows = connection.execute(_NODES).all()
+    kept = windows.by_node(connection, now=now) if now else {}
     fleet = [
         Node(
             row.name,
@@ -146,6 +153,7 @@ def _nodes(connection: Connection, running: Sequence[Any]) -> tuple[list[Node], 
             row.labels,
             row.scratch_mib,
             row.resources,
+            kept.get(row.name, ()),
         )
         for row in rows
     ]
@@ -193,10 +201,6 @@ class Expectations:
             limit = None if key[1] is None else timedelta(seconds=key[1])
             self._known[key] = expected(self._seconds.get(row.family, ()), limit)
         return self._known[key]
-
-
-def _sharing(_connection: Connection) -> Sharing:
-    return Sharing()
 
 
 def _waiting(connection: Connection, *, most: int) -> list[Waiting]:

@@ -8,10 +8,10 @@ not validate, so requests are validated before they come here and CHECKs hold th
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, LargeBinary, MetaData, Text
+from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, LargeBinary, MetaData, String, Text
 from sqlmodel import Field, SQLModel
 
-from levare.model import ATTEMPT_STATES, JOB_STATES
+from levare.model import ATTEMPT_STATES, FREE, JOB_STATES, OWNERSHIPS
 from levare.store.types import Json, Utc
 
 metadata = MetaData(
@@ -43,6 +43,10 @@ def _json() -> Any:
 
 def _instant(*, index: bool = False, nullable: bool = True) -> Any:
     return Column(Utc, index=index, nullable=nullable)
+
+
+def _list() -> Any:
+    return Column(Json, nullable=False, server_default="[]")
 
 
 class JobRow(Table, table=True):
@@ -270,12 +274,19 @@ class NodeRow(Table, table=True):
     excluded_until: datetime | None = Field(sa_column=_instant())
     """It takes nothing new until then, for `excluded_reason`."""
     excluded_reason: str | None = Field(sa_column=Column(Text))
+    orphans: list[dict[str, Any]] = Field(sa_column=_list())
+    """Processes on its GPUs that ended attempts left behind, each proven."""
+    reap_requested_at: datetime | None = Field(sa_column=_instant())
+    """When somebody asked to end them; NULL once that is done."""
+    reaped: list[dict[str, Any]] = Field(sa_column=_list())
+    """What became of each when it was last done."""
 
 
 class DeviceRow(Table, table=True):
-    """A GPU of a node, real or simulated."""
+    """A GPU of a node, real or simulated, and whose it is."""
 
     __tablename__ = "devices"
+    __table_args__ = (CheckConstraint(_one_of("ownership", OWNERSHIPS), name="ownership"),)
 
     uuid: str = Field(primary_key=True)
     node: str = Field(sa_column=Column(ForeignKey("nodes.name"), index=True, nullable=False))
@@ -285,6 +296,9 @@ class DeviceRow(Table, table=True):
     simulated: bool
     excluded_until: datetime | None = Field(sa_column=_instant())
     excluded_reason: str | None = Field(sa_column=Column(Text))
+    ownership: str = Field(sa_column=Column(String, nullable=False, server_default=FREE))
+    note: str | None = Field(sa_column=Column(Text))
+    """Who uses it besides levare, in a sentence; NULL where nobody does."""
 
 
 class FamilyRow(Table, table=True):
@@ -339,7 +353,7 @@ class UseDayRow(Table, table=True):
     team: str = Field(primary_key=True)
     project: str = Field(primary_key=True)
     user: str = Field(primary_key=True)
-    day: str = Field(primary_key=True)
+    day: str = Field(primary_key=True, index=True)
     """Such as 2030-01-31."""
     gpu_seconds: float
     cpu_seconds: float

@@ -162,7 +162,7 @@ def a_node(name: str = "node-a", **other: Any) -> dict[str, Any]:
         "memory_mib": 131072,
         "cpus_free": 8,
         "memory_free_mib": 65536,
-        "devices": [device | {"free_mib": 0, "attempts": [f"{JOB}-1"]}],
+        "devices": [device | {"free_mib": 0, "attempts": [f"{JOB}-1"], "ownership": "ours", "note": None}],
         "version": "0.1.0",
         "joined_at": "2030-01-01T12:00:00Z",
         "renewed_at": datetime.now(UTC).isoformat(),

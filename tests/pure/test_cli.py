@@ -185,6 +185,8 @@ def test_without_a_command_the_help_is_printed():
         ["cancel", JOB],
         ["nodes"],
         ["nodes", "node-a"],
+        ["nodes", "show", "node-a"],
+        ["nodes", "reap", "node-a"],
         ["drain", "node-a"],
         ["resume", "node-a"],
         ["top"],
@@ -206,6 +208,8 @@ def test_json_is_all_that_goes_to_stdout(args: list[str]):
     api.on("GET /v1/tokens", {"items": []}).on("GET /v1/nodes/node-a", a_node()).on(
         "PUT /v1/nodes/node-a/state", a_node()
     )
+    reap = {"node": "node-a", "requested_at": None, "orphans": [], "reaped": []}
+    api.on("POST /v1/nodes/node-a/reap", reap)
     place = args.index("--") if "--" in args else len(args)
 
     result = levare_run(api, *args[:place], "--json", *args[place:])

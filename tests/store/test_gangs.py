@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 
 from beat.leader import Leader
 from beat.tick import Tick
-from levare.model import Decision, Placement, Preemption, Request
+from levare.model import Decision, Placement, Preemption, Request, Rules
 from levare.store import attempts, snapshot, views, wishes
 from levare.store.attempts import Claimed, Outcome
 from levare.store.engine import Database
@@ -52,7 +52,7 @@ def woken() -> list[str]:
 def tick(database: Database, woken: list[str]) -> Tick:
     leader = Leader(database)
     assert leader.leads()
-    return Tick(database, leader, lost_after=timedelta(seconds=60), wake=woken.extend)
+    return Tick(database, leader, Rules(), wake=woken.extend)
 
 
 def claim(database: Database, rank: int, number: int = 1) -> Claimed:
@@ -223,11 +223,11 @@ def test_a_part_whose_node_is_silent_holds_the_gang_until_it_is_back(database: D
     leader = Leader(database)
     assert leader.leads()
 
-    Tick(database, leader, lost_after=timedelta()).run(now=NOON)
+    Tick(database, leader, Rules(lost_after=timedelta())).run(now=NOON)
 
     assert (job(database).state, states(database)) == ("running", ["failed", "succeeded", "running"])
     finish(database, 2, "cancelled", 143)
-    Tick(database, leader, lost_after=timedelta()).run(now=NOON)
+    Tick(database, leader, Rules(lost_after=timedelta())).run(now=NOON)
     assert (job(database).state, job(database).exit_code) == ("failed", 3)
 
 

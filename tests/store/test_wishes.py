@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 
 from beat.leader import Leader
 from beat.tick import Tick
-from levare.model import Decision, Placement, Preemption, Request
+from levare.model import Decision, Placement, Preemption, Request, Rules
 from levare.store import attempts, shipping, wishes
 from levare.store.attempts import Outcome
 from levare.store.engine import Database
@@ -46,7 +46,7 @@ def woken() -> list[str]:
 def tick(database: Database, woken: list[str]) -> Tick:
     leader = Leader(database)
     assert leader.leads()
-    return Tick(database, leader, lost_after=timedelta(seconds=60), wake=woken.extend)
+    return Tick(database, leader, Rules(), wake=woken.extend)
 
 
 def preempt(database: Database, preemption: Preemption = PREEMPTION, *, now: datetime = NOON) -> list[str]:
@@ -175,6 +175,7 @@ def test_a_decision_to_preempt_is_written_and_wakes_the_node(
     _, again = tick.run(now=NOON)
 
     assert (woken, again) == (["n1"], True)
+    assert (tick.run(now=NOON), woken) == (([], False), ["n1"])  # what has been told calls for nothing more
     assert wished(database) == [("job-1", "preempted")]
 
 
