@@ -64,8 +64,7 @@ class Plan:
     def calls_for_another(self) -> bool:
         """Whether its consequences may allow more at once."""
         back_in_the_queue = any(move.state == WAITING for move in self.moves)
-        told_to_end = self.decision.preemptions or self.to_part
-        return back_in_the_queue or bool(self.lost_attempts or self.unclaimed_to_cancel or told_to_end)
+        return back_in_the_queue or bool(self.lost_attempts or self.unclaimed_to_cancel)
 
 
 class Tick:
@@ -91,7 +90,7 @@ class Tick:
             self._leader.renew_in(connection)
             messages, to_wake = self._apply(connection, plan, now)
         self._wake(to_wake)
-        return messages, plan.calls_for_another
+        return messages, plan.calls_for_another or bool(to_wake)
 
     def _decide(self, seen: Snapshot, now: datetime) -> Plan:
         silences = self._watchman.silences(seen.renewals)

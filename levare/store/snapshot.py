@@ -201,7 +201,7 @@ def _as_held(row: Any, expectations: "Expectations") -> Held:
         expected=expectations.of(row),
         limit=None if limit is None else timedelta(seconds=limit),
         progress=row.progress,
-        is_ending=row.preempted_at is not None or row.cancel_requested_at is not None,
+        is_ending=_is_told_to_end(row),
         ending_for=row.preempted_for,
     )
 
@@ -291,10 +291,9 @@ def _states_of_needs(connection: Connection, job_ids: Sequence[str]) -> Mapping[
 
 
 def _over(unsettled: Sequence[Any]) -> list[Any]:
-    """Of each job that is over the one attempt that decides it."""
+    """Of each job that is over the one attempt that decides what becomes of it."""
     deciding = {member.attempt_id for members in _gangs(unsettled) if (member := decisive(members))}
-    over = (row for row in unsettled if row.state not in LIVE)
-    return [row for row in over if row.nodes == 1 or row.id in deciding]
+    return [row for row in unsettled if row.state not in LIVE and (row.nodes == 1 or row.id in deciding)]
 
 
 def _gangs(unsettled: Sequence[Any]) -> list[list[Member]]:
@@ -306,8 +305,11 @@ def _gangs(unsettled: Sequence[Any]) -> list[list[Member]]:
 
 
 def _as_member(row: Any) -> Member:
-    was_ended = any(wish is not None for wish in (row.peer_ended_at, row.preempted_at, row.cancel_requested_at))
-    return Member(row.id, row.rank, row.node, row.state, row.exit_code, row.ended_at, was_ended)
+    return Member(row.id, row.rank, row.node, row.state, row.exit_code, row.ended_at, _is_told_to_end(row))
+
+
+def _is_told_to_end(row: Any) -> bool:
+    return any(wish is not None for wish in (row.peer_ended_at, row.preempted_at, row.cancel_requested_at))
 
 
 def _blockers(connection: Connection, job: Any) -> list[Reason]:
