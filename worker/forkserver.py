@@ -2,8 +2,8 @@
 Forks supervisors for a worker: each starts several times faster than a new interpreter and shares most of its memory.
 
 Run as `python -I -S -E worker/forkserver.py FD`, where FD is one end of a SOCK_SEQPACKET pair. A request is the path
-of a run dir; the answer is the pid of its supervisor, with its pidfd, or a `!` and a sentence. When the worker is gone
-the fork-server ends and its supervisors go on.
+of a run dir, with one end of a line to the supervisor that is to come; the answer is its pid, with its pidfd, or a `!`
+and a sentence. When the worker is gone the fork-server ends and its supervisors go on.
 """
 # pathlib costs more to import than all else here
 # ruff: noqa: PTH100, PTH120
@@ -46,26 +46,28 @@ class ForkServer:
 
     def _answer(self) -> bool:
         """Nothing is reaped between the fork and its pidfd, so the pidfd is of this supervisor and no other."""
-        run_dir = self.channel.recv(_REQUEST_BYTES)
+        run_dir, lines, _, _ = socket.recv_fds(self.channel, _REQUEST_BYTES, 1)
         if not run_dir:
             return False
         try:
-            pid = self._fork(os.fsdecode(run_dir))
+            pid = self._fork(os.fsdecode(run_dir), lines[0])
         except OSError as error:
             self.channel.send(f"!{error}".encode())
             return True
+        finally:
+            os.close(lines[0])
         pidfd = os.pidfd_open(pid)
         socket.send_fds(self.channel, [str(pid).encode()], [pidfd])
         os.close(pidfd)
         return True
 
-    def _fork(self, run_dir: str) -> int:
+    def _fork(self, run_dir: str, line: int) -> int:
         pid = os.fork()
         if pid == 0:
             try:
                 self.channel.close()
                 os.close(self.signals)
-                os._exit(supervisor.main(run_dir))
+                os._exit(supervisor.serve(run_dir, line))
             finally:
                 os._exit(supervisor.CRASHED)
         return pid

@@ -23,7 +23,7 @@ from levare.store.audit import Actor
 from levare.store.engine import Database
 from worker.environment import environment, folders
 from worker.heart import Tracked, Usage
-from worker.rundir import Launcher, RunDir, Spec, signal_supervisor
+from worker.rundir import Hold, Launcher, RunDir, Spec
 from worker.watch import Watch, persist
 
 log = get_logger()
@@ -119,13 +119,13 @@ class Runner:
 
     def _end_stray(self, run: RunDir) -> None:
         """A supervisor whose attempt is over in SQL was given up while this node was out of reach."""
-        pidfd = run.open_supervisor()
-        if pidfd is None:
+        supervisor = run.open_supervisor()
+        if supervisor is None:
             rmtree(run.path, ignore_errors=True)
             return
         log.warning("stray.ended", attempt=run.attempt)
-        signal_supervisor(pidfd)
-        os.close(pidfd)
+        supervisor.signal()
+        supervisor.close()
 
     def _begin(self, attempt_id: str) -> Watch | None:
         with self._database.writing() as connection:
@@ -148,9 +148,9 @@ class Runner:
         adopted = run.state() is not None
         if claimed.cancel_requested and not adopted:
             return self._give_up(claimed.attempt_id, Outcome(CANCELLED, "Cancelled before it started."))
-        pidfd = run.open_supervisor() if adopted else self._start(run, claimed)
+        supervisor = run.open_supervisor() if adopted else self._start(run, claimed)
         mine = Mine(claimed.attempt_id, STARTING, claimed.queue, claimed.devices)
-        return self._watch(run, mine, pidfd, adopted=adopted)
+        return self._watch(run, mine, supervisor, adopted=adopted)
 
     def _give_up(self, attempt_id: str, outcome: Outcome) -> None:
         """Record an ending that no process has had."""
@@ -158,7 +158,7 @@ class Runner:
         persist(self._database, lambda connection: attempts.finish(connection, attempt_id, over))
         self._after_ending(None)
 
-    def _start(self, run: RunDir, claimed: Claimed) -> int:
+    def _start(self, run: RunDir, claimed: Claimed) -> Hold:
         cwd = folders(claimed, home=self._settings.home)
         run.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         run.write_spec(self._spec(run, claimed, cwd))
@@ -183,8 +183,17 @@ class Runner:
             fence_grace_seconds=self._settings.fence_grace.total_seconds(),
         )
 
-    def _watch(self, run: RunDir, mine: Mine, pidfd: int | None, *, adopted: bool) -> Watch:
-        watch = Watch(run, mine, pidfd, database=self._database, usage=self._usage, over=self._forget, adopted=adopted)
+    def _watch(self, run: RunDir, mine: Mine, supervisor: Hold | None, *, adopted: bool) -> Watch:
+        watch = Watch(
+            run,
+            mine,
+            supervisor,
+            database=self._database,
+            usage=self._usage,
+            release=self._launcher.release,
+            over=self._forget,
+            adopted=adopted,
+        )
         with self._guard:
             self._watches[mine.attempt_id] = watch
         watch.start()

@@ -5,8 +5,6 @@ The process is not a child of this one. It is known by a pidfd, so nothing here 
 worker that starts anew watches it on.
 """
 
-import os
-import select
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -22,13 +20,13 @@ from levare.store.attempts import Mine, Outcome
 from levare.store.engine import Database
 from worker.endings import outcome_of
 from worker.heart import Usage
-from worker.rundir import RunDir, end_attempt, signal_supervisor
+from worker.rundir import Hold, RunDir, end_attempt
 from worker.ship import LogShipper, MetricsShipper, Persist
 
 log = get_logger()
 
-_SHIP_EVERY_MS = 250
-_FIRST_LOOK_MS = 40
+_SHIP_EVERY_SECONDS = 0.25
+_FIRST_LOOK_SECONDS = 0.04
 """What ends sooner is never written down as running: it saves a transaction where there are many."""
 _MOST_PAUSE_SECONDS = 5.0
 
@@ -38,10 +36,11 @@ class Watch(Thread):
         self,
         run: RunDir,
         mine: Mine,
-        pidfd: int | None,
+        supervisor: Hold | None,
         *,
         database: Database,
         usage: Callable[[str], Usage],
+        release: Callable[[Hold], object],
         over: Callable[["Watch"], None],
         adopted: bool,
     ) -> None:
@@ -52,7 +51,8 @@ class Watch(Thread):
         self.done = Event()
         """Set when the attempt is over, with an outcome, or when this worker goes away, without one."""
         self._unattended, self._signalling = Lock(), Lock()
-        self._pidfd, self._database, self._usage, self._over = pidfd, database, usage, over
+        self._supervisor, self._database, self._usage = supervisor, database, usage
+        self._release, self._over = release, over
 
     def attend(self) -> bool:
         """Become the one Celery body that waits for this attempt; False if there is one already."""
@@ -61,7 +61,8 @@ class Watch(Thread):
     def cancel(self) -> None:
         """Ask the supervisor to end the whole tree; asking again changes nothing."""
         with self._signalling:
-            signal_supervisor(self._pidfd)
+            if self._supervisor:
+                self._supervisor.signal()
 
     def run(self) -> None:
         try:
@@ -69,33 +70,29 @@ class Watch(Thread):
         except Exception:
             log.exception("watch.failed", attempt=self.attempt_id)
         finally:
-            self._close()
+            self._let_go()
             self.done.set()
             self._over(self)
 
-    def _close(self) -> None:
+    def _let_go(self) -> None:
         with self._signalling:
-            if self._pidfd is not None:
-                os.close(self._pidfd)
-            self._pidfd = None
+            supervisor, self._supervisor = self._supervisor, None
+        if supervisor:
+            self._release(supervisor)
 
     def _watch(self) -> None:
-        if not self._exits_within(_FIRST_LOOK_MS):
+        if not self._ends_within(_FIRST_LOOK_SECONDS):
             self._persist(self._write_started)
         log_shipper, metrics_shipper = self._shippers()
-        while not self._exits_within(_SHIP_EVERY_MS):
+        while not self._ends_within(_SHIP_EVERY_SECONDS):
             log_shipper.ship(self._persist)
             metrics_shipper.ship(self._persist)
         log_shipper.ship(self._persist, final=True)
         metrics_shipper.ship(self._persist, final=True)
         self._finish()
 
-    def _exits_within(self, milliseconds: int) -> bool:
-        if self._pidfd is None:
-            return True
-        poll = select.poll()
-        poll.register(self._pidfd, select.POLLIN)
-        return bool(poll.poll(milliseconds))
+    def _ends_within(self, seconds: float) -> bool:
+        return self._supervisor is None or self._supervisor.ends(seconds)
 
     def _write_started(self, connection: Connection) -> None:
         state = self.run_dir.state()
