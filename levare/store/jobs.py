@@ -19,6 +19,7 @@ from levare.store.audit import Actor
 from levare.store.snapshot import load_emptied
 from levare.store.tables import idempotency, jobs, needs
 
+_INSERT = insert(jobs)
 _LONGEST_NAME = 200
 _ASK_LESS = "Ask for less, or add a node that has it; `levare nodes` shows what there is."
 
@@ -115,7 +116,7 @@ def _insert(connection: Connection, wish: Submission, job_id: str, actor: Actor,
     too_early = wish.start_after is not None and wish.start_after > now
     state = BLOCKED if needs_unmet or too_early else WAITING
     row = _row(wish, job_id, state, actor, now)
-    connection.execute(insert(jobs), row)
+    connection.execute(_INSERT, row)
     if wish.needs:
         connection.execute(insert(needs), [{"job_id": job_id, "needed_id": needed} for needed in wish.needs])
     audit.record(connection, actor, "job.submitted", job_id, now=now, name=wish.name, team=wish.team)
