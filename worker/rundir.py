@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from threading import Lock, Thread
@@ -159,7 +159,8 @@ class RunDir:
     def write_spec(self, spec: Spec) -> None:
         """Readable by this user only: the environment may hold secrets."""
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        files.put(str(self.path / "spec.json"), asdict(spec))
+        files.put(str(self.path / "spec.json"), vars(spec))
+        self._spec = spec
 
     def spec(self) -> Spec:
         return self._spec

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from shutil import rmtree
-from threading import Lock
+from threading import Event, Lock, Thread
 
 from structlog import get_logger
 
@@ -47,7 +47,11 @@ class Runner:
         self._taking: set[str] = set()
 
     def take(self, attempt_id: str) -> Watch | None:
-        """Watch an attempt, starting it if it is ours to start; None if it is not, or if it is being taken already."""
+        """
+        Take an attempt on, starting it if it is ours to start; None if it is not, or if it is being taken already.
+
+        Somebody must `follow` it then.
+        """
         with self._guard:
             if attempt_id in self._watches:
                 return self._watches[attempt_id]
@@ -111,9 +115,9 @@ class Runner:
     def _adopt_one(self, mine: Mine) -> None:
         run = self._run_dir(mine.attempt_id)
         if run.state() is not None or run.ending() is not None:
-            self._watch(run, mine, run.open_supervisor(), adopted=True)
-        elif mine.state == STARTING:
-            self.take(mine.attempt_id)
+            _follow_in_a_thread(self._watch(run, mine, run.open_supervisor(), adopted=True))
+        elif mine.state == STARTING and (watch := self.take(mine.attempt_id)):
+            _follow_in_a_thread(watch)
         elif mine.state == RUNNING:
             self._give_up(mine.attempt_id, Outcome(LOST, "Nothing of it is left on its node."))
 
@@ -155,12 +159,11 @@ class Runner:
     def _give_up(self, attempt_id: str, outcome: Outcome) -> None:
         """Record an ending that no process has had."""
         over = replace(outcome, ended_at=datetime.now(UTC))
-        persist(self._database, lambda connection: attempts.finish(connection, attempt_id, over))
+        persist(self._database, lambda connection: attempts.finish(connection, attempt_id, over), stopping=Event())
         self._after_ending(None)
 
     def _start(self, run: RunDir, claimed: Claimed) -> Hold:
         cwd = folders(claimed, home=self._settings.home)
-        run.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         run.write_spec(self._spec(run, claimed, cwd))
         log.info("attempt.starting", attempt=claimed.attempt_id, devices=list(claimed.devices))
         return self._launcher.start(run)
@@ -196,7 +199,6 @@ class Runner:
         )
         with self._guard:
             self._watches[mine.attempt_id] = watch
-        watch.start()
         return watch
 
     def _forget(self, watch: Watch) -> None:
@@ -210,3 +212,7 @@ class Runner:
 
     def _run_dir(self, attempt_id: str) -> RunDir:
         return RunDir(self._settings.runs / attempt_id)
+
+
+def _follow_in_a_thread(watch: Watch) -> None:
+    Thread(target=watch.follow, name=f"watch-{watch.attempt_id}", daemon=True).start()

@@ -1,15 +1,16 @@
 """
-One thread per attempt: waits for its supervisor, ships what it writes, records how it ended.
+Watches one attempt: waits for its supervisor, ships what it writes, records how it ended.
 
-The process is not a child of this one. It is known by a pidfd, so nothing here can end it, and a
-worker that starts anew watches it on.
+It runs in the thread of the Celery task that waits for the attempt, or in one of its own where there is
+none yet. The process is not a child of this one. It is held by a pidfd, so nothing here can end it, and
+a worker that starts anew watches it on.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from shutil import rmtree
-from threading import Event, Lock, Thread
+from threading import Event, Lock
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
@@ -31,7 +32,11 @@ _FIRST_LOOK_SECONDS = 0.04
 _MOST_PAUSE_SECONDS = 5.0
 
 
-class Watch(Thread):
+class WorkerStops(Exception):
+    """This worker goes away; the attempt goes on, and the next worker watches it."""
+
+
+class Watch:
     def __init__(
         self,
         run: RunDir,
@@ -44,13 +49,12 @@ class Watch(Thread):
         over: Callable[["Watch"], None],
         adopted: bool,
     ) -> None:
-        super().__init__(name=f"watch-{mine.attempt_id}", daemon=True)
         self.attempt_id, self.queue, self.devices = mine.attempt_id, mine.queue, mine.devices
         self.run_dir, self._adopted = run, adopted
         self.outcome: Outcome | None = None
         self.done = Event()
         """Set when the attempt is over, with an outcome, or when this worker goes away, without one."""
-        self._unattended, self._signalling = Lock(), Lock()
+        self._unattended, self._begun, self._signalling = Lock(), Lock(), Lock()
         self._supervisor, self._database, self._usage = supervisor, database, usage
         self._release, self._over = release, over
 
@@ -64,15 +68,22 @@ class Watch(Thread):
             if self._supervisor:
                 self._supervisor.signal()
 
-    def run(self) -> None:
+    def follow(self) -> None:
+        """Return when `done` is set: watch, unless another thread does already."""
+        if self._begun.acquire(blocking=False):
+            self._run()
+        self.done.wait()
+
+    def _run(self) -> None:
         try:
             self._watch()
+        except WorkerStops:  # it stays taken, so that nobody here takes it up again
+            return
         except Exception:
             log.exception("watch.failed", attempt=self.attempt_id)
-        finally:
-            self._let_go()
-            self.done.set()
-            self._over(self)
+        self._let_go()
+        self.done.set()
+        self._over(self)
 
     def _let_go(self) -> None:
         with self._signalling:
@@ -85,6 +96,8 @@ class Watch(Thread):
             self._persist(self._write_started)
         log_shipper, metrics_shipper = self._shippers()
         while not self._ends_within(_SHIP_EVERY_SECONDS):
+            if self.done.is_set():
+                raise WorkerStops
             log_shipper.ship(self._persist)
             metrics_shipper.ship(self._persist)
         log_shipper.ship(self._persist, final=True)
@@ -148,20 +161,24 @@ class Watch(Thread):
 
     @property
     def _persist(self) -> Persist:
-        return lambda write: persist(self._database, write)
+        return lambda write: persist(self._database, write, stopping=self.done)
 
 
-def persist(database: Database, write: Callable[[Connection], object]) -> None:
-    """Write, and while the database does not answer, try again: an ending is never given up."""
+def persist(database: Database, write: Callable[[Connection], object], *, stopping: Event) -> None:
+    """
+    Write, and while the database does not answer, try again: an ending is never given up.
+
+    Raise WorkerStops if this worker goes away meanwhile; the next one finds the ending on disk.
+    """
     pause = 0.1
-    patience = Event()
     while True:
         try:
             with database.writing() as connection:
                 write(connection)
         except SQLAlchemyError as error:
             log.warning("database.unreachable", error=str(error.__cause__ or error), retry_in_seconds=pause)
-            patience.wait(pause)
+            if stopping.wait(pause):
+                raise WorkerStops from error
             pause = min(pause * 2, _MOST_PAUSE_SECONDS)
         else:
             return
