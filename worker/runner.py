@@ -42,6 +42,7 @@ class Runner:
         self._settings, self._database, self._incarnation = settings, database, incarnation
         self._usage, self._after_ending = usage, after_ending
         self._launcher = Launcher()
+        self._inherited = dict(os.environ)
         self._guard = Lock()
         self._watches: dict[str, Watch] = {}
         self._taking: set[str] = set()
@@ -174,7 +175,7 @@ class Runner:
         return Spec(
             attempt=claimed.attempt_id,
             argv=list(claimed.command),
-            env=environment(claimed, run=run.path, home=self._settings.home, inherited=os.environ),
+            env=environment(claimed, run=run.path, home=self._settings.home, inherited=self._inherited),
             cwd=str(cwd),
             grace_seconds=claimed.grace_seconds,
             timeout_seconds=claimed.timeout_seconds,
