@@ -42,7 +42,7 @@ SIGNALS = libc.signal_set(
 FREE, TAKEN_ON = b".", b"+"
 _LINE = 3
 """The descriptor of the line; all that are higher belong to the attempt."""
-_MOST_FILES, _MOST_PATH_BYTES = 2**16, 2**16
+_MOST_FILES, _MOST_PATH_BYTES = 256, 2**16
 _LOCK_TRIES, _LOCK_PAUSE_SECONDS = 20, 0.005
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.005, 1.0
 _CLOCKS_AGREE_SECONDS = 1.0
