@@ -11,7 +11,9 @@ from typing import Any
 
 from tests.fleet import eventually
 from worker import files
-from worker.rundir import Ending, Hold, Launcher, RunDir, Spec, State, end_attempt
+from worker.hold import Hold
+from worker.launcher import Launcher
+from worker.rundir import Ending, RunDir, Spec, State, end_attempt
 
 KIB, MIB = 2**10, 2**20
 

@@ -4,6 +4,9 @@ Forks supervisors for a worker: each starts several times faster than a new inte
 Run as `python -I -S -E worker/forkserver.py FD`, where FD is one end of a SOCK_SEQPACKET pair. A request is the path
 of a run dir, with one end of a line to the supervisor that is to come; the answer is its pid, with its pidfd, or a `!`
 and a sentence. When the worker is gone the fork-server ends and its supervisors go on.
+
+To begin and to end a process costs more than to supervise a short job. So a supervisor may serve again, one attempt
+after the other, for as long as the worker that it belongs to lives and asks for it over its line.
 """
 # pathlib costs more to import than all else here
 # ruff: noqa: PTH100, PTH120
@@ -21,6 +24,10 @@ if __name__ == "__main__":
 from worker import cgroup, libc, proc, supervisor
 
 _REQUEST_BYTES = 2**16
+FREE, TAKEN_ON = b".", b"+"
+_LINE = 3
+"""The descriptor of the line; all that are higher belong to the attempt."""
+_MOST_FILES = 256
 
 
 class ForkServer:
@@ -67,10 +74,47 @@ class ForkServer:
             try:
                 self.channel.close()
                 os.close(self.signals)
-                os._exit(supervisor.serve(run_dir, line))
+                os._exit(_serve(run_dir, line))
             finally:
                 os._exit(supervisor.CRASHED)
         return pid
+
+
+def _serve(run_dir: str, line: int) -> int:
+    """
+    Supervise this run dir, and then each that the worker sends over the line, until it hangs up.
+
+    `TAKEN_ON` says that an attempt was taken on: signals that come from then on mean it, those before meant another.
+    `FREE` says that the attempt is over, its lock is free, and another may come.
+    """
+    os.dup2(line, _LINE)
+    os.set_inheritable(_LINE, False)
+    os.closerange(_LINE + 1, _MOST_FILES)
+    while run_dir:
+        code = supervisor.main(run_dir)
+        os.closerange(_LINE + 1, _MOST_FILES)
+        if code == supervisor.CRASHED:
+            return code
+        run_dir = _next()
+    return 0
+
+
+def _next() -> str:
+    """The next run dir. If the worker is gone or wants no more there is none, or SIGPIPE ends this process."""
+    try:
+        os.write(_LINE, FREE)
+        run_dir = os.read(_LINE, _REQUEST_BYTES)
+        _forget_signals()
+        os.write(_LINE, TAKEN_ON)
+    except OSError:
+        return ""
+    return os.fsdecode(run_dir)
+
+
+def _forget_signals() -> None:
+    fd = libc.signal_fd(supervisor.SIGNALS)
+    libc.waiting_signals(fd)
+    os.close(fd)
 
 
 def _reap() -> None:

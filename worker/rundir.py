@@ -5,32 +5,24 @@ Between the two there are only files, a lock and signals, so either may die and 
 side is `supervisor.py`; what the files promise is said there and in `joblog.py`.
 """
 
-import array
 import fcntl
 import os
-import select
 import signal
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from threading import Lock, Thread
 from typing import Any
 
 from worker import files, logreader, proc
 from worker.cgroup import Cgroup
+from worker.hold import Hold
 from worker.logreader import LogPiece
 from worker.proc import boot_id
 
 __all__ = [
     "Ending",
-    "Hold",
-    "Launcher",
     "LogPiece",
     "RunDir",
     "Spec",
@@ -39,14 +31,8 @@ __all__ = [
     "end_attempt",
 ]
 
-_HERE = Path(__file__).parent
-_PYTHON = (getattr(sys, "_base_executable", sys.executable), "-I", "-S", "-E", "-X", "utf8")
-_FORK_SERVER_SECONDS = 10.0
-_APPEARING_SECONDS = 0.5
 _PAUSE_SECONDS = 0.01
 _KILLING_SECONDS = 10.0
-_MOST_SPARE = 8
-_FREE, _TAKEN_ON = b".", b"+"  # as in supervisor.py
 
 
 @dataclass(frozen=True)
@@ -99,53 +85,6 @@ class Ending:
     started_at: float
     ended_at: float
     log_bytes: int
-
-
-class Hold:
-    """
-    A living supervisor, held by a pidfd.
-
-    One that we have forked says over its line when its attempt is over. Of any other only the end of its process does.
-    """
-
-    def __init__(self, pidfd: int, line: socket.socket | None = None) -> None:
-        self._pidfd, self._line = pidfd, line
-
-    def ends(self, within: float) -> bool:
-        """Whether it says within so many seconds that its attempt is over, or is over itself."""
-        return self._speaks(within)
-
-    def signal(self, number: int = signal.SIGTERM) -> None:
-        """SIGTERM cancels, SIGUSR1 and SIGUSR2 reach the job. One that has ended hears nothing."""
-        with suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._pidfd, number)
-
-    def is_free(self) -> bool:
-        """Whether it has said that its attempt is over and it may be given another. It says so once."""
-        with suppress(OSError):
-            return self._line is not None and self._line.recv(1) == _FREE
-        return False
-
-    def takes_on(self, run: "RunDir") -> bool:
-        """Give it another attempt. False if it has died meanwhile, whether or not it has begun."""
-        with suppress(OSError):
-            if self._line:
-                self._line.send(os.fsencode(run.path.absolute()))
-                return self._speaks(_FORK_SERVER_SECONDS) and self._line.recv(1) == _TAKEN_ON
-        return False
-
-    def close(self) -> None:
-        """Let go of it: it goes on, and ends with its attempt."""
-        os.close(self._pidfd)
-        if self._line:
-            self._line.close()
-
-    def _speaks(self, within: float) -> bool:
-        poll = select.poll()
-        poll.register(self._pidfd, select.POLLIN)
-        if self._line:
-            poll.register(self._line, select.POLLIN)
-        return bool(poll.poll(within * 1000))
 
 
 class RunDir:
@@ -261,152 +200,6 @@ def end_attempt(run: RunDir) -> int:
             group.kill()
         time.sleep(_PAUSE_SECONDS)
     return len(found)
-
-
-class Launcher:
-    """
-    Starts supervisors, through a fork-server where that works and as plain processes where it does not.
-
-    Those whose attempts are over serve again, for that costs half as much. Only one that nobody holds for its last
-    attempt any more is given another: who holds one may signal it, and would hit the wrong job.
-
-    Safe to use from several threads. What it has started does not depend on it.
-    """
-
-    def __init__(self, *, fork_server: bool = True) -> None:
-        self._fork_server = fork_server
-        self._guard = Lock()
-        self._server: subprocess.Popen[bytes] | None = None
-        self._channel: socket.socket | None = None
-        self._spare: list[Hold] = []
-
-    def start(self, run: RunDir) -> Hold:
-        """
-        Start the supervisor of a run dir whose spec is written; return it, for the caller to release.
-
-        Whatever fails on the way, the attempt starts once: the supervisor's own lock sees to it.
-        """
-        with self._guard:
-            if self._fork_server:
-                if (spare := self._take_spare(run)) is not None:
-                    return spare
-                with suppress(OSError):
-                    return self._fork(run)
-                self._drop_server()
-                if (found := _appearing(run)) is not None:
-                    return found
-            return _spawn(run)
-
-    def release(self, hold: Hold) -> None:
-        """Say that nobody will signal it any more: it may serve again if its attempt is over."""
-        with self._guard:
-            if len(self._spare) < _MOST_SPARE and hold.is_free():
-                self._spare.append(hold)
-            else:
-                hold.close()
-
-    def close(self) -> None:
-        """End the fork-server and the spare supervisors; those with an attempt go on."""
-        with self._guard:
-            self._drop_server()
-            while self._spare:
-                self._spare.pop().close()
-
-    def _take_spare(self, run: RunDir) -> Hold | None:
-        while self._spare:
-            hold = self._spare.pop()
-            if hold.takes_on(run):
-                return hold
-            hold.close()
-        return None
-
-    def _fork(self, run: RunDir) -> Hold:
-        line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        line.setblocking(False)
-        try:
-            with theirs:
-                return Hold(self._ask(run, theirs), line)
-        except OSError:
-            line.close()
-            raise
-
-    def _ask(self, run: RunDir, line: socket.socket) -> int:
-        channel = self._channel or self._start_server()
-        request = ([os.fsencode(run.path.absolute())], [line.fileno()])
-        try:
-            socket.send_fds(channel, *request)
-        except OSError:  # it has died since the last start and has forked nothing for this one
-            self._drop_server()
-            channel = self._start_server()
-            socket.send_fds(channel, *request)
-        return _answer(channel)
-
-    def _start_server(self) -> socket.socket:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            ours.settimeout(_FORK_SERVER_SECONDS)
-            self._channel = ours
-            self._server = _popen("forkserver.py", str(theirs.fileno()), pass_fds=(theirs.fileno(),))
-        return ours
-
-    def _drop_server(self) -> None:
-        if self._channel:
-            self._channel.close()
-        if self._server:
-            self._server.kill()
-            self._server.wait()
-        self._channel = self._server = None
-
-
-def _spawn(run: RunDir) -> Hold:
-    process = _popen("supervisor.py", str(run.path.absolute()))
-    pidfd = os.pidfd_open(process.pid)
-    Thread(target=process.wait, name=f"reap-{run.attempt}", daemon=True).start()
-    return Hold(pidfd)
-
-
-def _popen(script: str, argument: str, pass_fds: tuple[int, ...] = ()) -> "subprocess.Popen[bytes]":
-    """A process that keeps nothing of the worker's: no secrets, no terminal, no pipe held open after its end."""
-    kept = {name: value for name, value in os.environ.items() if name == "LD_LIBRARY_PATH"}
-    with _sigterm_blocked():
-        return subprocess.Popen(
-            [*_PYTHON, str(_HERE / script), argument],
-            env=kept,
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            pass_fds=pass_fds,
-            start_new_session=True,
-        )
-
-
-@contextmanager
-def _sigterm_blocked() -> Iterator[None]:
-    """A process starts with the mask of its parent's thread: a cancel that comes early waits until it is heard."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _answer(channel: socket.socket) -> int:
-    answer, control, _, _ = channel.recvmsg(4096, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC)
-    for level, kind, data in control:
-        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-            return array.array("i", data)[0]
-    raise ConnectionError(f"The fork-server answered {answer!r}.")
-
-
-def _appearing(run: RunDir) -> Hold | None:
-    """The supervisor that a fork-server has started after all, just before it failed to answer."""
-    deadline = time.monotonic() + _APPEARING_SECONDS
-    while time.monotonic() < deadline or run.is_locked():
-        if (found := run.open_supervisor()) is not None:
-            return found
-        time.sleep(_PAUSE_SECONDS)
-    return None
 
 
 def _left(run: RunDir, group: Cgroup | None) -> set[int]:

@@ -23,7 +23,9 @@ from levare.store.audit import Actor
 from levare.store.engine import Database
 from worker.environment import environment, folders
 from worker.heart import Tracked, Usage
-from worker.rundir import Hold, Launcher, RunDir, Spec
+from worker.hold import Hold
+from worker.launcher import Launcher
+from worker.rundir import RunDir, Spec
 from worker.watch import Watch, persist
 
 log = get_logger()

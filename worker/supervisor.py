@@ -3,9 +3,6 @@ The process beside each attempt: it starts the command, keeps its limits, ends a
 
 Run as `python -I -S -E worker/supervisor.py RUN_DIR`, or forked by the fork-server. It outlives the worker, and the
 job does not outlive it. SIGTERM cancels; SIGUSR1 and SIGUSR2 are passed on to the job.
-
-To begin and to end a process costs more than to supervise a short job. So one that was forked may serve again, one
-attempt after the other, for as long as the worker that it belongs to lives and asks for it over its line.
 """
 # pathlib costs more to import than all else here
 # ruff: noqa: PTH100, PTH120, PTH123
@@ -39,10 +36,6 @@ SIGNALS = libc.signal_set(
     (signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT, signal.SIGHUP)
 )
 """Blocked and read from a descriptor: nothing interrupts, nothing is missed. SIGINT and SIGHUP mean nothing here."""
-FREE, TAKEN_ON = b".", b"+"
-_LINE = 3
-"""The descriptor of the line; all that are higher belong to the attempt."""
-_MOST_FILES, _MOST_PATH_BYTES = 256, 2**16
 _LOCK_TRIES, _LOCK_PAUSE_SECONDS = 20, 0.005
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.005, 1.0
 _CLOCKS_AGREE_SECONDS = 1.0
@@ -195,43 +188,6 @@ def main(run_dir: str) -> int:
         with open(f"{run_dir}/supervisor.err", "w") as file:
             traceback.print_exc(file=file)
         return CRASHED
-
-
-def serve(run_dir: str, line: int) -> int:
-    """
-    Supervise this run dir, and then each that the worker sends over the line, until it hangs up.
-
-    `TAKEN_ON` says that an attempt was taken on: signals that come from then on mean it, those before meant another.
-    `FREE` says that the attempt is over, its lock is free, and another may come.
-    """
-    os.dup2(line, _LINE)
-    os.set_inheritable(_LINE, False)
-    os.closerange(_LINE + 1, _MOST_FILES)
-    while run_dir:
-        code = main(run_dir)
-        os.closerange(_LINE + 1, _MOST_FILES)
-        if code == CRASHED:
-            return code
-        run_dir = _next()
-    return 0
-
-
-def _next() -> str:
-    """The next run dir. If the worker is gone or wants no more there is none, or SIGPIPE ends this process."""
-    try:
-        os.write(_LINE, FREE)
-        run_dir = os.read(_LINE, _MOST_PATH_BYTES)
-        _forget_signals()
-        os.write(_LINE, TAKEN_ON)
-    except OSError:
-        return ""
-    return os.fsdecode(run_dir)
-
-
-def _forget_signals() -> None:
-    fd = libc.signal_fd(SIGNALS)
-    libc.waiting_signals(fd)
-    os.close(fd)
 
 
 def _locked() -> bool:

@@ -21,7 +21,8 @@ from levare.store.attempts import Mine, Outcome
 from levare.store.engine import Database
 from worker.endings import outcome_of
 from worker.heart import Usage
-from worker.rundir import Hold, RunDir, end_attempt
+from worker.hold import Hold
+from worker.rundir import RunDir, end_attempt
 from worker.ship import LogShipper, MetricsShipper, Persist
 
 log = get_logger()

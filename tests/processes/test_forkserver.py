@@ -12,8 +12,9 @@ import pytest
 
 from tests.fleet import eventually
 from tests.trials import Trials, alive
-from worker import rundir
-from worker.rundir import Launcher, RunDir
+from worker import launcher as launching
+from worker.launcher import Launcher
+from worker.rundir import RunDir
 
 
 @pytest.fixture
@@ -85,7 +86,7 @@ def test_a_fork_server_that_died_is_replaced(quick: Trials):
 
 
 def test_an_attempt_starts_once_even_if_the_fork_server_hangs(quick: Trials, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(rundir, "_FORK_SERVER_SECONDS", 0.2)
+    monkeypatch.setattr(launching, "ANSWER_SECONDS", 0.2)
     quick.run("true")
     os.kill(server_of(quick.launcher), signal.SIGSTOP)
 
@@ -99,7 +100,7 @@ def test_without_a_fork_server_attempts_start_as_processes_of_their_own(quick: T
     def refuse(*_: object) -> None:
         raise OSError("no sockets today")
 
-    monkeypatch.setattr(rundir.socket, "socketpair", refuse)
+    monkeypatch.setattr(launching.socket, "socketpair", refuse)
     launcher = Launcher()
     trial = quick.make("sh", "-c", "exit 6")
 
@@ -192,13 +193,14 @@ def test_supervisors_outlive_the_worker_and_its_fork_server(quick: Trials):
     script = f"""
 import sys, time
 from pathlib import Path
-from worker.rundir import Launcher, RunDir
+from worker.launcher import Launcher
+from worker.rundir import RunDir
 launcher = Launcher()
 launcher.start(RunDir(Path({str(trial.run.path)!r})))
 print(launcher._server.pid, flush=True)
 time.sleep(600)
 """
-    worker = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=rundir._HERE.parent)
+    worker = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=launching._HERE.parent)
     assert worker.stdout
     server = int(worker.stdout.readline())
     trial.says(b"ready")
