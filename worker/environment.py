@@ -74,8 +74,8 @@ def number_of(name: str) -> Signals:
 def folders(claimed: Claimed, *, home: Path) -> Path:
     """Make the folders that a job keeps across attempts; return the one to start in."""
     job = home / "jobs" / claimed.job_id
-    for name in ("checkpoints", "output"):
-        (job / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+    for folder in (job, job / "checkpoints", job / "output"):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if claimed.cwd:
         return Path(claimed.cwd)
     (job / "work").mkdir(exist_ok=True, mode=0o700)

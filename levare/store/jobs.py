@@ -23,6 +23,7 @@ from levare.store.teams import refuse_beyond_queue
 
 Value = TypeVar("Value")
 
+_INSERT = insert(jobs)
 _LONGEST_NAME = 200
 _ASK_LESS = "Ask for less, or add a node that has it; `levare nodes` shows what there is."
 
@@ -152,7 +153,7 @@ def _insert(connection: Connection, wish: Submission, job_id: str, actor: Actor,
     too_early = wish.start_after is not None and wish.start_after > now
     state = BLOCKED if needs_unmet or too_early else WAITING
     row = new_row(wish, job_id, state, actor, now)
-    connection.execute(insert(jobs), row)
+    connection.execute(_INSERT, row)
     if wish.needs:
         connection.execute(
             insert(needs), [{"job_id": job_id, "needed_id": needed, "outcome": SUCCESS} for needed in wish.needs]

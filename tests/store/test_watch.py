@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from levare.store.tables import attempts as attempts_table
 from tests.fleet import eventually
 from worker import files
 from worker.heart import Usage
+from worker.hold import Hold
 from worker.rundir import RunDir, Spec
 from worker.watch import Watch
 
@@ -47,13 +49,14 @@ def watch(database: Database, add_job, add_node, tmp_path: Path, process: subpro
     watch = Watch(
         run,
         Mine("job-1", "starting", "cpu.n1", {}),
-        os.pidfd_open(process.pid),
+        Hold(os.pidfd_open(process.pid)),
         database=database,
         usage=lambda _: Usage(),
         over=lambda _: None,
+        release=Hold.close,
         adopted=False,
     )
-    watch.start()
+    threading.Thread(target=watch.follow, daemon=True).start()
     yield watch
     process.send_signal(signal.SIGKILL)
     assert watch.done.wait(20)
