@@ -127,7 +127,7 @@ def _spawn(run: RunDir) -> Hold:
 def _popen(script: str, argument: str, pass_fds: tuple[int, ...] = ()) -> "subprocess.Popen[bytes]":
     """A process that keeps nothing of the worker's: no secrets, no terminal, no pipe held open after its end."""
     kept = {name: value for name, value in os.environ.items() if name == "LD_LIBRARY_PATH"}
-    with _sigterm_blocked():
+    with _signals_blocked():
         return subprocess.Popen(
             [*_PYTHON, str(_HERE / script), argument],
             env=kept,
@@ -141,9 +141,9 @@ def _popen(script: str, argument: str, pass_fds: tuple[int, ...] = ()) -> "subpr
 
 
 @contextmanager
-def _sigterm_blocked() -> Iterator[None]:
-    """A process starts with the mask of its parent's thread: a cancel that comes early waits until it is heard."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+def _signals_blocked() -> Iterator[None]:
+    """A process starts with the mask of its parent's thread: what asks it early to end waits until it is heard."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGHUP})
     try:
         yield
     finally:
