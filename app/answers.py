@@ -25,6 +25,13 @@ AttemptState = Literal[
 At = Annotated[AwareDatetime, Field(examples=["2030-01-01T12:00:00.250000Z"])]
 
 
+class Need(BaseModel):
+    """How a needed job must end, where it is not its success."""
+
+    job: str = Field(examples=["a1b2c3d4e5"])
+    on: Literal["success", "failure", "always"] = Field(examples=["failure"])
+
+
 class Job(BaseModel):
     """A wish to run a command, and what became of it."""
 
@@ -42,7 +49,10 @@ class Job(BaseModel):
     gpu_memory_mib: int | None = Field(description="MiB of each GPU; null for whole GPUs.", examples=[20480])
     cpus: int = Field(examples=[8])
     memory_mib: int = Field(description="MiB of main memory.", examples=[32768])
-    needs: list[str] = Field(description="Ids of jobs that must succeed first.", examples=[["a1b2c3d4e5"]])
+    needs: list[str | Need] = Field(
+        description="Jobs that must end first: ids of those that must succeed, objects for others.",
+        examples=[["a1b2c3d4e5"]],
+    )
     timeout_seconds: int | None = Field(description="Seconds until it is ended; null for never.", examples=[3600])
     grace_seconds: int = Field(description="Seconds from SIGTERM to SIGKILL.", examples=[10])
     retries: int = Field(description="How often it is started again after a failure.", examples=[2])

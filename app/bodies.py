@@ -44,12 +44,6 @@ def _in_our_time(value: datetime) -> datetime:
     return value
 
 
-def _distinct(values: list[str]) -> list[str]:
-    if len(set(values)) < len(values):
-        raise _refusal("free of repetitions")
-    return values
-
-
 def _command(values: list[str]) -> list[str]:
     if not values[0]:
         raise _refusal("a list that begins with the name of a program")
@@ -83,11 +77,36 @@ Label = Annotated[str, Field(pattern=_LABEL, max_length=63)]
 Argument = Annotated[str, Field(pattern=_NO_NUL, max_length=MOST_COMMAND_BYTES)]
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=256)]
 Value = Annotated[str, Field(pattern=_NO_NUL, max_length=MOST_ENV_BYTES)]
+NeedOutcome = Literal["success", "failure", "always"]
 JobId = Annotated[str, Field(pattern=r"^[0-9A-Za-z_-]{1,64}$")]
 
 
 class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class NeededJob(Body):
+    """A job and how it must end."""
+
+    job: JobId = Field(description="Its id.", examples=["a1b2c3d4e5"])
+    on: NeedOutcome = Field(
+        "success",
+        description="`success` or `failure` as its end, or `always` for any end, a cancel included.",
+        examples=["failure"],
+    )
+
+
+def _as_object(value: Any) -> Any:
+    return {"job": value} if isinstance(value, str) else value
+
+
+def _distinct_needs(values: list[NeededJob]) -> list[NeededJob]:
+    if len({need.job for need in values}) < len(values):
+        raise _refusal("free of repetitions")
+    return values
+
+
+Need = Annotated[NeededJob, BeforeValidator(_as_object, json_schema_input_type=JobId | NeededJob)]
 
 
 class JobRequest(Body):
@@ -118,10 +137,10 @@ class JobRequest(Body):
     )
     cpus: Whole = Field(1, ge=1, le=65536, description="CPUs.", examples=[4])
     memory_mib: Whole = Field(0, ge=0, le=MOST_MIB, description="MiB of main memory.", examples=[16384])
-    needs: Annotated[list[JobId], AfterValidator(_distinct)] = Field(
+    needs: Annotated[list[Need], AfterValidator(_distinct_needs)] = Field(
         default_factory=list,
         max_length=1000,
-        description="Ids of jobs that must succeed before it starts.",
+        description="Jobs that must end before it starts: an id, for its success, or an object that says how.",
         examples=[[]],
         json_schema_extra={"uniqueItems": True},
     )
@@ -152,7 +171,8 @@ class JobRequest(Body):
     )
 
     def submission(self) -> Submission:
-        return Submission(**{name: getattr(self, name) for name in type(self).model_fields})
+        fields: dict[str, Any] = {name: getattr(self, name) for name in type(self).model_fields}
+        return Submission(**{**fields, "needs": {need.job: need.on for need in self.needs}})
 
 
 class NodeState(Body):

@@ -335,11 +335,40 @@ class Ended:
 
 
 @dataclass(frozen=True)
+class Need:
+    """A needed job: where it stands, and how it has to end. A cancelled one has neither succeeded nor failed."""
+
+    state: str
+    outcome: str = SUCCESS
+
+    @property
+    def is_met(self) -> bool:
+        return self.state in _WANTED[self.outcome]
+
+    @property
+    def is_hopeless(self) -> bool:
+        return self.state in FINAL and not self.is_met
+
+    @property
+    def wish(self) -> str:
+        """How it has to end, after its name."""
+        return {SUCCESS: "to succeed", FAILURE: "to fail", ALWAYS: "to end"}[self.outcome]
+
+    @property
+    def fate(self) -> str:
+        """How it has ended, after its name."""
+        return "was cancelled" if self.state == CANCELLED else self.state
+
+
+_WANTED = {SUCCESS: (SUCCEEDED,), FAILURE: (FAILED,), ALWAYS: FINAL}
+
+
+@dataclass(frozen=True)
 class Blocked:
-    """A job that waits for others or for its time. `needs` maps each needed job to its state."""
+    """A job that waits for others or for its time."""
 
     job_id: str
-    needs: Mapping[str, str]
+    needs: Mapping[str, Need]
     start_after: datetime | None
 
 

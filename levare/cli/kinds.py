@@ -8,6 +8,8 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from levare.model import NEED_OUTCOMES, SUCCESS
+
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -65,6 +67,21 @@ class Variable(click.ParamType):
         return name, text if equals else os.environ[name]
 
 
+class Need(click.ParamType):
+    """`JOB`, which must succeed, or `JOB:failure`, or `JOB:always` for any end: as the API takes it."""
+
+    name = "need"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        job, colon, on = value.strip().partition(":")
+        if not job or (colon and on not in NEED_OUTCOMES):
+            self.fail(f"{value!r} is not JOB, JOB:failure or JOB:always.", param, ctx)
+        return {"job": job, "on": on} if colon and on != SUCCESS else job
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return JOB.shell_complete(ctx, param, incomplete)
+
+
 class Name(click.ParamType):
     """The id of a job, or the name of a node or token; the shell completes it by asking the API."""
 
@@ -85,7 +102,7 @@ class Name(click.ParamType):
         return [item for item in known(self.of) if item.value.startswith(incomplete)]
 
 
-SIZE, DURATION, MOMENT, VARIABLE = Size(), Duration(), Moment(), Variable()
+SIZE, DURATION, MOMENT, VARIABLE, NEED = Size(), Duration(), Moment(), Variable(), Need()
 JOB, NODE, TOKEN = Name("job"), Name("node"), Name("token")
 
 

@@ -73,7 +73,7 @@ def _facts(job: "Job") -> Any:
             ("of", f"{job['user']}, team {job['team']}, project {job['project']}"),
             ("asks for", f"{words.resources(job)}, priority {job['priority']}"),
             ("limits", ", ".join(limits)),
-            ("needs", ", ".join(job["needs"])),
+            ("needs", words.needs(job)),
             ("not before", job["start_after"] and words.clock(job["start_after"])),
             ("node", job["node"]),
             ("submitted", f"{words.clock(job['created_at'])}, {words.since(job['created_at'])} ago"),

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from levare.cli import terminal, words
-from levare.cli.kinds import DURATION, JOB, MOMENT, SIZE, VARIABLE
+from levare.cli.kinds import DURATION, JOB, MOMENT, NEED, SIZE, VARIABLE
 
 if TYPE_CHECKING:
     from levare.client import Client, DryRun, Job
 
 SENT = ("PATH", "VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV", "LANG")
 """Variables of the submitter's shell that go with a job, so that its `python` is the one meant here."""
+_NEEDS = "Start when this job has succeeded, or with JOB:failure, JOB:always when it has ended so; repeatable."
 _ON_LOST = ("keep", "requeue")
 _FOLLOW = "Stay: print its log, exit with its code. Ctrl-C leaves it running."
 _AGAIN = (
@@ -33,7 +34,7 @@ _AGAIN = (
 @click.option("--gpu-memory", "gpu_memory_mib", type=SIZE, help="Memory it needs of each GPU, which others may share.")
 @click.option("--cpus", metavar="N", type=click.IntRange(1), help="CPUs it needs; 1 by default.")
 @click.option("--memory", "memory_mib", type=SIZE, help="Memory it needs, such as 64GiB.")
-@click.option("--needs", metavar="JOB", multiple=True, type=JOB, help="Start after this job has succeeded; repeatable.")
+@click.option("--needs", metavar="JOB", multiple=True, type=NEED, help=_NEEDS)
 @click.option("--retries", metavar="N", type=click.IntRange(0, 100), help="How often to try again when it fails.")
 @click.option("--timeout", "timeout_seconds", type=DURATION, help="End it after this long: 90s, 15m, 2h, 1d.")
 @click.option("--grace", "grace_seconds", type=DURATION, help="Time from TERM to KILL; 10s by default.")

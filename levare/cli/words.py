@@ -88,6 +88,11 @@ def resources(job: "Job") -> str:
     return ", ".join(parts + ([size(job["memory_mib"])] if job["memory_mib"] else []))
 
 
+def needs(job: "Job") -> str:
+    """`a, b:failure`: as --needs takes them."""
+    return ", ".join(need if isinstance(need, str) else f"{need['job']}:{need['on']}" for need in job["needs"])
+
+
 def _gpus(count: int, memory_mib: int | None) -> str:
     if memory_mib is None:
         return f"{count} GPU"

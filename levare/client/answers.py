@@ -5,6 +5,13 @@ from datetime import datetime
 from typing import Any, Literal, NotRequired, TypedDict
 
 
+class Need(TypedDict):
+    """How a needed job must end: `on` is `success`, `failure` or `always`."""
+
+    job: str
+    on: str
+
+
 class Wish(TypedDict, total=False):
     """What a submit may say about a job beside its command; what is left out is as the API's documentation says."""
 
@@ -16,7 +23,7 @@ class Wish(TypedDict, total=False):
     gpu_memory_mib: int | None
     cpus: int
     memory_mib: int
-    needs: Sequence[str]
+    needs: Sequence[str | Need]
     retries: int
     timeout_seconds: int | None
     grace_seconds: int
@@ -43,7 +50,7 @@ class Job(TypedDict):
     gpu_memory_mib: int | None
     cpus: int
     memory_mib: int
-    needs: list[str]
+    needs: list[str | Need]
     timeout_seconds: int | None
     grace_seconds: int
     retries: int

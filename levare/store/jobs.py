@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from levare.decide.placement import can_never_run
 from levare.errors import CanNeverRun, Conflict, Fault, IdempotencyMismatch, UnknownNeeds
-from levare.model import BLOCKED, CANCELLED, FAILED, FINAL, SUCCEEDED, SUCCESS, WAITING, Request, scale_of
+from levare.model import BLOCKED, FINAL, WAITING, Need, Request, scale_of
 from levare.store import audit, views
 from levare.store.audit import Actor
 from levare.store.snapshot import load_emptied
@@ -46,7 +46,8 @@ class Submission:
     avoid: Mapping[str, str] = field(default_factory=dict)
     nodes: int = 1
     spread: bool = False
-    needs: Sequence[str] = ()
+    needs: Mapping[str, str] = field(default_factory=dict)
+    """Id of a job -> how it has to end."""
     retries: int = 0
     retry_on: Sequence[str] = ()
     backoff_seconds: int = 0
@@ -150,7 +151,8 @@ def _insert(connection: Connection, wish: Submission, job_id: str, actor: Actor,
     connection.execute(insert(jobs), row)
     if wish.needs:
         connection.execute(
-            insert(needs), [{"job_id": job_id, "needed_id": needed, "outcome": SUCCESS} for needed in wish.needs]
+            insert(needs),
+            [{"job_id": job_id, "needed_id": needed, "outcome": outcome} for needed, outcome in wish.needs.items()],
         )
     audit.record(connection, actor, "job.submitted", job_id, now=now, name=wish.name, team=wish.team)
     return views.new_job(row, wish.needs)
@@ -168,8 +170,8 @@ def _field(code: str) -> str:
     return {"too-many-gpus": "gpus", "too-much-cpus": "cpus", "too-much-memory": "memory_mib"}.get(code, "gpus")
 
 
-def _unmet(connection: Connection, needs: Sequence[str]) -> bool:
-    """Whether a need is still to succeed; raise if one is unknown or can no longer succeed."""
+def _unmet(connection: Connection, needs: Mapping[str, str]) -> bool:
+    """Whether a need is still to end as it has to; raise if one is unknown or can no longer end so."""
     if not needs:
         return False
     states: dict[str, str] = dict(connection.execute(select(jobs.c.id, jobs.c.state).where(jobs.c.id.in_(needs))).all())
@@ -177,12 +179,15 @@ def _unmet(connection: Connection, needs: Sequence[str]) -> bool:
     if unknown:
         faults = [Fault("needs", "is no job", needed, "ids of existing jobs") for needed in unknown]
         raise UnknownNeeds(f"No such job: {', '.join(unknown)}.", "Name jobs that `levare jobs` lists.", faults)
-    hopeless = [needed for needed in needs if states[needed] in (FAILED, CANCELLED)]
+    found = {needed: Need(states[needed], outcome) for needed, outcome in needs.items()}
+    hopeless = {needed: need for needed, need in found.items() if need.is_hopeless}
     if hopeless:
-        faults = [Fault("needs", f"has {states[needed]}", needed, "jobs that can still succeed") for needed in hopeless]
-        fates = ", ".join(f"{needed} has {states[needed]}" for needed in hopeless)
-        raise Conflict(f"A needed job cannot succeed any more: {fates}.", "Run it again and need the new job.", faults)
-    return any(state != SUCCEEDED for state in states.values())
+        faults = [
+            Fault("needs", f"{need.fate} already", needed, f"a job {need.wish}") for needed, need in hopeless.items()
+        ]
+        fates = ", ".join(f"{needed} has {need.wish}, but {need.fate}" for needed, need in hopeless.items())
+        raise Conflict(f"A need cannot be met any more: {fates}.", "Run it again and need the new job.", faults)
+    return not all(need.is_met for need in found.values())
 
 
 def name_of(command: Sequence[str]) -> str:

@@ -12,16 +12,16 @@ from levare.decide.capacity import most_starts
 from levare.decide.placement import behind, place
 from levare.model import (
     BLOCKED,
-    CANCELLED,
-    FAILED,
     FINAL,
     LIVE,
+    NEED_OUTCOMES,
     PLACED,
     WAITING,
     Blocked,
     Device,
     Ended,
     Held,
+    Need,
     Node,
     Reason,
     Request,
@@ -145,16 +145,16 @@ def _ahead(connection: Connection, job: Waiting) -> int:
 
 
 def _blocked(connection: Connection, rows: Sequence[Any]) -> list[Blocked]:
-    states = _states_of_needs(connection, [row.id for row in rows])
-    return [Blocked(row.id, states[row.id], row.start_after) for row in rows]
+    needed = _needs_of(connection, [row.id for row in rows])
+    return [Blocked(row.id, needed[row.id], row.start_after) for row in rows]
 
 
-def _states_of_needs(connection: Connection, job_ids: Sequence[str]) -> Mapping[str, dict[str, str]]:
-    states: dict[str, dict[str, str]] = defaultdict(dict)
+def _needs_of(connection: Connection, job_ids: Sequence[str]) -> Mapping[str, dict[str, Need]]:
+    found: dict[str, dict[str, Need]] = defaultdict(dict)
     if job_ids:
         for row in connection.execute(_NEEDS, {"jobs": job_ids}):
-            states[row.job_id][row.needed_id] = row.state
-    return states
+            found[row.job_id][row.needed_id] = Need(row.state, row.outcome)
+    return found
 
 
 def _as_ended(row: Any) -> Ended:
@@ -172,11 +172,11 @@ def _as_ended(row: Any) -> Ended:
 
 
 def _blockers(connection: Connection, job: Any) -> list[Reason]:
-    states = _states_of_needs(connection, [job.id])[job.id]
+    needed = _needs_of(connection, [job.id])[job.id]
     unmet = [
-        Reason("needs", "will-wait", f"Needs {needed}, which is {state}.")
-        for needed, state in sorted(states.items())
-        if state != "succeeded"
+        Reason("needs", "will-wait", f"Needs {name} {need.wish}; it is {need.state}.")
+        for name, need in sorted(needed.items())
+        if not need.is_met
     ]
     if job.start_after:
         unmet.append(Reason("start-after", "will-wait", f"Starts at {job.start_after.isoformat()} at the earliest."))
@@ -196,8 +196,8 @@ def _waiting_heads() -> Any:
 
 
 def _movable() -> Any:
-    """Blocked jobs that can move, for all they need is over and it is time, or a need failed; and unbegun cancels."""
-    hopeless = _needs_a_job_that(lambda needed: is_one_of(needed.c.state, (FAILED, CANCELLED)))
+    """Blocked jobs that can move, for all they need is over and it is time, or a need is hopeless; unbegun cancels."""
+    hopeless = _needs_a_job_that(_cannot_end_as_wanted)
     unmet = _needs_a_job_that(lambda needed: ~is_one_of(needed.c.state, FINAL))
     is_time = or_(jobs.c.start_after.is_(None), jobs.c.start_after <= bindparam("now", type_=Utc))
     can_move = and_(jobs.c.state == BLOCKED, or_(hopeless, and_(is_time, ~unmet)))
@@ -213,6 +213,11 @@ def _movable() -> Any:
 def _needs_a_job_that(test: Any) -> ColumnElement[bool]:
     needed = jobs.alias("needed")
     return exists().where(needs.c.job_id == jobs.c.id, needs.c.needed_id == needed.c.id, test(needed))
+
+
+def _cannot_end_as_wanted(needed: Any) -> ColumnElement[bool]:
+    fates = [(outcome, state) for outcome in NEED_OUTCOMES for state in FINAL if Need(state, outcome).is_hopeless]
+    return or_(*(and_(needs.c.outcome == outcome, needed.c.state == state) for outcome, state in fates))
 
 
 def _attempts_and_jobs() -> Any:
@@ -238,7 +243,7 @@ _NODES = select(nodes).order_by(nodes.c.name)
 _WAITING = _waiting_heads()
 _MOVABLE = _movable()
 _NEEDS = (
-    select(needs.c.job_id, needs.c.needed_id, jobs.c.state)
+    select(needs.c.job_id, needs.c.needed_id, needs.c.outcome, jobs.c.state)
     .join(jobs, jobs.c.id == needs.c.needed_id)
     .where(needs.c.job_id.in_(bindparam("jobs", expanding=True)))
 )

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 from levare.errors import NotFound
-from levare.model import BLOCKED, LIVE, WAITING
+from levare.model import BLOCKED, LIVE, SUCCESS, WAITING
 from levare.store.tables import attempts, devices, jobs, metrics, needs, nodes
 from levare.store.types import Utc
 
@@ -38,7 +38,7 @@ _node = case((jobs.c.state.not_in((BLOCKED, WAITING)), attempts.c.node)).label("
 _job_columns = [column for column in jobs.c if column.name not in _INTERNAL]
 _whole_job = select(*_job_columns, _node).select_from(jobs.outerjoin(attempts, _latest))
 _job_by_id = _whole_job.where(jobs.c.id == bindparam("job_id"))  # built once, for building costs more than asking
-_needs_by_id = select(needs.c.needed_id).where(needs.c.job_id == bindparam("job_id")).order_by(needs.c.needed_id)
+_needs_by_id = select(needs).where(needs.c.job_id == bindparam("job_id"))
 
 
 @dataclass(frozen=True)
@@ -62,13 +62,19 @@ def job(connection: Connection, job_id: str) -> Row:
     row = connection.execute(_job_by_id, {"job_id": job_id}).mappings().first()
     if row is None:
         raise NotFound(f"There is no job {job_id!r}.", "`levare jobs` lists them.")
-    return {**row, "needs": list(connection.execute(_needs_by_id, {"job_id": job_id}).scalars())}
+    needed = {need.needed_id: need.outcome for need in connection.execute(_needs_by_id, {"job_id": job_id})}
+    return {**row, "needs": shown_needs(needed)}
 
 
-def new_job(row: Row, needed: Iterable[str]) -> Row:
+def shown_needs(needed: Mapping[str, str]) -> list[str | Mapping[str, str]]:
+    """Needs as a submit takes them: the bare id where the job has to succeed."""
+    return [job if on == SUCCESS else {"job": job, "on": on} for job, on in sorted(needed.items())]
+
+
+def new_job(row: Row, needed: Mapping[str, str]) -> Row:
     """What `job` gives for a row that has just been written."""
     shown = {name: value for name, value in row.items() if name not in _INTERNAL}
-    return {**shown, "node": None, "needs": sorted(needed)}
+    return {**shown, "node": None, "needs": shown_needs(needed)}
 
 
 def find_jobs(
@@ -91,11 +97,11 @@ def find_jobs(
 
 
 def _with_needs(connection: Connection, rows: Sequence[Row]) -> list[Row]:
-    needed: dict[str, list[str]] = defaultdict(list)
+    needed: dict[str, dict[str, str]] = defaultdict(dict)
     of_these = needs.c.job_id.in_([row["id"] for row in rows])
-    for need in connection.execute(select(needs).where(of_these).order_by(needs.c.needed_id)):
-        needed[need.job_id].append(need.needed_id)
-    return [{**row, "needs": needed[row["id"]]} for row in rows]
+    for need in connection.execute(select(needs).where(of_these)):
+        needed[need.job_id][need.needed_id] = need.outcome
+    return [{**row, "needs": shown_needs(needed[row["id"]])} for row in rows]
 
 
 def job_attempts(connection: Connection, job_id: str) -> list[Row]:

@@ -85,7 +85,7 @@ def test_a_job_starts_after_those_it_needs_and_is_skipped_when_one_fails(running
         "succeeded",
         "cancelled",
     ]
-    assert running.job(skipped)["reason"] == f"Skipped because it needs {failing} failed."
+    assert running.job(skipped)["reason"] == f"Skipped because it needs {failing} to succeed, and {failing} failed."
     assert running.job(second)["started_at"] > running.job(first)["finished_at"]
     assert not running.attempts(skipped)
 
