@@ -35,10 +35,11 @@ def test_submit_needs_no_dashes_before_a_command_with_options():
 
 def test_submit_sends_every_option_in_the_units_of_the_api():
     api = Api().on("POST /v1/jobs", a_job())
-    said = "--name n --team t --project p --priority 9 --gpus 2 --gpu-memory 20GiB --cpus 4 --memory 64G --needs a1"
-    more = "--needs a2 --needs a3:failure --needs a4:success --retries 3 --timeout 1h30m --grace 2m --on-lost requeue --cwd /data --at 2030-01-02T12:00:00+02:00"
+    said = "--name n --team t --project p --priority 9 --gpus 2 --gpu-memory 20GiB --cpus 4 --memory 64G"
+    needs = "--needs a1 --needs a2 --needs a3:failure --needs a4:success"
+    more = "--retries 3 --timeout 1h30m --grace 2m --on-lost requeue --cwd /data --at 2030-01-02T12:00:00+02:00"
 
-    result = levare_run(api, "submit", *said.split(), *more.split(), "--", "true")
+    result = levare_run(api, "submit", *said.split(), *needs.split(), *more.split(), "--", "true")
 
     assert result.exit_code == 0, result.stderr
     body = api.body()

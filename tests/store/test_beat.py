@@ -127,7 +127,7 @@ def test_a_cancelled_waiting_job_is_over_at_the_next_tick(database: Database, ti
     [("failed", "failure", "waiting"), ("succeeded", "failure", "cancelled"), ("cancelled", "always", "waiting")],
 )
 def test_a_blocked_job_moves_when_what_it_needs_has_ended(
-    database: Database, tick: Tick, add_job, state: str, outcome: str, expected: str
+    database: Database, tick: Tick, add_job, *, state: str, outcome: str, expected: str
 ):
     add_job("needed", state=state)
     add_job("blocked", state="blocked")
