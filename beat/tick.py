@@ -94,7 +94,7 @@ class Tick:
         lost_nodes = {name: seen.renewals[name] for name, silence in silences.items() if silence >= self._lost_after}
         awake = [node for node in seen.nodes if node.name not in lost_nodes]
         return Plan(
-            decision=place(seen.waiting, awake, now=now),
+            decision=place(seen.waiting, awake, now=now, sharing=seen.sharing),
             moves=moves,
             lost_nodes={node.name: lost_nodes[node.name] for node in seen.nodes if self._is_news(node, lost_nodes)},
             lost_attempts=lifecycle.lost_attempts(silent, lost_after=self._lost_after),

@@ -125,6 +125,21 @@ class DayWindow:
             return self.starts <= minute < self.ends
         return minute >= self.starts or minute < self.ends
 
+    def __str__(self) -> str:
+        hours = [f"{minute // 60:02}:{minute % 60:02}" for minute in (self.starts, self.ends)]
+        return f"{hours[0]} and {hours[1]} UTC"
+
+    @classmethod
+    def parse(cls, text: str) -> "DayWindow":
+        """From `22:00-06:00`."""
+        starts, _, ends = text.partition("-")
+        return cls(_minutes(starts), _minutes(ends))
+
+
+def _minutes(text: str) -> int:
+    hours, _, minutes = text.partition(":")
+    return int(hours) * 60 + int(minutes)
+
 
 @dataclass(frozen=True)
 class Device:

@@ -1,72 +1,130 @@
-"""What a node has left, whether a request fits into it, and what is missing if not."""
+"""What a node has left, and whether a request fits into it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Self
 
-from levare.model import Node, Reason, Request
+from levare.model import Held, Node, Request
 
 
 class Room:
-    """The free part of one node. It only shrinks while a decision is made."""
+    """The free part of one node, while one decision is made. Devices that cannot be used are not part of it."""
+
+    __slots__ = (
+        "cpus",
+        "free",
+        "is_open",
+        "memory_mib",
+        "models",
+        "name",
+        "node",
+        "resources",
+        "scratch_mib",
+        "total",
+        "whole",
+    )
 
     def __init__(self, node: Node) -> None:
-        self.name, self.state = node.name, node.state
-        self.is_open = node.state == "ready"
-        self.total = {device.uuid: device.memory_mib for device in node.devices}
-        self.total_cpus, self.total_memory_mib = node.cpus, node.memory_mib
+        self.node, self.name = node, node.name
+        self.is_open = node.state == "ready" and not node.note
+        self.total = {device.uuid: device.memory_mib for device in node.devices if not device.blocked}
+        self.models = {device.uuid: device.model.lower() for device in node.devices}
         self.free = dict(self.total)
-        self.cpus = node.cpus - sum(held.cpus for held in node.held)
-        self.memory_mib = node.memory_mib - sum(held.memory_mib for held in node.held)
+        self.whole = len(self.free)
+        self.cpus, self.memory_mib, self.scratch_mib = node.cpus, node.memory_mib, node.scratch_mib
+        self.resources = dict(node.resources)
         for held in node.held:
-            for uuid, mib in held.devices.items():
-                self.free[uuid] = self.free.get(uuid, 0) - mib
-        self._by_index = {device.uuid: device.index for device in node.devices}
+            self._hold(held, 1)
 
     @classmethod
-    def emptied(cls, node: Node) -> "Room":
-        return cls(replace(node, held=()))
+    def emptied(cls, node: Node) -> Self:
+        """As if nothing ran on the node, and it and every device of it could be used."""
+        devices = [replace(device, blocked="") for device in node.devices]
+        return cls(replace(node, held=(), devices=devices, state="ready", note=""))
+
+    def copy(self) -> "Room":
+        twin = object.__new__(Room)
+        for name in Room.__slots__:
+            setattr(twin, name, getattr(self, name))
+        twin.free, twin.resources = dict(self.free), dict(self.resources)
+        return twin
+
+    def suits(self, request: Request) -> bool:
+        """Whether the node has the labels and the model of GPU that the request names."""
+        labels = self.node.labels
+        return (
+            all(labels.get(name) == value for name, value in request.require)
+            and not any(labels.get(name) == value for name, value in request.avoid)
+            and (request.gpu_model is None or bool(self._of_model(request, self.models)))
+        )
+
+    def fits(self, request: Request) -> bool:
+        """Whether this much is free now."""
+        return (
+            request.cpus <= self.cpus
+            and request.memory_mib <= self.memory_mib
+            and request.scratch_mib <= self.scratch_mib
+            and all(self.resources.get(name, 0) >= amount for name, amount in request.resources)
+            and self._has_gpus(request)
+        )
 
     def devices_for(self, request: Request) -> Mapping[str, int] | None:
         """The devices that would serve, best fit first, as UUID -> MiB; None if the request does not fit now."""
-        if request.cpus > self.cpus or request.memory_mib > self.memory_mib:
+        if not self.fits(request):
             return None
-        fitting = sorted(self.fitting_devices(request), key=lambda uuid: (self.free[uuid], self._by_index[uuid]))
-        if len(fitting) < request.gpus:
-            return None
+        order = {device.uuid: device.index for device in self.node.devices}
+        fitting = sorted(self.fitting_devices(request), key=lambda uuid: (self.free[uuid], order.get(uuid, 0)))
         return {uuid: request.gpu_memory_mib or self.total[uuid] for uuid in fitting[: request.gpus]}
 
     def fitting_devices(self, request: Request) -> list[str]:
         if request.gpu_memory_mib is None:
-            return [uuid for uuid, free in self.free.items() if uuid in self.total and free == self.total[uuid]]
-        return [uuid for uuid, free in self.free.items() if free >= request.gpu_memory_mib]
+            return self._of_model(request, [uuid for uuid, mib in self.total.items() if self.free[uuid] == mib])
+        least = request.gpu_memory_mib
+        return self._of_model(request, [uuid for uuid in self.total if self.free[uuid] >= least])
 
-    def take(self, request: Request) -> Mapping[str, int]:
-        devices = self.devices_for(request)
-        if devices is None:
-            raise ValueError(f"{request} does not fit into node {self.name}")
-        for uuid, mib in devices.items():
-            self.free[uuid] -= mib
-        self.cpus -= request.cpus
-        self.memory_mib -= request.memory_mib
-        return devices
+    def take(self, request: Request, devices: Mapping[str, int]) -> None:
+        self._hold(held_by(request, devices), 1)
 
-    def fits_when_empty(self, request: Request) -> bool:
-        enough = [mib for mib in self.total.values() if mib >= (request.gpu_memory_mib or 0)]
-        return (
-            len(enough) >= request.gpus
-            and request.cpus <= self.total_cpus
-            and request.memory_mib <= self.total_memory_mib
-        )
+    def release(self, held: Held) -> None:
+        self._hold(held, -1)
 
-    def waste(self, request: Request) -> tuple[int, int, int, str]:
-        """What a placement here would spoil, least first: free GPUs that the job does not need, any GPUs, CPUs."""
-        whole = sum(free == self.total[uuid] for uuid, free in self.free.items() if uuid in self.total)
-        unneeded = whole - request.gpus if request.gpu_memory_mib is None else whole
-        return (unneeded, len(self.total), self.cpus, self.name)
+    def preferred(self, request: Request) -> int:
+        """How many of the labels that the request prefers the node has."""
+        return sum(self.node.labels.get(name) == value for name, value in request.prefer)
 
-    def shortfall(self, request: Request) -> tuple[int, int, int, str]:
-        gpus = request.gpus - len(self.fitting_devices(request))
-        return (gpus, request.cpus - self.cpus, request.memory_mib - self.memory_mib, self.name)
+    def _has_gpus(self, request: Request) -> bool:
+        if request.gpus == 0:
+            return True
+        if request.gpu_memory_mib is None and request.gpu_model is None:
+            return request.gpus <= self.whole
+        return request.gpus <= len(self.fitting_devices(request))
+
+    def _of_model(self, request: Request, uuids: Iterable[str]) -> list[str]:
+        wanted = (request.gpu_model or "").lower()
+        return [uuid for uuid in uuids if wanted in self.models[uuid]]
+
+    def _hold(self, held: Held, sign: int) -> None:
+        self.cpus -= sign * held.cpus
+        self.memory_mib -= sign * held.memory_mib
+        self.scratch_mib -= sign * held.scratch_mib
+        for name, amount in held.resources:
+            self.resources[name] = self.resources.get(name, 0) - sign * amount
+        for uuid, mib in held.devices.items():
+            if uuid in self.total:
+                self.whole -= self.free[uuid] == self.total[uuid]
+                self.free[uuid] -= sign * mib
+                self.whole += self.free[uuid] == self.total[uuid]
+
+
+def held_by(request: Request, devices: Mapping[str, int]) -> Held:
+    """What an attempt with this request would hold."""
+    return Held("", "", devices, request.cpus, request.memory_mib, request.scratch_mib, request.resources)
+
+
+def could_serve(request: Request, node: Node) -> bool:
+    """Whether the node could run it with nothing else on it."""
+    room = Room.emptied(node)
+    return room.suits(request) and room.fits(request)
 
 
 def most_starts(nodes: Iterable[Node]) -> int:
@@ -75,74 +133,22 @@ def most_starts(nodes: Iterable[Node]) -> int:
     return sum(max(0, node.cpus - sum(held.cpus for held in node.held)) for node in ready)
 
 
-def can_ever_fit(request: Request, node: Node) -> bool:
-    return Room.emptied(node).fits_when_empty(request)
-
-
-def explain_shortage(request: Request, rooms: Sequence[Room]) -> list[Reason]:
-    """
-    Every dimension of which no single node offers enough, with the best that any node offers.
-
-    If each is there but never together on one node, that is the reason.
-    """
-    reasons = [reason for reason in (_gpus(request, rooms), _cpus(request, rooms), _memory(request, rooms)) if reason]
-    if not reasons and not any(room.is_open and room.devices_for(request) is not None for room in rooms):
-        wish = describe(request)
-        return [Reason("not-together", "will-wait", f"No single node that takes new jobs has {wish} free together.")]
-    return reasons
-
-
 def describe(request: Request) -> str:
+    """A request in words, as in `8 CPUs, 64 MiB of memory, 2 whole GPUs (a100) on each of 2 nodes`."""
     parts = [f"{request.cpus} CPU{'s' * (request.cpus != 1)}"]
     if request.memory_mib:
         parts.append(f"{request.memory_mib} MiB of memory")
+    if request.scratch_mib:
+        parts.append(f"{request.scratch_mib} MiB of scratch")
     if request.gpus:
-        parts.append(_gpus_asked(request))
-    return ", ".join(parts)
+        parts.append(describe_gpus(request))
+    parts += [f"{amount} {name}" for name, amount in request.resources]
+    return ", ".join(parts) + (f" on each of {request.nodes} nodes" if request.nodes > 1 else "")
 
 
-def _gpus_asked(request: Request) -> str:
+def describe_gpus(request: Request) -> str:
     gpus = f"GPU{'s' * (request.gpus != 1)}"
+    model = f" ({request.gpu_model})" if request.gpu_model else ""
     if request.gpu_memory_mib is None:
-        return f"{request.gpus} whole {gpus}"
-    return f"{request.gpus} {gpus} with {request.gpu_memory_mib} MiB each"
-
-
-def _gpus(request: Request, rooms: Sequence[Room]) -> Reason | None:
-    if not request.gpus:
-        return None
-    best = max(rooms, key=lambda room: len(room.fitting_devices(request)))
-    free = len(best.fitting_devices(request))
-    if free >= request.gpus:
-        return None
-    most = max((_fitting_when_empty(request, room) for room in rooms), default=0)
-    wish = _gpus_asked(request)
-    if most < request.gpus:
-        message = f"Asks for {wish} on one node; the largest node has {most}."
-        return Reason("too-many-gpus", "can-never-run", message, request.gpus, most)
-    message = f"Asks for {wish} on one node; the most that are free on one is {free} ({best.name})."
-    return Reason("gpus-busy", "will-wait", message, request.gpus, free)
-
-
-def _fitting_when_empty(request: Request, room: Room) -> int:
-    return sum(mib >= (request.gpu_memory_mib or 0) for mib in room.total.values())
-
-
-def _cpus(request: Request, rooms: Sequence[Room]) -> Reason | None:
-    free, most = max(room.cpus for room in rooms), max(room.total_cpus for room in rooms)
-    return _amount("cpus", "CPUs", request.cpus, free, most)
-
-
-def _memory(request: Request, rooms: Sequence[Room]) -> Reason | None:
-    free, most = max(room.memory_mib for room in rooms), max(room.total_memory_mib for room in rooms)
-    return _amount("memory", "MiB of memory", request.memory_mib, free, most)
-
-
-def _amount(code: str, unit: str, asked: int, free: int, most: int) -> Reason | None:
-    if asked <= free:
-        return None
-    if asked > most:
-        message = f"Asks for {asked} {unit}; the largest node has {most}."
-        return Reason(f"too-much-{code}", "can-never-run", message, asked, most)
-    message = f"Asks for {asked} {unit}; the most that are free on one node is {max(free, 0)} of {most}."
-    return Reason(f"{code}-busy", "will-wait", message, asked, max(free, 0))
+        return f"{request.gpus} whole {gpus}{model}"
+    return f"{request.gpus} {gpus}{model} with {request.gpu_memory_mib} MiB each"

@@ -1,71 +1,47 @@
 """
-Which job runs where, and why the others wait.
+Which job runs where, who makes room, and why the others wait.
 
-The order is highest priority after ageing, then longest wait, then id. A job that does not fit is
-passed over by later ones that do, but not for ever: once the first that does not fit has waited
-`PATIENCE`, the node where it will fit is kept for it.
+The order is that of `levare.decide.order`. A job that does not fit is passed over by later ones that do, but not at
+its cost: the first that do not fit are promised a time, and nodes are kept for them. Where nothing tells how long
+runs take there is no such time, and a node is kept for whoever has waited for `PATIENCE`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
-from levare.decide.capacity import Room, can_ever_fit, explain_shortage
-from levare.model import Decision, Node, Placement, Reason, Request, Waiting
+from levare.decide.backfill import Calendar
+from levare.decide.capacity import Room, could_serve
+from levare.decide.fleet import Fleet, licences_short, without_licences
+from levare.decide.order import AGEING, Lane, Queue, lanes, rank
+from levare.decide.preemption import Claims, Clearing
+from levare.decide.sharing import Books
+from levare.decide.shortage import shortages
+from levare.model import Decision, Node, Placement, Preemption, Promise, Reason, Request, Sharing, Waiting
 
-AGEING = timedelta(minutes=10)
-"""A job gains one level of priority for each of these that it has waited."""
+__all__ = ["AGEING", "PATIENCE", "PROMISES", "behind", "can_never_run", "place"]
+
 PATIENCE = timedelta(minutes=30)
+PROMISES = 8
+"""So many jobs that do not fit are promised a time, and may end others, in one decision."""
 
 
-@dataclass
-class _Fleet:
-    """What is left of each node while one decision is made."""
-
-    rooms: Sequence[Room]
-    kept_for: str | None = None
-
-    def fit(self, job: Waiting) -> Placement | None:
-        fits = [room for room in self.rooms if room.is_open and room.devices_for(job.request) is not None]
-        if not fits:
-            return None
-        best = min(fits, key=lambda room: room.waste(job.request))
-        return Placement(job.job_id, best.name, job.request, best.take(job.request))
-
-    def keep_a_node_for(self, job: Waiting) -> None:
-        """Close the node that comes nearest to fitting to everyone behind `job`."""
-        possible = [room for room in self.rooms if room.is_open and room.fits_when_empty(job.request)]
-        if possible and self.kept_for is None:
-            min(possible, key=lambda room: room.shortfall(job.request)).is_open = False
-            self.kept_for = job.job_id
-
-
-def place(waiting: Sequence[Waiting], nodes: Sequence[Node], *, now: datetime) -> Decision:
+def place(
+    waiting: Sequence[Waiting], nodes: Sequence[Node], *, now: datetime, sharing: Sharing | None = None
+) -> Decision:
     """
     Choose devices for each waiting job, best first, and explain every job left waiting.
 
     Pure: the same inputs in any order give the same decision; the caller applies it.
     """
-    fleet = _Fleet([Room(node) for node in sorted(nodes, key=lambda node: node.name)])
-    placements: list[Placement] = []
-    left: list[Waiting] = []
-    too_big: set[str] = set()
-    for job in sorted(waiting, key=lambda job: order(job, now)):
-        placement = None if job.request.shape in too_big else fleet.fit(job)
-        if placement:
-            placements.append(placement)
-            continue
-        too_big.add(job.request.shape)
-        left.append(job)
-        if now - job.since >= PATIENCE:
-            fleet.keep_a_node_for(job)
-    return Decision(placements, _reasons(left, fleet, nodes))
+    decided = _Round(waiting, nodes, now, sharing or Sharing())
+    decided.run()
+    return Decision(decided.placements, _Reasons(decided), decided.preemptions, decided.promises)
 
 
 def order(job: Waiting, now: datetime) -> tuple[float, datetime, str]:
-    """The sort key of the queue: whoever has the smallest comes first."""
-    levels = (now - job.since) // AGEING
-    return (-(job.priority + levels), job.since, job.job_id)
+    """The sort key among the jobs of one user: whoever has the smallest comes first."""
+    return rank(job, now)
 
 
 def behind(ahead: int) -> list[Reason]:
@@ -76,47 +52,204 @@ def behind(ahead: int) -> list[Reason]:
     return [Reason("behind-others", "will-wait", f"{jobs} first by priority and age.", 0, ahead)]
 
 
-def can_never_run(request: Request, nodes: Iterable[Node]) -> Reason | None:
-    """Why no node of the fleet could run this even when empty; None if one could, or if no node has joined yet."""
-    fleet = list(nodes)
-    if not fleet or any(can_ever_fit(request, node) for node in fleet):
+def can_never_run(request: Request, nodes: Iterable[Node], licences: Mapping[str, int] | None = None) -> Reason | None:
+    """Why the fleet could not run this even when empty; None if it could, or if no node has joined yet."""
+    rooms = [Room.emptied(node) for node in nodes]
+    if not rooms:
         return None
-    shortages = explain_shortage(request, [Room.emptied(node) for node in fleet])
-    return replace(shortages[0], kind="can-never-run")
+    lacking = [_licence(*short) for short in licences_short(request, licences or {})]
+    reasons = lacking or shortages(without_licences(request, licences or {}), rooms)
+    return replace(reasons[0], kind="can-never-run") if reasons else None
 
 
-def _reasons(left: Sequence[Waiting], fleet: _Fleet, nodes: Sequence[Node]) -> Mapping[str, Sequence[Reason]]:
-    by_shape: dict[str, Sequence[Reason]] = {}
-    reasons: dict[str, Sequence[Reason]] = {}
-    for job in left:
-        shape = job.request.shape
-        if shape not in by_shape:
-            by_shape[shape] = _why(job.request, fleet, nodes)
-        reasons[job.job_id] = [*by_shape[shape], *_kept(job, fleet)]
-    return reasons
+Stuck = Callable[[Waiting], Sequence[Reason]]
+"""Why a job of a lane that cannot start waits."""
 
 
-def _why(request: Request, fleet: _Fleet, nodes: Sequence[Node]) -> list[Reason]:
-    if not nodes:
-        return [Reason("no-nodes", "will-wait", "No node has joined yet; start a worker with `levare up`.")]
-    never = can_never_run(request, nodes)
-    if never:
-        return [never]
-    return explain_shortage(request, fleet.rooms) + _unavailable(request, fleet.rooms)
+class _Round:
+    """One decision, while it is made."""
+
+    def __init__(self, waiting: Sequence[Waiting], nodes: Sequence[Node], now: datetime, sharing: Sharing) -> None:
+        self.waiting, self.nodes, self.now, self.sharing = waiting, nodes, now, sharing
+        self.fleet = Fleet(nodes, licences=sharing.licences, now=now)
+        self.books = Books(sharing, nodes, now=now)
+        self.calendar = Calendar(self.fleet)
+        self.claims = Claims(self.fleet, self.books, sharing)
+        self.placements: list[Placement] = []
+        self.preemptions: list[Preemption] = []
+        self.promises: dict[str, Promise] = {}
+        self.why: dict[str, Stuck] = {}
+        self._lanes = lanes(waiting, now)
+        self._borrowers: list[Lane] = []
+        self._looked_ahead = 0
+
+    def run(self) -> None:
+        """First all that is within its quota, then what would borrow."""
+        self._go_through(self._lanes, may_borrow=False)
+        self._go_through(self._borrowers, may_borrow=True)
+
+    def _go_through(self, waiting: Sequence[Lane], *, may_borrow: bool) -> None:
+        queue = Queue(waiting, self.books, now=self.now)
+        while lane := queue.first():
+            refusals = self._refusals(lane.first)
+            if refusals:
+                self._refuse(queue, lane, refusals)
+            elif self.books.borrows(lane.first) and not may_borrow:
+                queue.drop(lane)
+                self._borrowers.append(lane)
+            elif self._start(lane.first):
+                queue.advance(lane)
+            else:
+                queue.drop(lane)
+                self._stick(lane, self._look_ahead(lane.first))
+
+    def _start(self, job: Waiting) -> bool:
+        spots = self.fleet.spots_for(job)
+        if spots is None:
+            return False
+        self.fleet.take(job, spots)
+        self.calendar.started(job, spots)
+        self.books.charge(job)
+        self.placements += [
+            Placement(job.job_id, spot.room.name, job.request, spot.devices, rank) for rank, spot in enumerate(spots)
+        ]
+        return True
+
+    def _refusals(self, job: Waiting) -> list[Reason]:
+        """What forbids it to start even if there is room."""
+        held = self.sharing.held_families.get(job.family)
+        over = self.books.refusal(job)
+        return [
+            *([Reason("family-held", "will-wait", held)] if held else []),
+            *_off_hours(job, self.now),
+            *([over] if over else []),
+        ]
+
+    def _refuse(self, queue: Queue, lane: Lane, reasons: Sequence[Reason]) -> None:
+        """A held family holds only its own jobs; everything else holds the lane."""
+        if reasons[0].code == "family-held":
+            self.why[lane.first.job_id] = lambda _job: reasons
+            queue.skip(lane)
+        else:
+            queue.drop(lane)
+            self._stick(lane, lambda _job: reasons)
+
+    def _stick(self, lane: Lane, why: Stuck) -> None:
+        for job in lane.jobs:
+            self.why[job.job_id] = why
+
+    def _look_ahead(self, job: Waiting) -> Stuck:
+        """What is done for a job that does not fit: others make room, or it is promised a time, or patience is kept."""
+        room_for_it: list[Reason] = []
+        if self._looked_ahead < PROMISES and not licences_short(job.request, self.fleet.licences):
+            self._looked_ahead += 1
+            clearing = self.claims.clearing_for(job)
+            if clearing:
+                room_for_it = self._clear(job, clearing)
+            elif promise := self.calendar.promise(job):
+                self.promises[job.job_id] = promise
+            elif self.now - job.since >= PATIENCE:
+                self._keep_nearest(job)
+        return lambda other: [*room_for_it, *self._shortages(other)]
+
+    def _clear(self, job: Waiting, clearing: Clearing) -> list[Reason]:
+        self.fleet.keep(job, clearing.rooms, at=None, later={})
+        self.preemptions += self.claims.end(job, clearing.victims)
+        for held in clearing.victims:
+            self.books.release(held)
+        names = ", ".join(room.name for room in clearing.rooms)
+        return [Reason("making-room", "will-wait", f"Room is being made for it on {names}.")]
+
+    def _keep_nearest(self, job: Waiting) -> None:
+        request = without_licences(job.request, self.fleet.licences)
+        possible = [room for room in self.fleet.rooms.values() if self._may_be_kept(room, job, request)]
+        nearest = sorted(possible, key=lambda room: _distance(room, request))[: request.nodes]
+        if len(nearest) == request.nodes:
+            self.fleet.keep(job, nearest, at=None, later={})
+
+    def _may_be_kept(self, room: Room, job: Waiting, request: Request) -> bool:
+        return room.name not in self.fleet.kept and self.fleet.admits(room, job) and could_serve(request, room.node)
+
+    def _shortages(self, job: Waiting) -> list[Reason]:
+        if not self.nodes:
+            return [Reason("no-nodes", "will-wait", "No node has joined yet; start a worker with `levare up`.")]
+        never = can_never_run(job.request, self.nodes, self.sharing.licences)
+        if never:
+            return [never]
+        request = without_licences(job.request, self.fleet.licences)
+        rooms = list(self.fleet.rooms.values())
+        licences = [_licence(*short) for short in licences_short(job.request, self.fleet.licences)]
+        return [*licences, *shortages(request, rooms), *self._closed(job, request)]
+
+    def _closed(self, job: Waiting, request: Request) -> Iterator[Reason]:
+        """Nodes that have room which the job may not use."""
+        for room in self.fleet.rooms.values():
+            if not (room.suits(request) and room.fits(request)):
+                yield from _blocked_devices(room, request)
+            elif room.node.state != "ready":
+                message = f"Node {room.name} has room but is {room.node.state}."
+                yield Reason(f"node-{room.node.state}", "will-wait", message)
+            elif room.node.note:
+                yield Reason(
+                    "node-excluded", "will-wait", f"Node {room.name} has room but is excluded: {room.node.note}"
+                )
+            elif room.name in job.shunned:
+                yield Reason("node-shunned", "will-wait", f"Node {room.name} has room, but the job has failed there.")
+            elif window := self.fleet.window_in_the_way(room, job):
+                until = f"from {window.starts:%Y-%m-%d %H:%M} to {window.ends:%Y-%m-%d %H:%M} UTC"
+                message = f"Node {room.name} is kept for {window.name!r} {until}, and this could run into it."
+                yield Reason("window", "will-wait", message)
+            elif (kept := self.fleet.kept.get(room.name)) and kept.job_id != job.job_id:
+                yield Reason(
+                    "node-kept", "will-wait", f"Node {room.name} is kept for {kept.job_id}{_by_when(kept.at)}."
+                )
 
 
-def _unavailable(request: Request, rooms: Sequence[Room]) -> list[Reason]:
-    """Nodes that would have room but take nothing new."""
-    return [
-        Reason(f"node-{room.state}", "will-wait", f"Node {room.name} has room but is {room.state}.")
-        for room in rooms
-        if room.state != "ready" and room.devices_for(request) is not None
-    ]
+class _Reasons(Mapping[str, Sequence[Reason]]):
+    """The reasons of all that wait, worked out when asked for: a decision needs none of them."""
+
+    def __init__(self, decided: _Round) -> None:
+        self._decided = decided
+        self._jobs = {job.job_id: job for job in decided.waiting if job.job_id in decided.why}
+
+    def __getitem__(self, job_id: str) -> Sequence[Reason]:
+        return list(self._decided.why[job_id](self._jobs[job_id]))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._jobs)
+
+    def __len__(self) -> int:
+        return len(self._jobs)
 
 
-def _kept(job: Waiting, fleet: _Fleet) -> list[Reason]:
-    if fleet.kept_for in (None, job.job_id):
+def _off_hours(job: Waiting, now: datetime) -> list[Reason]:
+    hours = job.only_between
+    if hours is None or hours.contains(now.astimezone(UTC).hour * 60 + now.minute):
         return []
-    minutes = PATIENCE // timedelta(minutes=1)
-    message = f"A node is kept for {fleet.kept_for}, which has waited for more than {minutes} minutes."
-    return [Reason("node-kept", "will-wait", message)]
+    return [Reason("off-hours", "will-wait", f"Starts only between {hours}; it is {now.astimezone(UTC):%H:%M} UTC.")]
+
+
+def _licence(name: str, asked: int, left: int) -> Reason:
+    return Reason("licence-busy", "will-wait", f"Asks for {asked} {name}; {left} are left in the fleet.", asked, left)
+
+
+def _blocked_devices(room: Room, request: Request) -> Iterator[Reason]:
+    """GPUs that would do if they could be used."""
+    blocked = [device for device in room.node.devices if device.blocked]
+    if room.is_open and blocked and request.gpus:
+        everything = Room(replace(room.node, devices=[replace(device, blocked="") for device in room.node.devices]))
+        if everything.fits(request):
+            yield from (
+                Reason("gpu-unavailable", "will-wait", f"GPU {device.index} of node {room.name}: {device.blocked}")
+                for device in blocked
+            )
+
+
+def _by_when(at: datetime | None) -> str:
+    return f", which starts there by {at.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if at else ""
+
+
+def _distance(room: Room, request: Request) -> tuple[int, int, int, str]:
+    """How much is missing: GPUs, CPUs, memory."""
+    gpus = request.gpus - len(room.fitting_devices(request))
+    return (gpus, request.cpus - room.cpus, request.memory_mib - room.memory_mib, room.name)

@@ -1,14 +1,15 @@
 """What beat decides on: one consistent reading of everything that may have to change."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, func, or_, select
 
 from levare.decide.capacity import most_starts
+from levare.decide.durations import expected
 from levare.decide.placement import behind, place
 from levare.model import (
     BLOCKED,
@@ -18,18 +19,23 @@ from levare.model import (
     PLACED,
     WAITING,
     Blocked,
+    DayWindow,
     Device,
+    Duration,
     Ended,
     Held,
     Need,
     Node,
     Reason,
     Request,
+    Sharing,
     Waiting,
 )
 from levare.store.messages import Message, messages_due
-from levare.store.tables import attempts, devices, jobs, needs, nodes
+from levare.store.tables import attempts, devices, families, jobs, needs, nodes
 from levare.store.types import Utc, is_one_of
+
+Value = TypeVar("Value")
 
 HEADS = 64
 """Of each lane so many jobs are looked at in one decision; the rest ask for the same and come later."""
@@ -51,6 +57,7 @@ class Snapshot:
     renewals: Mapping[str, int]
     waiting: Sequence[Waiting]
     """Of each lane as many as could start at the very most."""
+    sharing: Sharing
     blocked: Sequence[Blocked]
     ended: Sequence[Ended]
     live: Sequence[LiveAttempt]
@@ -66,11 +73,13 @@ def load(connection: Connection, *, now: datetime) -> Snapshot:
     unsettled = connection.execute(_UNSETTLED).all()
     live = [row for row in unsettled if row.state in LIVE]
     fleet, renewals = _nodes(connection, live)
+    sharing = _sharing(connection)
     movable = connection.execute(_MOVABLE, {"now": now}).all()
     return Snapshot(
         nodes=fleet,
         renewals=renewals,
         waiting=_waiting(connection, most=most_starts(fleet)),
+        sharing=sharing,
         blocked=_blocked(connection, [row for row in movable if row.cancel_requested_at is None]),
         ended=[_as_ended(row) for row in unsettled if row.state not in LIVE],
         live=[LiveAttempt(row.id, row.node, row.on_lost, row.cancel_requested_at is not None) for row in live],
@@ -97,13 +106,13 @@ def explain(connection: Connection, job_id: str, *, now: datetime) -> Sequence[R
         return []
     if job.state == BLOCKED:
         return _blockers(connection, job)
-    return explain_request(connection, _as_waiting(job), now=now)
+    return explain_request(connection, _as_waiting(job, Expectations(connection, [job])), now=now)
 
 
 def explain_request(connection: Connection, job: Waiting, *, now: datetime) -> Sequence[Reason]:
     """Why this job, queued or only asked about, would wait."""
     others = [other for other in _waiting(connection, most=HEADS) if other.job_id != job.job_id]
-    decision = place([*others, job], load_nodes(connection), now=now)
+    decision = place([*others, job], load_nodes(connection), now=now, sharing=_sharing(connection))
     if job.job_id not in decision.reasons:
         return [Reason("starting-soon", "will-wait", "There is room for it; it starts at the next decision.")]
     return [*decision.reasons[job.job_id], *behind(_ahead(connection, job))]
@@ -111,29 +120,140 @@ def explain_request(connection: Connection, job: Waiting, *, now: datetime) -> S
 
 def _nodes(connection: Connection, running: Sequence[Any]) -> tuple[list[Node], dict[str, int]]:
     """The fleet, and how often each node has renewed its lease."""
+    expectations = Expectations(connection, running)
     held: dict[str, list[Held]] = defaultdict(list)
     for row in running:
-        held[row.node].append(Held(row.id, row.job_id, row.devices, row.cpus, row.memory_mib))
+        held[row.node].append(_as_held(row, expectations))
     cards: dict[str, list[Device]] = defaultdict(list)
     for row in connection.execute(_DEVICES):
         cards[row.node].append(Device(row.uuid, row.slot, row.memory_mib, row.model))
     rows = connection.execute(_NODES).all()
     fleet = [
-        Node(row.name, row.state, row.cpus, row.memory_mib, cards[row.name], held[row.name], row.incarnation)
+        Node(
+            row.name,
+            row.state,
+            row.cpus,
+            row.memory_mib,
+            cards[row.name],
+            held[row.name],
+            row.incarnation,
+            row.labels,
+            row.scratch_mib,
+            row.resources,
+        )
         for row in rows
     ]
     return fleet, {row.name: row.renewals for row in rows}
 
 
+def _as_held(row: Any, expectations: "Expectations") -> Held:
+    limit = row.timeout_seconds
+    return Held(
+        attempt_id=row.id,
+        job_id=row.job_id,
+        devices=row.devices,
+        cpus=row.cpus,
+        memory_mib=row.memory_mib,
+        scratch_mib=row.scratch_mib,
+        resources=tuple(sorted(row.resources.items())),
+        team=row.team,
+        project=row.project,
+        user=row.user,
+        priority=row.priority,
+        preemptible=row.preemptible,
+        min_runtime=timedelta(seconds=row.min_runtime_seconds),
+        placed_at=row.placed_at,
+        safe_at=row.safe_at,
+        expected=expectations.of(row),
+        limit=None if limit is None else timedelta(seconds=limit),
+        progress=row.progress,
+        is_ending=row.preempted_at is not None or row.cancel_requested_at is not None,
+        ending_for=row.preempted_for,
+    )
+
+
+class Expectations:
+    """How long jobs take, by their families' history and their own limits."""
+
+    def __init__(self, connection: Connection, rows: Iterable[Any]) -> None:
+        names = sorted({row.family for row in rows})
+        found = connection.execute(_FAMILIES, {"names": names}) if names else []
+        self._seconds = {row.name: row.seconds for row in found}
+        self._known: dict[tuple[str, int | None], Duration | None] = {}
+
+    def of(self, row: Any) -> Duration | None:
+        key = (row.family, row.timeout_seconds)
+        if key not in self._known:
+            limit = None if key[1] is None else timedelta(seconds=key[1])
+            self._known[key] = expected(self._seconds.get(row.family, ()), limit)
+        return self._known[key]
+
+
+def _sharing(_connection: Connection) -> Sharing:
+    return Sharing()
+
+
 def _waiting(connection: Connection, *, most: int) -> list[Waiting]:
-    """The first of each lane; none where none could start."""
-    rows = connection.execute(_WAITING, {"heads": min(most, HEADS)}) if most else []
-    return [_as_waiting(row) for row in rows]
+    """The first of each lane, at most `most` of each: so much as could start."""
+    firsts = connection.execute(_FIRSTS).all() if most else []
+    behind = [_behind(connection, first, min(most, HEADS)) for first in firsts]
+    expectations = Expectations(connection, [row for lane in behind for row in lane])
+    return [waiting for lane in behind for waiting in _lane(lane, expectations)]
 
 
-def _as_waiting(row: Any) -> Waiting:
-    request = Request(row.gpus, row.gpu_memory_mib, row.cpus, row.memory_mib)
-    return Waiting(row.id, request, row.priority, row.created_at)
+def _lane(rows: Sequence[Any], expectations: Expectations) -> Iterator[Waiting]:
+    """The first row is whole; the others differ from it in what makes no lane."""
+    first = _as_waiting(rows[0], expectations)
+    yield first
+    for row in rows[1:]:
+        yield replace(first, job_id=row.id, since=row.created_at, family=row.family, expected=expectations.of(row))
+
+
+def _behind(connection: Connection, first: Any, most: int) -> list[Any]:
+    """A lane: its first row, and what comes after it."""
+    if most <= 1:
+        return [first]
+    following = {"lane": first.lane, "since": first.created_at, "first": first.id, "most": most - 1}
+    return [first, *connection.execute(_FOLLOWING, following)]
+
+
+def _as_waiting(row: Any, expectations: Expectations) -> Waiting:
+    return Waiting(
+        row.id,
+        request_of(row),
+        row.priority,
+        row.created_at,
+        team=row.team,
+        project=row.project,
+        user=row.user,
+        family=row.family,
+        expected=expectations.of(row),
+        deadline=row.deadline,
+        only_between=DayWindow.parse(row.only_between) if row.only_between else None,
+        shunned=frozenset(row.shunned),
+    )
+
+
+def request_of(row: Any) -> Request:
+    """What a row of `jobs` asks for."""
+    return Request(
+        row.gpus,
+        row.gpu_memory_mib,
+        row.cpus,
+        row.memory_mib,
+        row.scratch_mib,
+        row.gpu_model,
+        _pairs(row.resources),
+        _pairs(row.require),
+        _pairs(row.prefer),
+        _pairs(row.avoid),
+        row.nodes,
+        row.spread,
+    )
+
+
+def _pairs(values: Mapping[str, Value]) -> tuple[tuple[str, Value], ...]:
+    return tuple(sorted(values.items()))
 
 
 def _ahead(connection: Connection, job: Waiting) -> int:
@@ -186,13 +306,39 @@ def _blockers(connection: Connection, job: Any) -> list[Reason]:
 # The statements are built once: building one costs more than running it.
 
 
-def _waiting_heads() -> Any:
-    first = (jobs.c.priority.desc(), jobs.c.created_at, jobs.c.id)
-    rank = func.row_number().over(partition_by=jobs.c.lane, order_by=first).label("rank")
-    names = ("id", "priority", "created_at", "gpus", "gpu_memory_mib", "cpus", "memory_mib")
-    queued = and_(jobs.c.state == WAITING, jobs.c.cancel_requested_at.is_(None))
-    ranked = select(*(jobs.c[name] for name in names), rank).where(queued).subquery("ranked")
-    return select(ranked).where(ranked.c.rank <= bindparam("heads"))
+def _firsts() -> Any:
+    """
+    Of each lane the first, without a look at the rest of it: the lanes are found one by one, each by the index.
+
+    (A loose index scan; a window function would read every waiting job.)
+    """
+    other = jobs.alias("other")
+    lanes = select(func.min(jobs.c.lane).label("lane")).where(jobs.c.state == WAITING).cte("lanes", recursive=True)
+    following = select(func.min(other.c.lane)).where(other.c.state == WAITING, other.c.lane > lanes.c.lane)
+    lanes = lanes.union_all(select(following.scalar_subquery()).where(lanes.c.lane.is_not(None)))
+    head = other.alias("head")
+    first = (
+        select(head.c.id)
+        .where(head.c.state == WAITING, head.c.cancel_requested_at.is_(None), head.c.lane == lanes.c.lane)
+        .order_by(head.c.created_at, head.c.id)
+        .limit(1)
+        .scalar_subquery()
+    )
+    return select(*(jobs.c[name] for name in _OF_WAITING)).join_from(lanes, jobs, jobs.c.id == first)
+
+
+def _following() -> Any:
+    after = or_(
+        jobs.c.created_at > bindparam("since", type_=Utc),
+        and_(jobs.c.created_at == bindparam("since", type_=Utc), jobs.c.id > bindparam("first")),
+    )
+    queued = and_(jobs.c.state == WAITING, jobs.c.cancel_requested_at.is_(None), jobs.c.lane == bindparam("lane"))
+    return (
+        select(jobs.c.id, jobs.c.created_at, jobs.c.family, jobs.c.timeout_seconds)
+        .where(queued, after)
+        .order_by(jobs.c.created_at, jobs.c.id)
+        .limit(bindparam("most"))
+    )
 
 
 def _movable() -> Any:
@@ -230,20 +376,30 @@ def _attempts_and_jobs() -> Any:
     )
 
 
+_OF_WAITING = (
+    *("id", "priority", "created_at", "gpus", "gpu_memory_mib", "cpus", "memory_mib", "scratch_mib", "gpu_model"),
+    *("resources", "require", "prefer", "avoid", "nodes", "spread", "team", "project", "user", "family"),
+    *("timeout_seconds", "deadline", "only_between", "shunned", "lane"),
+)
 _OF_ATTEMPT = (
     *("id", "job_id", "number", "state", "node", "queue", "devices", "cpus", "memory_mib"),
+    *("scratch_mib", "resources", "placed_at", "safe_at", "preempted_at", "preempted_for", "rank"),
     *("sent_at", "sent_to", "exit_code", "reason"),
 )
-_OF_JOB = ("name", "on_lost", "retries", "losses", "cancel_requested_at")
+_OF_JOB = (
+    *("name", "on_lost", "retries", "losses", "cancel_requested_at", "team", "project", "user", "family"),
+    *("priority", "preemptible", "min_runtime_seconds", "timeout_seconds", "progress"),
+)
 _UNSETTLED = _attempts_and_jobs().where(attempts.c.settled.is_(False))
 _LIVE = _attempts_and_jobs().where(is_one_of(attempts.c.state, LIVE))
 _SLOT = devices.c["index"].label("slot")  # `index` is a method of rows
 _DEVICES = select(devices, _SLOT).order_by(devices.c.node, _SLOT)
 _NODES = select(nodes).order_by(nodes.c.name)
-_WAITING = _waiting_heads()
+_FIRSTS, _FOLLOWING = _firsts(), _following()
 _MOVABLE = _movable()
 _NEEDS = (
     select(needs.c.job_id, needs.c.needed_id, needs.c.outcome, jobs.c.state)
     .join(jobs, jobs.c.id == needs.c.needed_id)
     .where(needs.c.job_id.in_(bindparam("jobs", expanding=True)))
 )
+_FAMILIES = select(families).where(families.c.name.in_(bindparam("names", expanding=True)))

@@ -1,0 +1,283 @@
+"""
+Who has used what, who comes first, and whose quota is full.
+
+Teams share the fleet by weight: who has used least for its weight comes first. What was used fades with a half-life,
+so that nobody pays for ever; what runs counts at once as if it had run for its typical time, an hour at most, so that
+a burst of starts does not go unnoticed until it has lasted.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from statistics import median
+
+from levare.decide.use import GPUS_PER_CPU, accrued, cost, gpus_held, gpus_of
+from levare.model import Account, Duration, Held, Node, Reason, Sharing, Waiting
+
+ENTRY = timedelta(hours=1)
+"""What starts counts at once as if it had run for so long, or for its typical time if that is shorter."""
+_HOUR = timedelta(hours=1)
+_DAY = timedelta(days=1)
+_SLACK = 1e-6  # GPUs or GPU-hours: parts of GPUs add up to whole ones only nearly
+
+
+@dataclass(frozen=True)
+class Standing:
+    """
+    How a team stands among the teams that are known: its share by weight, its share of all use, its place in the queue.
+
+    `use` is effective: faded, with what runs. `borrowed` are the GPUs that it holds above its nominal quota.
+    """
+
+    team: str
+    weight: float
+    entitled: float
+    used: float
+    use: float
+    rank: int
+    teams: int
+    gpus: float
+    borrowed: float
+    running: int
+    gpu_hours: float
+
+
+@dataclass
+class _Ledger:
+    """What is true of one account while a decision is made."""
+
+    account: Account
+    use: float
+    gpu_hours: float
+    gpus: float = 0.0
+    leaving: float = 0.0
+    """GPUs of those that have been told to make room and still hold theirs."""
+    running: int = 0
+
+    @property
+    def excess(self) -> float:
+        """GPUs above the nominal quota, without those that leave."""
+        nominal = self.account.quota.gpus
+        return 0.0 if nominal is None else max(0.0, self.gpus - self.leaving - nominal)
+
+
+class Books:
+    """
+    Who uses what while one decision is made: what has been used, what runs, what this decision adds.
+
+    Its construction costs O(running); each question then O(1), but for `standing`, which compares all teams. One
+    attempt of a gang stands for the whole gang.
+    """
+
+    def __init__(self, sharing: Sharing, nodes: Sequence[Node], *, now: datetime) -> None:
+        self._sharing, self._now = sharing, now
+        self._memory_mib = {device.uuid: device.memory_mib for node in nodes for device in node.devices}
+        self._typical_mib = median(self._memory_mib.values()) if self._memory_mib else 0.0
+        self._ledgers = {name: _open(account) for name, account in sharing.accounts.items()}
+        self._gpus: dict[str, float] = {}
+        self._leaving: set[str] = set()
+        held = [each for node in nodes for each in node.held]
+        for each in held:
+            self._enter(each)
+        for each in held:
+            if each.is_ending:
+                self.release(each)
+        self._borrowed = {name: self._beyond(name, runs) for name, runs in self._runs_by_account(held).items()}
+
+    def team_claim(self, team: str) -> float:
+        """Effective use per weight; who has the smallest comes first."""
+        ledger = self._ledger(team)
+        return ledger.use / ledger.account.weight
+
+    def user_claim(self, team: str, user: str) -> float:
+        """Effective use of a user within a team; all users weigh the same."""
+        return self._ledger(f"{team}:{user}").use
+
+    def refusal(self, job: Waiting) -> Reason | None:
+        """The first hard limit of its team, project or user that its start would break; None if there is none."""
+        gpus, hours = self._asked(job)
+        for ledger in self._of(job):
+            for limit in (_running_limit, _gpu_limit, _hour_limit):
+                reason = limit(ledger, gpus, hours)
+                if reason:
+                    return reason
+        return None
+
+    def borrows(self, job: Waiting) -> bool:
+        """Whether its start would take its team, project or user above a nominal quota that allows borrowing."""
+        gpus, _ = self._asked(job)
+        return any(
+            ledger.account.quota.borrow and _exceeds(ledger.account.quota.gpus, ledger.gpus, gpus)
+            for ledger in self._of(job)
+        )
+
+    def is_borrowed(self, held: Held) -> bool:
+        """
+        Whether this attempt is one that holds GPUs above a nominal quota of its team, project or user.
+
+        Those of the highest priority, then those that started first, are within the quota as long as they fit into it
+        whole; all others are borrowed, until enough has been released.
+        """
+        return held.job_id not in self._leaving and any(
+            held.job_id in self._borrowed.get(ledger.account.name, ()) and ledger.excess > _SLACK
+            for ledger in self._of(held)
+        )
+
+    def charge(self, job: Waiting) -> None:
+        """One job, one element of an array or one whole gang starts now."""
+        gpus, hours = self._asked(job)
+        for ledger in self._of(job):
+            ledger.gpus += gpus
+            ledger.gpu_hours += hours
+            ledger.use += self._accrued(cost(job.request, self._typical_mib), _entry(job.expected))
+            ledger.running += 1
+
+    def release(self, held: Held) -> None:
+        """
+        It is told to make room: from now on it is not borrowed, and others of its team may no longer be so either.
+
+        It holds its part of every hard quota until it has ended. To release it again changes nothing.
+        """
+        if held.job_id not in self._leaving:
+            self._leaving.add(held.job_id)
+            for ledger in self._of(held):
+                ledger.leaving += self._gpus[held.job_id]
+
+    def standing(self, team: str) -> Standing:
+        teams = {name for name in self._ledgers if not set(name) & set("/:")} | {team}
+        ledger, claim = self._ledger(team), self.team_claim(team)
+        weights = sum(self._ledger(each).account.weight for each in teams)
+        use = sum(self._ledger(each).use for each in teams)
+        return Standing(
+            team=team,
+            weight=ledger.account.weight,
+            entitled=ledger.account.weight / weights,
+            used=ledger.use / use if use else 0.0,
+            use=ledger.use,
+            rank=1 + sum(self.team_claim(each) < claim for each in teams),
+            teams=len(teams),
+            gpus=ledger.gpus,
+            borrowed=ledger.excess,
+            running=ledger.running,
+            gpu_hours=ledger.gpu_hours,
+        )
+
+    def _enter(self, held: Held) -> None:
+        """What runs when the decision begins."""
+        gpus = gpus_held(held.devices, self._memory_mib)
+        ran = max(_entry(held.expected), self._now - (held.placed_at or self._now))
+        for ledger in self._of(held):
+            ledger.gpus += gpus
+            ledger.gpu_hours += gpus * (ran / _HOUR)
+            ledger.use += self._accrued(gpus + GPUS_PER_CPU * held.cpus, ran)
+            ledger.running += held.job_id not in self._gpus
+        self._gpus[held.job_id] = self._gpus.get(held.job_id, 0.0) + gpus
+
+    def _accrued(self, rate: float, elapsed: timedelta) -> float:
+        return accrued(rate, elapsed, self._sharing.half_life)
+
+    def _asked(self, job: Waiting) -> tuple[float, float]:
+        """The GPUs that a start takes, and the GPU-hours that it counts for at once."""
+        gpus = gpus_of(job.request, self._typical_mib)
+        return gpus, gpus * (_entry(job.expected) / _HOUR)
+
+    def _of(self, whose: Waiting | Held) -> tuple[_Ledger, _Ledger, _Ledger]:
+        team = whose.team
+        return (
+            self._ledger(team),
+            self._ledger(f"{team}/{whose.project}"),
+            self._ledger(f"{team}:{whose.user}"),
+        )
+
+    def _ledger(self, name: str) -> _Ledger:
+        if name not in self._ledgers:
+            self._ledgers[name] = _open(Account(name))
+        return self._ledgers[name]
+
+    def _runs_by_account(self, held: Iterable[Held]) -> dict[str, list[Held]]:
+        """What holds GPUs, by the accounts whose quota allows borrowing and is exceeded."""
+        runs: dict[str, list[Held]] = {}
+        for each in held:
+            for ledger in self._of(each) if each.devices else ():
+                if ledger.account.quota.borrow and ledger.excess > _SLACK:
+                    runs.setdefault(ledger.account.name, []).append(each)
+        return runs
+
+    def _beyond(self, account: str, runs: Iterable[Held]) -> set[str]:
+        """The jobs that do not fit into the nominal quota, a gang as one; those that leave come last."""
+        left, beyond = float(self._ledger(account).account.quota.gpus or 0), set[str]()
+        for job in dict.fromkeys(each.job_id for each in sorted(runs, key=self._by_claim)):
+            if self._gpus[job] > left + _SLACK:
+                beyond.add(job)
+            else:
+                left -= self._gpus[job]
+        return beyond
+
+    def _by_claim(self, held: Held) -> tuple[bool, int, datetime, str]:
+        return (held.job_id in self._leaving, -held.priority, held.placed_at or self._now, held.job_id)
+
+
+def _open(account: Account) -> _Ledger:
+    return _Ledger(account, account.use, account.gpu_hours)
+
+
+def _entry(expected: Duration | None) -> timedelta:
+    return min(expected.typical, ENTRY) if expected else ENTRY
+
+
+def _exceeds(limit: float | None, used: float, asked: float) -> bool:
+    return limit is not None and asked > 0 and used + asked > limit + _SLACK
+
+
+def _running_limit(ledger: _Ledger, _gpus: float, _hours: float) -> Reason | None:
+    quota, running = ledger.account.quota, ledger.running
+    if not _exceeds(quota.running, running, 1):
+        return None
+    has = f"{_who(ledger)} runs {running} of the {_jobs(quota.running or 0)} that its quota allows at once"
+    return _refused(
+        "quota-running", has, "One of them has to end first", asked=1, limit=quota.running or 0, used=running
+    )
+
+
+def _gpu_limit(ledger: _Ledger, gpus: float, _hours: float) -> Reason | None:
+    quota = ledger.account.quota
+    if quota.borrow or not _exceeds(quota.gpus, ledger.gpus, gpus):
+        return None
+    nominal = quota.gpus or 0
+    has = f"{_who(ledger)} holds {ledger.gpus:.3g} of the {nominal} GPUs of its quota and may not borrow; "
+    has += f"this asks for {gpus:.3g}"
+    return _refused(
+        "quota-gpus", has, "Some of its jobs have to end first", asked=gpus, limit=nominal, used=ledger.gpus
+    )
+
+
+def _hour_limit(ledger: _Ledger, _gpus: float, hours: float) -> Reason | None:
+    quota = ledger.account.quota
+    if not _exceeds(quota.gpu_hours, ledger.gpu_hours, hours):
+        return None
+    most = quota.gpu_hours or 0.0
+    has = f"{_who(ledger)} has used {ledger.gpu_hours:.1f} of the {most:g} GPU-hours of its quota for "
+    has += f"{quota.period / _DAY:g} days, and this counts for {hours:.3g} at once"
+    return _refused(
+        "quota-gpu-hours", has, "Older use has to leave that time first", asked=hours, limit=most, used=ledger.gpu_hours
+    )
+
+
+def _refused(code: str, has: str, frees: str, *, asked: float, limit: float, used: float) -> Reason:
+    """What asks for more than the whole quota waits for a person, not for time."""
+    if asked > limit + _SLACK:
+        return Reason(code, "misconfigured", f"{has}. It cannot start until the quota grows.", asked, limit)
+    return Reason(code, "will-wait", f"{has}. {frees}, or the quota has to grow.", asked, max(0.0, limit - used))
+
+
+def _who(ledger: _Ledger) -> str:
+    name = ledger.account.name
+    for mark, noun in (("/", "Project"), (":", "User")):
+        team, found, part = name.partition(mark)
+        if found:
+            return f"{noun} {part} of team {team}"
+    return f"Team {name}"
+
+
+def _jobs(number: int) -> str:
+    return "1 job" if number == 1 else f"{number} jobs"
