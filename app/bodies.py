@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 from pydantic_core import PydanticCustomError
 
+from app.arrays import ArrayRequest
 from levare.store.jobs import Submission
 
 MOST_ENV_BYTES = 64 * 1024
@@ -170,9 +171,12 @@ class JobRequest(Body):
         examples=["keep"],
     )
 
+    array: ArrayRequest | None = Field(None, description="Many jobs in one; null for a single job.")
+
     def submission(self) -> Submission:
         fields: dict[str, Any] = {name: getattr(self, name) for name in type(self).model_fields}
-        return Submission(**{**fields, "needs": {need.job: need.on for need in self.needs}})
+        needs = {need.job: need.on for need in self.needs}
+        return Submission(**{**fields, "needs": needs, "array": self.array and self.array.elements()})
 
 
 class NodeState(Body):

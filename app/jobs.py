@@ -1,5 +1,6 @@
 """Jobs: submit, list, look at, cancel, and why one waits."""
 
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
@@ -7,16 +8,16 @@ from fastapi import APIRouter, Header, Path, Query
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from app.answers import Attempt, Attempts, Job, Jobs, JobState, Verdict, Why, answer
+from app.answers import ArrayWish, Attempt, Attempts, Job, Jobs, JobState, Verdict, Why, answer
 from app.bodies import JobRequest
 from app.call import Asked, Call, DryRun
 from app.document import refusals
 from app.ids import new_id
 from app.pages import Cursor, Limit, cursor_after, fields_of, picked, place_of, selected
-from levare.errors import CanNeverRun, Conflict, IdempotencyMismatch, InvalidRequest, UnknownNeeds
+from levare.errors import CanNeverRun, Conflict, IdempotencyMismatch, InvalidArray, InvalidRequest, UnknownNeeds
 from levare.model import FINAL, LIVE
 from levare.pulse import beat_bell, node_bell
-from levare.store import jobs, views
+from levare.store import arrays, jobs, views
 from levare.store.snapshot import explain
 from levare.store.views import JobFilter
 
@@ -27,6 +28,7 @@ Exactly = Annotated[
     str | None, Query(max_length=200, pattern=r"^[^\x00]*$", description="Only jobs with exactly this.")
 ]
 States = Annotated[list[JobState] | None, Query(description="Only these states; repeat it for several.")]
+OfArray = Annotated[str | None, Query(max_length=64, description="Only elements of this array, by their index.")]
 Order = Annotated[Literal["newest", "oldest"], Query(description="What comes first.")]
 Key = Annotated[
     str | None,
@@ -46,7 +48,7 @@ _FIELDS = tuple(Job.model_fields)
     status_code=HTTPStatus.CREATED,
     response_model=Job,
     responses={200: {"model": Verdict, "description": "A dry run: what would happen."}}
-    | refusals(InvalidRequest, UnknownNeeds, CanNeverRun, IdempotencyMismatch, Conflict),
+    | refusals(InvalidRequest, UnknownNeeds, CanNeverRun, InvalidArray, IdempotencyMismatch, Conflict),
 )
 def submit_job(body: JobRequest, call: Asked, dry_run: DryRun = False, idempotency_key: Key = None) -> Response:
     """
@@ -83,13 +85,18 @@ def list_jobs(
     project: Exactly = None,
     name: Exactly = None,
     user: Exactly = None,
+    array: OfArray = None,
     limit: Limit = 50,
     cursor: Cursor = None,
     order: Order = "newest",
     fields: JobFields = None,
 ) -> Response:
-    """List jobs, in an order that no new job disturbs."""
-    wanted, names = JobFilter(state or (), team, project, name, user), selected(Job, fields)
+    """
+    List jobs, in an order that no new job disturbs.
+
+    An array is one job here; its elements are listed with `array`, and among others where a `state` is asked for.
+    """
+    wanted, names = JobFilter(state or (), team, project, name, user, array), selected(Job, fields)
     after, is_newest_first = place_of(cursor), order == "newest"
     with call.database.reading() as connection:
         rows = views.find_jobs(connection, wanted, limit=limit + 1, after=after, newest_first=is_newest_first)
@@ -122,16 +129,32 @@ def cancel_job(job_id: JobId, call: Asked, dry_run: DryRun = False) -> Response:
     """
     with call.writing(dry_run=dry_run) as connection:
         job = jobs.wish_cancel(connection, job_id, actor=call.actor, now=call.now)
+        nodes = places_of(connection, job)
     if dry_run or job["state"] in FINAL:
         return answer(picked(job, _FIELDS))
-    _wake_for(job, call)
+    wake(call, nodes)
     return answer(picked(job, _FIELDS), HTTPStatus.ACCEPTED)
 
 
-def _wake_for(job: views.Row, call: Call) -> None:
+def places_of(connection: Connection, job: views.Row) -> list[str]:
+    """The nodes on which something of a job runs."""
+    if job["array"]:
+        return arrays.nodes_of(connection, job["id"])
+    return [job["node"]] if job["state"] in LIVE else []
+
+
+def wake(call: Call, nodes: Iterable[str]) -> None:
+    """Tell beat and these nodes that there is something to do."""
     call.pulse.ring(beat_bell())
-    if job["state"] in LIVE:
-        call.pulse.ring(node_bell(job["node"]))
+    for node in nodes:
+        call.pulse.ring(node_bell(node))
+
+
+@router.get("/{job_id}/array", response_model=ArrayWish)
+def read_array(job_id: JobId, call: Asked) -> Response:
+    """What tells the elements of an array apart, as a submit takes it."""
+    with call.database.reading() as connection:
+        return answer(views.array(connection, job_id))
 
 
 @router.get("/{job_id}/attempts", response_model=Attempts)

@@ -13,10 +13,11 @@ from time import monotonic
 from sqlalchemy import Connection
 
 from beat.leader import Leader
-from levare.decide import lifecycle
+from levare.decide import arrays, lifecycle
 from levare.decide.placement import place
 from levare.model import WAITING, Decision, Move, Silent
 from levare.store import attempts, nodes, snapshot
+from levare.store.arrays import is_awaited
 from levare.store.engine import Database
 from levare.store.messages import Message, mark_sent
 from levare.store.snapshot import Snapshot
@@ -76,7 +77,8 @@ class Tick:
             return [], False
         with self._database.writing() as connection:
             self._leader.renew_in(connection)
-            return self._apply(connection, plan, now), plan.calls_for_another
+            messages = self._apply(connection, plan, now)
+            return messages, plan.calls_for_another or is_awaited(connection, plan.moves)
 
     def _decide(self, seen: Snapshot, now: datetime) -> Plan:
         silences = self._watchman.silences(seen.renewals)
@@ -90,6 +92,7 @@ class Tick:
             *lifecycle.settle(seen.ended),
             *lifecycle.cancel(seen.to_cancel),
             *lifecycle.unblock(seen.blocked, now=now),
+            *arrays.follow(seen.arrays),
         ]
         lost_nodes = {name: seen.renewals[name] for name, silence in silences.items() if silence >= self._lost_after}
         awake = [node for node in seen.nodes if node.name not in lost_nodes]

@@ -21,6 +21,9 @@ NEED_OUTCOMES = (SUCCESS, FAILURE, ALWAYS)
 """How a needed job has to end."""
 
 
+Parameter = str | int | float | bool
+Parameters = Mapping[str, Parameter]
+"""What tells an element of a sweep from the others."""
 Pairs = tuple[tuple[str, str], ...]
 """Labels with their values, sorted by name."""
 Amounts = tuple[tuple[str, int], ...]
@@ -385,6 +388,36 @@ class Blocked:
     job_id: str
     needs: Mapping[str, Need]
     start_after: datetime | None
+
+
+@dataclass(frozen=True)
+class Elements:
+    """
+    What an array is made of: `size` jobs, of which at most `cap` are open and not final at a time.
+
+    They are told apart by every combination of `grid`, by the rows of a list, or by nothing but their index.
+    """
+
+    size: int
+    cap: int | None = None
+    grid: Sequence[tuple[str, Sequence[Parameter]]] = ()
+    rows: Sequence[Parameters] = ()
+
+
+@dataclass(frozen=True)
+class ArrayState:
+    """
+    An array whose state may have to follow its elements: how many of the open ones are in which state.
+
+    `unsuccessful` are the first few that failed or, if none did, that were cancelled.
+    """
+
+    job_id: str
+    state: str
+    size: int
+    counts: Mapping[str, int]
+    unsuccessful: Sequence[int]
+    cancel_requested: bool
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
+from levare.decide.arrays import OPEN
 from levare.model import (
     BLOCKED,
     CANCELLED,
@@ -30,6 +31,7 @@ from levare.model import (
     Move,
     Placement,
 )
+from levare.store import arrays
 from levare.store.messages import Message
 from levare.store.tables import attempts, jobs
 from levare.store.types import Utc, is_one_of
@@ -74,6 +76,7 @@ def place(
     connection: Connection, placements: Iterable[Placement], incarnations: Mapping[str, str], *, now: datetime
 ) -> list[Message]:
     """Give each job that still waits its next attempt; return what the nodes (name -> incarnation) are to be told."""
+    placements = arrays.open_elements(connection, list(placements), now=now)
     chosen = {placement.job_id: placement for placement in placements}
     taken = connection.execute(_PLACE, {"chosen": list(chosen)}).all() if chosen else []
     rows = [_new_attempt(chosen[row.id], row.attempt, incarnations, now) for row in taken]
@@ -229,7 +232,7 @@ _NEEDED_TO_START = (
     "cancel_requested_at",
 )
 _OUTCOME = [field.name for field in fields(Outcome)]
-_EXPECTED = {(BLOCKED,), (WAITING,), (BLOCKED, WAITING), LIVE}
+_EXPECTED = {(BLOCKED,), (WAITING,), (BLOCKED, WAITING), LIVE, OPEN}
 
 _PLACE = (
     update(jobs)

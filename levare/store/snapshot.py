@@ -18,6 +18,7 @@ from levare.model import (
     NEED_OUTCOMES,
     PLACED,
     WAITING,
+    ArrayState,
     Blocked,
     DayWindow,
     Device,
@@ -31,6 +32,7 @@ from levare.model import (
     Sharing,
     Waiting,
 )
+from levare.store import arrays
 from levare.store.messages import Message, messages_due
 from levare.store.tables import attempts, devices, families, jobs, needs, nodes
 from levare.store.types import Utc, is_one_of
@@ -59,6 +61,8 @@ class Snapshot:
     """Of each lane as many as could start at the very most."""
     sharing: Sharing
     blocked: Sequence[Blocked]
+    arrays: Sequence[ArrayState]
+    """Those whose elements have moved so far that the array has to follow."""
     ended: Sequence[Ended]
     live: Sequence[LiveAttempt]
     to_cancel: Sequence[str]
@@ -81,6 +85,7 @@ def load(connection: Connection, *, now: datetime) -> Snapshot:
         waiting=_waiting(connection, most=most_starts(fleet)),
         sharing=sharing,
         blocked=_blocked(connection, [row for row in movable if row.cancel_requested_at is None]),
+        arrays=arrays.to_follow(connection),
         ended=[_as_ended(row) for row in unsettled if row.state not in LIVE],
         live=[LiveAttempt(row.id, row.node, row.on_lost, row.cancel_requested_at is not None) for row in live],
         to_cancel=[row.id for row in movable if row.cancel_requested_at is not None],
@@ -106,6 +111,8 @@ def explain(connection: Connection, job_id: str, *, now: datetime) -> Sequence[R
         return []
     if job.state == BLOCKED:
         return _blockers(connection, job)
+    if arrays.startable(connection, [job]).get(job.id) == 0:
+        return arrays.why_capped(job)
     return explain_request(connection, _as_waiting(job, Expectations(connection, [job])), now=now)
 
 
@@ -197,8 +204,10 @@ def _waiting(connection: Connection, *, most: int) -> list[Waiting]:
     """The first of each lane, at most `most` of each: so much as could start."""
     firsts = connection.execute(_FIRSTS).all() if most else []
     behind = [_behind(connection, first, min(most, HEADS)) for first in firsts]
-    expectations = Expectations(connection, [row for lane in behind for row in lane])
-    return [waiting for lane in behind for waiting in _lane(lane, expectations)]
+    rows = [row for lane in behind for row in lane]
+    expectations, counts = Expectations(connection, rows), arrays.startable(connection, rows)
+    found = (waiting for lane in behind for waiting in _lane(lane, expectations))
+    return [replace(job, count=counts[job.job_id]) if job.job_id in counts else job for job in found]
 
 
 def _lane(rows: Sequence[Any], expectations: Expectations) -> Iterator[Waiting]:
@@ -320,6 +329,7 @@ def _firsts() -> Any:
     first = (
         select(head.c.id)
         .where(head.c.state == WAITING, head.c.cancel_requested_at.is_(None), head.c.lane == lanes.c.lane)
+        .where(arrays.may_start(head))
         .order_by(head.c.created_at, head.c.id)
         .limit(1)
         .scalar_subquery()
@@ -334,8 +344,8 @@ def _following() -> Any:
     )
     queued = and_(jobs.c.state == WAITING, jobs.c.cancel_requested_at.is_(None), jobs.c.lane == bindparam("lane"))
     return (
-        select(jobs.c.id, jobs.c.created_at, jobs.c.family, jobs.c.timeout_seconds)
-        .where(queued, after)
+        select(*(jobs.c[name] for name in _OF_FOLLOWING))
+        .where(queued, after, arrays.may_start(jobs))
         .order_by(jobs.c.created_at, jobs.c.id)
         .limit(bindparam("most"))
     )
@@ -348,6 +358,7 @@ def _movable() -> Any:
     is_time = or_(jobs.c.start_after.is_(None), jobs.c.start_after <= bindparam("now", type_=Utc))
     can_move = and_(jobs.c.state == BLOCKED, or_(hopeless, and_(is_time, ~unmet)))
     unwanted = and_(is_one_of(jobs.c.state, (BLOCKED, WAITING)), jobs.c.cancel_requested_at.is_not(None))
+    unwanted = and_(unwanted, jobs.c.array_next == 0)  # an array that has begun ends with its elements
     return (
         select(jobs.c.id, jobs.c.start_after, jobs.c.cancel_requested_at)
         .where(or_(can_move, unwanted))
@@ -376,10 +387,12 @@ def _attempts_and_jobs() -> Any:
     )
 
 
+_OF_FOLLOWING = ("id", "created_at", "family", "timeout_seconds", "array_size", "array_cap", "array_next")
 _OF_WAITING = (
     *("id", "priority", "created_at", "gpus", "gpu_memory_mib", "cpus", "memory_mib", "scratch_mib", "gpu_model"),
     *("resources", "require", "prefer", "avoid", "nodes", "spread", "team", "project", "user", "family"),
     *("timeout_seconds", "deadline", "only_between", "shunned", "lane"),
+    *("array_size", "array_cap", "array_next"),
 )
 _OF_ATTEMPT = (
     *("id", "job_id", "number", "state", "node", "queue", "devices", "cpus", "memory_mib"),

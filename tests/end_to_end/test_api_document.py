@@ -15,7 +15,7 @@ from schemathesis.core.result import Ok
 
 from tests.end_to_end.serving import Api, serving
 
-IN_THE_DATA = ("idempotency-mismatch", "unknown-needs", "can-never-run")
+IN_THE_DATA = ("idempotency-mismatch", "unknown-needs", "can-never-run", "invalid-array", "invalid-pipeline")
 """Refusals of valid requests that contradict what is stored."""
 
 
