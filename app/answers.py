@@ -74,6 +74,14 @@ class Job(BaseModel):
     gpu_memory_mib: int | None = Field(description="MiB of each GPU; null for whole GPUs.", examples=[20480])
     cpus: int = Field(examples=[8])
     memory_mib: int = Field(description="MiB of main memory.", examples=[32768])
+    scratch_mib: int = Field(description="MiB of disk for its own files.", examples=[51200])
+    gpu_model: str | None = Field(description="A part of the model's name; null for any.", examples=["H100"])
+    resources: dict[str, int] = Field(description="How many of each custom resource.", examples=[{"licence": 1}])
+    require: dict[str, str] = Field(description="Labels that its node must have.", examples=[{"disk": "nvme"}])
+    prefer: dict[str, str] = Field(description="Labels that choose among nodes that serve.", examples=[{"zone": "a"}])
+    avoid: dict[str, str] = Field(description="Labels that its node must not have.", examples=[{"node": "node-b"}])
+    nodes: int = Field(description="On how many nodes it runs at once, with all it asks for on each.", examples=[1])
+    spread: bool = Field(description="On the emptiest node that serves, not the fullest.", examples=[False])
     needs: list[str | Need] = Field(
         description="Jobs that must end first: ids of those that must succeed, objects for others.",
         examples=[["a1b2c3d4e5"]],
@@ -81,6 +89,22 @@ class Job(BaseModel):
     timeout_seconds: int | None = Field(description="Seconds until it is ended; null for never.", examples=[3600])
     grace_seconds: int = Field(description="Seconds from SIGTERM to SIGKILL.", examples=[10])
     retries: int = Field(description="How often it is started again after a failure.", examples=[2])
+    retry_on: list[str] = Field(
+        description="The endings after which it is started again; empty for all that a retry can cure.",
+        examples=[["out_of_memory", "exit:75"]],
+    )
+    backoff_seconds: int = Field(description="Seconds until the first retry; doubled for each one more.", examples=[30])
+    memory_growth: float = Field(
+        description="What its memory is multiplied with after it ran out of it.", examples=[1.5]
+    )
+    preemptible: bool = Field(description="Whether it may be ended to make room.", examples=[True])
+    min_runtime_seconds: int = Field(description="Seconds that it runs before it may be preempted.", examples=[300])
+    warning_signal: str | None = Field(description="What it gets before SIGTERM; without SIG.", examples=["USR1"])
+    warning_seconds: int = Field(description="Seconds from the warning signal to SIGTERM.", examples=[60])
+    deadline: At | None = Field(description="When it should be done.")
+    only_between: str | None = Field(
+        description="The hours of the day, in UTC, in which it may start.", examples=["22:00-06:00"]
+    )
     on_lost: Literal["keep", "requeue"] = Field(description="What happens when its node falls silent.")
     start_after: At | None = Field(description="It does not start before this.")
     attempt: int = Field(description="The number of its latest attempt, 0 before any.", examples=[1])
@@ -117,11 +141,14 @@ class HeldGpu(BaseModel):
 
 
 class Attempt(BaseModel):
-    """One try of a job on one node."""
+    """One try of a job on one node; a gang has one on each of its nodes, with the same number."""
 
     id: str = Field(description="Also the id of its Celery task.", examples=["k3v9x2m1qa-1"])
     job: str = Field(examples=["k3v9x2m1qa"])
     number: int = Field(description="1 for the first.", examples=[1])
+    rank: int = Field(
+        description="Which part of a gang it is; 0 for the first, and for a job on one node.", examples=[0]
+    )
     state: AttemptState = Field(examples=["running"])
     node: str = Field(examples=["node-a"])
     queue: str = Field(description="The Celery queue that it was sent to.", examples=["gpu.node-a"])
@@ -130,6 +157,9 @@ class Attempt(BaseModel):
     claimed_at: At | None
     started_at: At | None
     ended_at: At | None
+    preempted_at: At | None = Field(description="When it was told to make room.")
+    preempted_for: str | None = Field(description="For which job.", examples=[None])
+    safe_at: At | None = Field(description="When it last saved a checkpoint, as far as its folder tells.")
     exit_code: int | None = Field(examples=[0])
     signal: int | None = Field(description="The signal that ended it.", examples=[9])
     reason: str | None = Field(examples=["Exited with code 0."])
@@ -235,6 +265,10 @@ class Device(BaseModel):
     memory_mib: int = Field(description="MiB in all.", examples=[81920])
     free_mib: int = Field(description="MiB that no attempt holds.", examples=[61440])
     simulated: bool = Field(description="True for a GPU that exists only in the bookkeeping.")
+    excluded_until: At | None = Field(description="It takes nothing new until then; null for a GPU in use.")
+    excluded_reason: str | None = Field(
+        description="Why, in a sentence.", examples=["3 attempts in a row failed on it within a minute."]
+    )
     attempts: list[str] = Field(description="Ids of the attempts on it.", examples=[["k3v9x2m1qa-1"]])
 
 
@@ -251,7 +285,19 @@ class Node(BaseModel):
     version: str = Field(description="Of levare on it.", examples=["0.1.0"])
     joined_at: At
     renewed_at: At = Field(description="When it last said that it lives.")
-    labels: dict[str, str] = Field(description="What its owner says of it.")
+    labels: dict[str, str] = Field(
+        description="What its owner says of it, its name as `node`, and the model of its first GPU as `gpu`.",
+        examples=[{"zone": "a", "node": "node-a", "gpu": "nvidia-h100"}],
+    )
+    scratch_mib: int = Field(description="MiB of disk that it offers.", examples=[1048576])
+    scratch_free_mib: int = Field(description="MiB of it that no attempt has asked for.", examples=[524288])
+    resources: dict[str, int] = Field(description="Its custom resources.", examples=[{"licence": 3}])
+    resources_free: dict[str, int] = Field(description="How many of each no attempt holds.", examples=[{"licence": 2}])
+    address: str = Field(description="Where the other nodes of a job reach it.", examples=["10.0.0.7"])
+    excluded_until: At | None = Field(description="It takes nothing new until then; null for a node in use.")
+    excluded_reason: str | None = Field(
+        description="Why, in a sentence.", examples=["4 attempts in a row failed on it within a minute."]
+    )
     attempts: list[str] = Field(description="Ids of the attempts on it.", examples=[["k3v9x2m1qa-1"]])
     sample: Sample | None = Field(description="Its last heartbeat; null if that is older than 15 s.")
 

@@ -1,12 +1,11 @@
 """What the API takes. Nothing unknown, nothing unbounded, no NUL anywhere."""
 
-from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 from app.arrays import ArrayRequest
+from app.values import Amounts, Ending, Hours, Label, Labels, Signal, Time, Whole, distinct, refusal
 from levare.store.jobs import Submission
 
 MOST_ENV_BYTES = 64 * 1024
@@ -15,39 +14,19 @@ MOST_MIB = 1 << 30
 MOST_SECONDS = 10 * 365 * 24 * 3600
 T = TypeVar("T")
 
-_FIRST_YEAR, _LAST_YEAR = 2000, 2199
-
 _NO_NUL = r"^[^\x00]*$"
+_MODEL = r"^[!-~]([ -~]*[!-~])?$"
 _PROGRAM: dict[str, JsonValue] = {
     "type": "string",
     "minLength": 1,
     "maxLength": MOST_COMMAND_BYTES,
     "pattern": _NO_NUL,
 }
-_LABEL = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
-
-
-def _a_text(value: Any) -> Any:
-    """Numbers are no times: nobody can tell seconds from milliseconds."""
-    if not isinstance(value, str):
-        raise _refusal("a time such as 2030-01-01T12:00:00Z")
-    return value
-
-
-def _whole(value: Any) -> Any:
-    """JSON makes no difference between 1 and 1.0."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _in_our_time(value: datetime) -> datetime:
-    if not _FIRST_YEAR <= value.year <= _LAST_YEAR:
-        raise _refusal(f"in a year from {_FIRST_YEAR} to {_LAST_YEAR}")
-    return value
 
 
 def _command(values: list[str]) -> list[str]:
     if not values[0]:
-        raise _refusal("a list that begins with the name of a program")
+        raise refusal("a list that begins with the name of a program")
     return _within(MOST_COMMAND_BYTES, values, values)
 
 
@@ -59,22 +38,10 @@ def _within(most: int, texts: list[str], values: T) -> T:
     """The values, if the texts in them are no larger than this in UTF-8, with a byte at the end of each."""
     size = sum(len(text.encode()) + 1 for text in texts)
     if size > most:
-        raise _refusal(f"at most {most} bytes in all, and is {size}")
+        raise refusal(f"at most {most} bytes in all, and is {size}")
     return values
 
 
-def _refusal(limit: str) -> PydanticCustomError:
-    return PydanticCustomError("limit", "must be {limit}", {"limit": limit})
-
-
-Whole = Annotated[int, BeforeValidator(_whole)]
-Time = Annotated[
-    AwareDatetime,
-    BeforeValidator(_a_text),
-    AfterValidator(_in_our_time),
-    Field(strict=False, examples=["2030-01-01T12:00:00Z"], json_schema_extra={"pattern": "^2[01][0-9]{2}-"}),
-]
-Label = Annotated[str, Field(pattern=_LABEL, max_length=63)]
 Argument = Annotated[str, Field(pattern=_NO_NUL, max_length=MOST_COMMAND_BYTES)]
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=256)]
 Value = Annotated[str, Field(pattern=_NO_NUL, max_length=MOST_ENV_BYTES)]
@@ -103,7 +70,7 @@ def _as_object(value: Any) -> Any:
 
 def _distinct_needs(values: list[NeededJob]) -> list[NeededJob]:
     if len({need.job for need in values}) < len(values):
-        raise _refusal("free of repetitions")
+        raise refusal("free of repetitions")
     return values
 
 
@@ -130,14 +97,44 @@ class JobRequest(Body):
     team: Label = Field("default", description="Who it is for.", examples=["vision"])
     project: Label = Field("default", description="What it belongs to.", examples=["imagenet"])
     priority: Whole = Field(5, ge=0, le=9, description="From 0 to 9; 9 is the most urgent.", examples=[5])
-    gpus: Whole = Field(0, ge=0, le=64, description="GPUs, all on one node.", examples=[1])
-    gpu_memory_mib: Annotated[int, Field(ge=1, le=MOST_MIB), BeforeValidator(_whole)] | None = Field(
+    gpus: Whole = Field(0, ge=0, le=64, description="GPUs of each node.", examples=[1])
+    gpu_memory_mib: Annotated[Whole, Field(ge=1, le=MOST_MIB)] | None = Field(
         None,
         description="MiB of each GPU, whose rest others may use; null for whole GPUs. With `gpus` 0 it means one GPU.",
         examples=[20480],
     )
     cpus: Whole = Field(1, ge=1, le=65536, description="CPUs.", examples=[4])
     memory_mib: Whole = Field(0, ge=0, le=MOST_MIB, description="MiB of main memory.", examples=[16384])
+    scratch_mib: Whole = Field(0, ge=0, le=MOST_MIB, description="MiB of disk for its own files.", examples=[51200])
+    gpu_model: Annotated[str, Field(pattern=_MODEL, max_length=100)] | None = Field(
+        None,
+        description="A part of the model's name, in whatever case; null for any. With `gpus` 0 it means one GPU.",
+        examples=["H100"],
+    )
+    resources: Amounts = Field(
+        default_factory=dict,
+        description="How many of each custom resource, of the node or of the fleet, it holds while it runs.",
+        examples=[{"licence": 1}],
+    )
+    require: Labels = Field(
+        default_factory=dict,
+        description="Labels that a node must have, all with these values.",
+        examples=[{"disk": "nvme"}],
+    )
+    prefer: Labels = Field(
+        default_factory=dict,
+        description="Labels that choose among the nodes that serve.",
+        examples=[{"zone": "a"}],
+    )
+    avoid: Labels = Field(
+        default_factory=dict,
+        description="Labels of which a node must have none with this value.",
+        examples=[{"node": "node-b"}],
+    )
+    nodes: Whole = Field(
+        1, ge=1, le=64, description="On how many nodes it runs at once; all else it asks for is of each.", examples=[1]
+    )
+    spread: bool = Field(False, description="On the emptiest node that serves, not the fullest.", examples=[False])
     needs: Annotated[list[Need], AfterValidator(_distinct_needs)] = Field(
         default_factory=list,
         max_length=1000,
@@ -146,7 +143,43 @@ class JobRequest(Body):
         json_schema_extra={"uniqueItems": True},
     )
     retries: Whole = Field(0, ge=0, le=100, description="How often it is started again after a failure.", examples=[2])
-    timeout_seconds: Annotated[int, Field(ge=1, le=MOST_SECONDS), BeforeValidator(_whole)] | None = Field(
+    retry_on: Annotated[list[Ending], AfterValidator(distinct)] = Field(
+        default_factory=list,
+        max_length=20,
+        description="The endings after which it is started again: `failed`, `timed_out`, `out_of_memory`, `lost`, "
+        "`preempted`, or exit codes as `exit:75` or `exit:64-78`; empty for all that a retry can cure.",
+        examples=[["out_of_memory", "exit:75"]],
+        json_schema_extra={"uniqueItems": True},
+    )
+    backoff_seconds: Whole = Field(
+        0, ge=0, le=86400, description="Seconds until the first retry; doubled for each one more.", examples=[30]
+    )
+    memory_growth: float = Field(
+        1.0, ge=1, le=4, description="What its memory is multiplied with after it ran out of it.", examples=[1.5]
+    )
+    preemptible: bool = Field(
+        True, description="Whether it may be ended, and start again later, to make room.", examples=[True]
+    )
+    min_runtime_seconds: Whole = Field(
+        300, ge=0, le=MOST_SECONDS, description="Seconds that it runs before it may be preempted.", examples=[300]
+    )
+    warning_signal: Signal | None = Field(
+        None,
+        description="The signal that it gets `warning_seconds` before SIGTERM, when it is preempted or at its limit.",
+        examples=["USR1"],
+    )
+    warning_seconds: Whole = Field(
+        0, ge=0, le=86400, description="Seconds from the warning signal to SIGTERM.", examples=[0]
+    )
+    deadline: Time | None = Field(
+        None, description="When it should be done; as that nears, it becomes more urgent. It is not ended then."
+    )
+    only_between: Hours | None = Field(
+        None,
+        description="The hours of the day, in UTC, in which it may start; they may go over midnight.",
+        examples=["22:00-06:00"],
+    )
+    timeout_seconds: Annotated[Whole, Field(ge=1, le=MOST_SECONDS)] | None = Field(
         None, description="Seconds until it is ended; null for never.", examples=[3600]
     )
     grace_seconds: Whole = Field(10, ge=0, le=86400, description="Seconds from SIGTERM to SIGKILL.", examples=[10])
@@ -174,7 +207,7 @@ class JobRequest(Body):
     array: ArrayRequest | None = Field(None, description="Many jobs in one; null for a single job.")
 
     def submission(self) -> Submission:
-        fields: dict[str, Any] = {name: getattr(self, name) for name in type(self).model_fields}
+        fields: dict[str, Any] = {name: getattr(self, name) for name in JobRequest.model_fields}
         needs = {need.job: need.on for need in self.needs}
         return Submission(**{**fields, "needs": needs, "array": self.array and self.array.elements()})
 

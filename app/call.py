@@ -12,6 +12,7 @@ from fastapi import Depends, Query, Request, params
 from sqlalchemy import Connection
 
 from app import problems
+from levare.model import Rules
 from levare.pulse import Pulse
 from levare.settings import Settings
 from levare.store.audit import Actor
@@ -27,6 +28,7 @@ class Parts:
     """What the process has; `stopping` is set when it is about to end, so that streams end too."""
 
     settings: Settings
+    rules: Rules
     database: Database
     pulse: Pulse
     stopping: Event
@@ -34,6 +36,7 @@ class Parts:
 
 @dataclass(frozen=True)
 class Call:
+    rules: Rules
     database: Database
     pulse: Pulse
     stopping: Event
@@ -55,7 +58,9 @@ class Call:
 async def _call(request: Request) -> Call:
     _refuse_unknown_parameters(request)
     parts: Parts = request.app.state.parts
-    return Call(parts.database, parts.pulse, parts.stopping, request.scope["levare.actor"], datetime.now(UTC))
+    return Call(
+        parts.rules, parts.database, parts.pulse, parts.stopping, request.scope["levare.actor"], datetime.now(UTC)
+    )
 
 
 Asked = Annotated[Call, Depends(_call)]

@@ -55,6 +55,7 @@ class Follower:
     job_id: str
     number: int | None
     place: int
+    rank: int = 0
     has_ended: bool = False
     attempt_id: str | None = None
     over_since: float | None = None
@@ -72,7 +73,7 @@ class Follower:
             return said + self._over(connection) if stretch.is_last else said
 
     def _find(self, connection: Connection) -> bool:
-        attempt = views.attempt(connection, self.job_id, self.number)
+        attempt = views.attempt(connection, self.job_id, self.number, rank=self.rank)
         if attempt:
             self.number, self.attempt_id = attempt["number"], attempt["id"]
         return attempt is not None
@@ -93,7 +94,8 @@ class Follower:
     def _over(self, connection: Connection) -> bytes:
         """The end, with the job's own state if this attempt decided it; beat needs a moment for that."""
         self.over_since = self.over_since or monotonic()
-        attempt, job = views.attempt(connection, self.job_id, self.number), views.job(connection, self.job_id)
+        attempt = views.attempt(connection, self.job_id, self.number, rank=self.rank)
+        job = views.job(connection, self.job_id)
         if job["attempt"] == self.number and job["state"] in FINAL:
             return self._end(job)
         if attempt and (attempt["settled"] or monotonic() - self.over_since > _SETTLING_SECONDS):

@@ -14,10 +14,19 @@ from app.call import Asked, Call, DryRun
 from app.document import refusals
 from app.ids import new_id
 from app.pages import Cursor, Limit, cursor_after, fields_of, picked, place_of, selected
-from levare.errors import CanNeverRun, Conflict, IdempotencyMismatch, InvalidArray, InvalidRequest, UnknownNeeds
-from levare.model import FINAL, LIVE
+from levare.errors import (
+    CanNeverRun,
+    Conflict,
+    Contradiction,
+    IdempotencyMismatch,
+    InvalidArray,
+    InvalidRequest,
+    QuotaQueued,
+    UnknownNeeds,
+)
+from levare.model import FINAL
 from levare.pulse import beat_bell, node_bell
-from levare.store import arrays, jobs, views
+from levare.store import arrays, attempts, jobs, views
 from levare.store.snapshot import explain
 from levare.store.views import JobFilter
 
@@ -41,21 +50,26 @@ Key = Annotated[
 JobFields = Annotated[str | None, fields_of(Job)]
 AttemptFields = Annotated[str | None, fields_of(Attempt)]
 _FIELDS = tuple(Job.model_fields)
+JOB_REFUSALS = (
+    *(InvalidRequest, Contradiction, InvalidArray, UnknownNeeds, CanNeverRun, IdempotencyMismatch, Conflict),
+    QuotaQueued,
+)
+"""Why a submit may be refused."""
 
 
 @router.post(
     "",
     status_code=HTTPStatus.CREATED,
     response_model=Job,
-    responses={200: {"model": Verdict, "description": "A dry run: what would happen."}}
-    | refusals(InvalidRequest, UnknownNeeds, CanNeverRun, InvalidArray, IdempotencyMismatch, Conflict),
+    responses={200: {"model": Verdict, "description": "A dry run: what would happen."}} | refusals(*JOB_REFUSALS),
 )
 def submit_job(body: JobRequest, call: Asked, dry_run: DryRun = False, idempotency_key: Key = None) -> Response:
     """
     Submit a command.
 
-    It starts when what it needs has succeeded, its time has come and there is room. A job that no
-    node could ever run, or that needs a job which has failed, is refused.
+    It starts when what it needs has succeeded, its time has come and there is room. A job that no node
+    could ever run, that contradicts itself, that needs a job which has failed, or that is one too many for
+    the quota of its team, is refused.
     """
     if dry_run:
         return answer(_verdict(body, call, idempotency_key))
@@ -72,7 +86,7 @@ def _submit(connection: Connection, body: JobRequest, call: Call, key: str | Non
 def _verdict(body: JobRequest, call: Call, key: str | None) -> dict[str, Any]:
     with call.writing(dry_run=True) as connection:
         job = _submit(connection, body, call, key)
-        reasons = explain(connection, job["id"], now=call.now)
+        reasons = explain(connection, job["id"], now=call.now, rules=call.rules)
     return {"accepted": True, "state": job["state"], "reasons": reasons}
 
 
@@ -129,25 +143,23 @@ def cancel_job(job_id: JobId, call: Asked, dry_run: DryRun = False) -> Response:
     """
     with call.writing(dry_run=dry_run) as connection:
         job = jobs.wish_cancel(connection, job_id, actor=call.actor, now=call.now)
-        nodes = places_of(connection, job)
+        where = places_of(connection, job)
     if dry_run or job["state"] in FINAL:
         return answer(picked(job, _FIELDS))
-    wake(call, nodes)
+    wake(call, where)
     return answer(picked(job, _FIELDS), HTTPStatus.ACCEPTED)
 
 
 def places_of(connection: Connection, job: views.Row) -> list[str]:
     """The nodes on which something of a job runs."""
-    if job["array"]:
-        return arrays.nodes_of(connection, job["id"])
-    return [job["node"]] if job["state"] in LIVE else []
+    find = arrays.nodes_of if job["array"] else attempts.live_nodes
+    return find(connection, job["id"])
 
 
 def wake(call: Call, nodes: Iterable[str]) -> None:
     """Tell beat and these nodes that there is something to do."""
-    call.pulse.ring(beat_bell())
-    for node in nodes:
-        call.pulse.ring(node_bell(node))
+    for bell in (beat_bell(), *map(node_bell, nodes)):
+        call.pulse.ring(bell)
 
 
 @router.get("/{job_id}/array", response_model=ArrayWish)
@@ -171,5 +183,5 @@ def explain_job(job_id: JobId, call: Asked) -> Response:
     """Every reason why a job waits, with numbers."""
     with call.database.reading() as connection:
         state = views.job(connection, job_id)["state"]
-        reasons = explain(connection, job_id, now=call.now)
+        reasons = explain(connection, job_id, now=call.now, rules=call.rules)
     return answer({"job": job_id, "state": state, "reasons": reasons})

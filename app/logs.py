@@ -12,7 +12,7 @@ from app.call import Asked, Call
 from app.document import Responses, refusals
 from app.follow import Follower, events
 from app.jobs import JobId
-from app.metrics import MOST_OFFSET, AttemptNumber
+from app.metrics import MOST_OFFSET, AttemptNumber, Rank
 from app.problems import RangeNotSatisfiable
 from levare.errors import Fault
 from levare.model import FINAL
@@ -76,6 +76,7 @@ def read_log(
     call: Asked,
     *,
     attempt: AttemptNumber = None,
+    rank: Rank = 0,
     offset: Offset = None,
     limit: Bytes = None,
     follow: Follow = False,
@@ -94,11 +95,11 @@ def read_log(
     `to`, `end` has `state`, `exit_code` and `reason`. The id of each is the offset behind it.
     """
     with call.database.reading() as connection:
-        found = views.attempt(connection, job_id, attempt)
+        found = views.attempt(connection, job_id, attempt, rank=rank)
     if follow or _EVENTS in (accept or ""):
         place = int(last_event_id) if last_event_id else offset or 0
         number = found["number"] if found else None
-        return _stream(call, Follower(call.database, job_id, number, place))
+        return _stream(call, Follower(call.database, job_id, number, place, rank))
     if found is None:
         return _nothing_yet(call, job_id)
     wanted = _range(range) if range and not if_range else None

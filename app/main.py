@@ -11,15 +11,16 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
-from app import docs, document, health, jobs, logs, metrics, nodes, problems, tokens
+from app import docs, document, health, jobs, logs, metrics, nodes, pipelines, problems, tokens
 from app.auth import Auth
 from app.call import Parts
 from app.limits import Body, Door, Shield
 from levare.pulse import Pulse
 from levare.settings import Settings
 from levare.store.engine import Database
+from levare.store.sharing import rules_of
 
-_MODULES = (jobs, logs, metrics, nodes, tokens, health, docs)
+_MODULES = (jobs, pipelines, logs, metrics, nodes, tokens, health, docs)
 
 
 def create(settings: Settings, *, stopping: Event | None = None) -> FastAPI:
@@ -28,7 +29,9 @@ def create(settings: Settings, *, stopping: Event | None = None) -> FastAPI:
 
     Set `stopping` when the process is about to end: what streams then ends too.
     """
-    parts = Parts(settings, Database(settings.database), Pulse(settings.redis_url), stopping or Event())
+    parts = Parts(
+        settings, rules_of(settings), Database(settings.database), Pulse(settings.redis_url), stopping or Event()
+    )
     app = FastAPI(
         title="levare",
         version=_version(),

@@ -18,6 +18,7 @@ MOST_OFFSET = (1 << 63) - 1
 AttemptNumber = Annotated[
     int | None, Query(ge=1, le=1_000_000, description="Which attempt; the latest by default.", examples=[1])
 ]
+Rank = Annotated[int, Query(ge=0, le=10_000, description="Which part of a gang; 0 is the first.", examples=[0])]
 Stage = Annotated[
     str | None, Query(max_length=128, pattern=r"^[^\x00]*$", description="Only this stage.", examples=["train"])
 ]
@@ -38,6 +39,7 @@ def list_metrics(
     call: Asked,
     *,
     attempt: AttemptNumber = None,
+    rank: Rank = 0,
     stage: Stage = None,
     name: Name = None,
     after: After = None,
@@ -46,7 +48,7 @@ def list_metrics(
     """Lines of an attempt's metrics, oldest first, and a summary of all of them."""
     beyond = -1 if after is None else after
     with call.database.reading() as connection:
-        found = views.attempt(connection, job_id, attempt)
+        found = views.attempt(connection, job_id, attempt, rank=rank)
         if found is None:
             return answer({"items": [], "next": None, "summary": {}})
         rows = views.points(connection, found["id"], stage=stage, name=name, after=beyond, limit=limit + 1)
@@ -57,10 +59,12 @@ def list_metrics(
 
 
 @router.get("/samples", response_model=Samples)
-def list_samples(job_id: JobId, call: Asked, attempt: AttemptNumber = None, limit: Newest = SAMPLES_KEPT) -> Response:
+def list_samples(
+    job_id: JobId, call: Asked, *, attempt: AttemptNumber = None, rank: Rank = 0, limit: Newest = SAMPLES_KEPT
+) -> Response:
     """What the processes of an attempt used, second by second and in all."""
     with call.database.reading() as connection:
-        found = views.attempt(connection, job_id, attempt)
+        found = views.attempt(connection, job_id, attempt, rank=rank)
     if found is None:
         return answer({"items": [], "usage": dict.fromkeys(_USAGE)})
     return answer({"items": call.pulse.samples("attempt", found["id"], limit=limit), "usage": picked(found, _USAGE)})

@@ -16,9 +16,11 @@ from beat.bell import Bell
 from beat.leader import RENEW_EVERY, Leader
 from beat.sender import Sender
 from beat.tick import Tick
+from beat.waker import Waker
 from levare import settings
 from levare.errors import StaleLeader
 from levare.store.engine import Database
+from levare.store.sharing import rules_of
 
 log = get_logger()
 
@@ -39,11 +41,13 @@ class Conductor(Scheduler):
         configured = settings.load()
         self._database = Database(configured.database)
         self._leader = Leader(self._database)
-        self._tick = Tick(self._database, self._leader, lost_after=configured.lost_after)
+        self._waker = Waker(configured.redis_url)
+        self._tick = Tick(self._database, self._leader, rules_of(configured), wake=self._waker.wake)
         self._bell = Bell(configured.redis_url)
         self._sender = Sender(self.app)
         self._bell.start()
         self._sender.start()
+        self._waker.start()
         self._begun = True
 
     def tick(self, *_: Any, **__: Any) -> float:

@@ -2,10 +2,10 @@
 One decision: load, decide, apply, send.
 
 The reading, the deciding and the writing are three places; nothing but SQL is called while a
-connection is open, and what is to be sent is handed on after the commit.
+connection is open, and what is to be sent, or whom to wake, is handed on after the commit.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import monotonic
@@ -15,8 +15,8 @@ from sqlalchemy import Connection
 from beat.leader import Leader
 from levare.decide import arrays, lifecycle
 from levare.decide.placement import place
-from levare.model import WAITING, Decision, Move, Silent
-from levare.store import attempts, nodes, snapshot
+from levare.model import WAITING, Decision, Move, Parting, Rules, Silent
+from levare.store import attempts, nodes, pipelines, snapshot, wishes
 from levare.store.arrays import is_awaited
 from levare.store.engine import Database
 from levare.store.messages import Message, mark_sent
@@ -48,37 +48,49 @@ class Plan:
     """Name -> the count of renewals at which it was seen to stand still."""
     lost_attempts: Sequence[str]
     unclaimed_to_cancel: Sequence[str]
+    to_part: Sequence[Parting]
     unsent: Sequence[Message]
     incarnations: Mapping[str, str]
 
     @property
     def changes_anything(self) -> bool:
         losses = self.lost_nodes or self.lost_attempts or self.unclaimed_to_cancel
-        return bool(self.decision.placements or self.moves or self.unsent or losses)
+        told_to_end = self.decision.preemptions or self.to_part
+        return bool(self.decision.placements or self.moves or self.unsent or losses or told_to_end)
 
     @property
     def calls_for_another(self) -> bool:
         """Whether its consequences may allow more at once."""
         back_in_the_queue = any(move.state == WAITING for move in self.moves)
-        return back_in_the_queue or bool(self.lost_attempts or self.unclaimed_to_cancel)
+        told_to_end = self.decision.preemptions or self.to_part
+        return back_in_the_queue or bool(self.lost_attempts or self.unclaimed_to_cancel or told_to_end)
 
 
 class Tick:
-    def __init__(self, database: Database, leader: Leader, *, lost_after: timedelta) -> None:
-        self._database, self._leader, self._lost_after = database, leader, lost_after
+    def __init__(
+        self,
+        database: Database,
+        leader: Leader,
+        rules: Rules,
+        *,
+        wake: Callable[[Iterable[str]], object] = lambda _: None,
+    ) -> None:
+        self._database, self._leader, self._rules, self._wake = database, leader, rules, wake
         self._watchman = Watchman()
 
     def run(self, *, now: datetime) -> tuple[list[Message], bool]:
         """Decide once; return what is to be sent, and whether to decide again at once."""
         with self._database.reading() as connection:
-            seen = snapshot.load(connection, now=now)
+            seen = snapshot.load(connection, now=now, rules=self._rules)
         plan = self._decide(seen, now)
         if not (plan.changes_anything or self._leader.renewal_is_due()):
             return [], False
         with self._database.writing() as connection:
             self._leader.renew_in(connection)
-            messages = self._apply(connection, plan, now)
-            return messages, plan.calls_for_another or is_awaited(connection, plan.moves)
+            messages, to_wake = self._apply(connection, plan, now)
+            again = plan.calls_for_another or is_awaited(connection, plan.moves)
+        self._wake(to_wake)
+        return messages, again
 
     def _decide(self, seen: Snapshot, now: datetime) -> Plan:
         silences = self._watchman.silences(seen.renewals)
@@ -94,14 +106,17 @@ class Tick:
             *lifecycle.unblock(seen.blocked, now=now),
             *arrays.follow(seen.arrays),
         ]
-        lost_nodes = {name: seen.renewals[name] for name, silence in silences.items() if silence >= self._lost_after}
+        lost_nodes = {
+            name: seen.renewals[name] for name, silence in silences.items() if silence >= self._rules.lost_after
+        }
         awake = [node for node in seen.nodes if node.name not in lost_nodes]
         return Plan(
             decision=place(seen.waiting, awake, now=now, sharing=seen.sharing),
             moves=moves,
             lost_nodes={node.name: lost_nodes[node.name] for node in seen.nodes if self._is_news(node, lost_nodes)},
-            lost_attempts=lifecycle.lost_attempts(silent, lost_after=self._lost_after),
+            lost_attempts=lifecycle.lost_attempts(silent, lost_after=self._rules.lost_after),
             unclaimed_to_cancel=seen.unclaimed_to_cancel,
+            to_part=seen.to_part,
             unsent=seen.unsent,
             incarnations={node.name: node.incarnation for node in seen.nodes},
         )
@@ -110,16 +125,20 @@ class Tick:
     def _is_news(node: snapshot.Node, lost: Mapping[str, int]) -> bool:
         return node.name in lost and node.state != "lost"
 
-    def _apply(self, connection: Connection, plan: Plan, now: datetime) -> list[Message]:
+    def _apply(self, connection: Connection, plan: Plan, now: datetime) -> tuple[list[Message], list[str]]:
+        """What is to be sent, and the nodes that have something to end."""
         nodes.declare_lost(connection, plan.lost_nodes)
         if plan.lost_attempts:
             attempts.lose(connection, plan.lost_attempts, reason=self._why_lost(), now=now)
         if plan.unclaimed_to_cancel:
             attempts.cancel_unclaimed(connection, plan.unclaimed_to_cancel, now=now)
-        attempts.move(connection, plan.moves, now=now)
+        to_wake = wishes.preempt(connection, plan.decision.preemptions, now=now)
+        to_wake += wishes.part(connection, plan.to_part, now=now)
+        attempts.move(connection, plan.moves, now=now, half_life=self._rules.half_life)
+        pipelines.stay_close(connection, plan.moves)
         mark_sent(connection, plan.unsent, plan.incarnations, now=now)
         placed = attempts.place(connection, plan.decision.placements, plan.incarnations, now=now)
-        return [*plan.unsent, *placed]
+        return [*plan.unsent, *placed], to_wake
 
     def _why_lost(self) -> str:
-        return f"Its node did not renew its lease for {self._lost_after.total_seconds():g} s."
+        return f"Its node did not renew its lease for {self._rules.lost_after.total_seconds():g} s."

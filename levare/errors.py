@@ -38,6 +38,10 @@ class CanNeverRun(LevareError):
     code, title, status = "can-never-run", "No node could ever run this job", 422
 
 
+class Contradiction(LevareError):
+    code, title, status = "contradiction", "The request contradicts itself", 422
+
+
 class UnknownNeeds(LevareError):
     code, title, status = "unknown-needs", "A needed job does not exist", 422
 
@@ -64,6 +68,10 @@ class Forbidden(LevareError):
 
 class Conflict(LevareError):
     code, title, status = "conflict", "This contradicts the present state", 409
+
+
+class QuotaQueued(LevareError):
+    code, title, status = "quota-queued", "The quota of jobs that wait is full", 409
 
 
 class IdempotencyMismatch(LevareError):

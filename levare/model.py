@@ -271,6 +271,15 @@ class Sharing:
 
 
 @dataclass(frozen=True)
+class Rules:
+    """What holds for the whole fleet: how long a node may be silent, the half-life of use, fleet-wide resources."""
+
+    lost_after: timedelta = timedelta(seconds=60)
+    half_life: timedelta = Sharing.half_life
+    licences: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Placement:
     """
     Run this job on this node with these devices (UUID -> MiB).
@@ -382,6 +391,27 @@ _WANTED = {SUCCESS: (SUCCEEDED,), FAILURE: (FAILED,), ALWAYS: FINAL}
 
 
 @dataclass(frozen=True)
+class Member:
+    """One attempt of a gang. `was_ended` says that it was told to end because of what became of another."""
+
+    attempt_id: str
+    rank: int
+    node: str
+    state: str
+    exit_code: int | None
+    ended_at: datetime | None
+    was_ended: bool
+
+
+@dataclass(frozen=True)
+class Parting:
+    """End this attempt, with its grace, because another part of its gang has ended."""
+
+    attempt_id: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Blocked:
     """A job that waits for others or for its time."""
 
@@ -402,6 +432,11 @@ class Elements:
     cap: int | None = None
     grid: Sequence[tuple[str, Sequence[Parameter]]] = ()
     rows: Sequence[Parameters] = ()
+
+
+def input_variable(step: str) -> str:
+    """The variable in which a job finds the output folder of a step of its pipeline that it needs."""
+    return f"LEVARE_INPUT_{step.upper().replace('-', '_')}"
 
 
 @dataclass(frozen=True)

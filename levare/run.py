@@ -81,11 +81,12 @@ def output() -> "Path":
 
 def stopping() -> bool:
     """
-    Whether the job has been asked to end (SIGTERM): then save a checkpoint and exit, the grace is running.
+    Whether the job has been warned or asked to end: then save a checkpoint and exit with 143, or what else is not 0.
 
-    The first call, which must come from the main thread, takes the signal over: from then on it
-    no longer ends the process by itself. A handler that was there is called as well. Forked
-    children, such as the workers of a data loader, end by the signal as they would without levare.
+    That is SIGTERM, after which the grace is running, and before it the warning signal that the job asked for.
+    The first call, which must come from the main thread, takes them over: from then on they no longer end the
+    process by themselves. A handler that was there is called as well. Forked children, such as the workers of a
+    data loader, end by SIGTERM as they would without levare, and do not mind the warning.
     """
     if _stop.watcher != os.getpid() and "LEVARE_JOB" in os.environ:
         _stop.watch()
@@ -143,29 +144,37 @@ class _Stop:
         self.asked = False
         self.watcher = -1
         """The process that called `stopping`."""
-        self._before: Any = None
+        self._before: dict[int, Any] = {}
 
     def watch(self) -> None:
         import signal
 
-        before = signal.getsignal(signal.SIGTERM)
+        warning = getattr(signal, os.environ.get("LEVARE_WARNING", ""), signal.SIGTERM)
         try:
-            signal.signal(signal.SIGTERM, self._came)
+            for number in {signal.SIGTERM, warning}:
+                self._take_over(number)
         except ValueError:
             _drop("thread", "stopping() must be called once from the main thread to see that the job is to end")
             return
         self.watcher = os.getpid()
+
+    def _take_over(self, number: int) -> None:
+        import signal
+
+        before = signal.getsignal(number)
+        signal.signal(number, self._came)
         if before != self._came:  # a forked child may have inherited this very handler
-            self._before = before
+            self._before[number] = before
 
     def _came(self, number: int, frame: "FrameType | None") -> None:
-        if callable(self._before):
-            self._before(number, frame)
+        import signal
+
+        before = self._before.get(number)
+        if callable(before):
+            before(number, frame)
         if self.watcher == os.getpid():
             self.asked = True
-        elif self._before in (None, 0):  # a child that never asked: what the system does by default
-            import signal
-
+        elif number == signal.SIGTERM and before in (None, 0):  # a child that never asked: what the system does
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
 

@@ -3,19 +3,24 @@
 import os
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
+from ipaddress import ip_address
 from pathlib import Path
 from secrets import token_hex, token_urlsafe
+from typing import TypeVar
 
 from levare.errors import InvalidSetting
+from levare.written import amount, duration_seconds, label, simulated_devices, size_mib
 
-_SIZES_MIB = {"": 1, "MIB": 1, "M": 1, "GIB": 1024, "G": 1024, "TIB": 1024**2, "T": 1024**2}
-_MOST_SIMULATED = 64
+Value = TypeVar("Value")
+
+_SHORTEST_HALF_LIFE, _LONGEST_HALF_LIFE = timedelta(hours=1), timedelta(days=366)
 _UNIX_PATH_LIMIT = 100  # sun_path holds 108 bytes with its end mark
+_GIVEN_LABELS = ("node", "gpu")  # the worker sets them
 
 
 @dataclass(frozen=True)
@@ -40,10 +45,22 @@ class Settings:
     """LEVARE_CPUS: CPUs this node offers, all that the process may use by default."""
     memory_mib: int | None
     """LEVARE_MEMORY: memory this node offers, such as 64GiB; all of it by default."""
+    labels: Mapping[str, str]
+    """LEVARE_LABELS: what jobs may require of this node, such as zone=a,disk=nvme; none by default."""
+    resources: Mapping[str, int]
+    """LEVARE_RESOURCES: countable things that this node has, such as licence=3; none by default."""
+    scratch_mib: int | None
+    """LEVARE_SCRATCH: disk space that this node offers, such as 2TiB; what is free beside LEVARE_HOME by default."""
+    address: str
+    """LEVARE_ADDRESS: where other nodes reach this one; by default the address from which it reaches the database."""
+    licences: Mapping[str, int]
+    """LEVARE_LICENCES: countable things of the whole fleet, such as matlab=5, read by beat; none by default."""
     simulated_gpus: str
     """LEVARE_SIMULATED_GPUS: such as 4x80GiB; GPUs that exist only in the bookkeeping."""
     lost_after: timedelta
     """LEVARE_LOST_AFTER: seconds without a renewed lease until a node is lost, 60 by default."""
+    half_life: timedelta
+    """LEVARE_HALF_LIFE: after which use of the fleet weighs half in the order of teams, 7d by default."""
     log_limit_mib: int
     """LEVARE_LOG_LIMIT: how much of a log is kept, half from its head and half from its tail, 8MiB by default."""
     log_format: str
@@ -104,29 +121,17 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         node=_node(environ),
         cpus=_whole(environ, "LEVARE_CPUS", len(os.sched_getaffinity(0)), low=1, high=65536),
         memory_mib=_size(environ, "LEVARE_MEMORY"),
+        labels=_labels(environ),
+        resources=_listed(environ, "LEVARE_RESOURCES", amount),
+        scratch_mib=_size(environ, "LEVARE_SCRATCH"),
+        address=_address(environ),
+        licences=_listed(environ, "LEVARE_LICENCES", amount),
         simulated_gpus=_simulated(environ),
         lost_after=timedelta(seconds=_whole(environ, "LEVARE_LOST_AFTER", 60, low=4, high=86400)),
+        half_life=_half_life(environ),
         log_limit_mib=_size(environ, "LEVARE_LOG_LIMIT") or 8,
         log_format=_log_format(environ),
     )
-
-
-def size_mib(text: str) -> int:
-    """`20GiB`, `20G` and `20480` are 20480 MiB; raise ValueError for anything else."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", text.strip())
-    if not match or match[2].upper() not in _SIZES_MIB:
-        raise ValueError(f"{text!r} is not a size such as 512MiB, 20GiB or 1TiB")
-    return round(float(match[1]) * _SIZES_MIB[match[2].upper()])
-
-
-def simulated_devices(text: str) -> list[int]:
-    """`4x80GiB` is four devices of 81920 MiB; raise ValueError for anything else."""
-    count, _, size = text.partition("x")
-    if not count.isdigit() or not 0 < int(count) <= _MOST_SIMULATED:
-        raise ValueError(
-            f"{text!r} is not a number of devices and a size such as 4x80GiB (1 to {_MOST_SIMULATED} devices)"
-        )
-    return [size_mib(size)] * int(count)
 
 
 def kept_secret(path: Path) -> str:
@@ -169,6 +174,60 @@ def _size(environ: Mapping[str, str], name: str) -> int | None:
         return size_mib(text) if text else None
     except ValueError as error:
         raise InvalidSetting(f"{name}: {error}.", "Set a number with MiB, GiB or TiB.") from None
+
+
+def _half_life(environ: Mapping[str, str]) -> timedelta:
+    text = environ.get("LEVARE_HALF_LIFE") or "7d"
+    try:
+        half_life = timedelta(seconds=duration_seconds(text))
+    except (ValueError, OverflowError):
+        half_life = timedelta()
+    if not _SHORTEST_HALF_LIFE <= half_life <= _LONGEST_HALF_LIFE:
+        raise InvalidSetting(f"LEVARE_HALF_LIFE is {text!r}.", "Set a duration from 1h to 366d, such as 7d.")
+    return half_life
+
+
+def _labels(environ: Mapping[str, str]) -> Mapping[str, str]:
+    labels = _listed(environ, "LEVARE_LABELS", label)
+    for name in _GIVEN_LABELS:
+        if name in labels:
+            raise InvalidSetting(
+                f"LEVARE_LABELS sets {name!r} to {labels[name]!r}, but each node says that of itself.",
+                f"Leave it out, or call it otherwise; {' and '.join(_GIVEN_LABELS)} are taken.",
+            )
+    return labels
+
+
+def _listed(environ: Mapping[str, str], name: str, read: Callable[[str], tuple[str, Value]]) -> Mapping[str, Value]:
+    """Pairs between commas."""
+    found: dict[str, Value] = {}
+    for text in (environ.get(name) or "").split(","):
+        if not text.strip():
+            continue
+        try:
+            key, value = read(text)
+        except ValueError as error:
+            raise InvalidSetting(f"{name}: {error}.", "Set pairs of NAME=VALUE with commas between them.") from None
+        if key in found:
+            raise InvalidSetting(f"{name} names {key!r} twice.", "Name each once.")
+        found[key] = value
+    return found
+
+
+def _address(environ: Mapping[str, str]) -> str:
+    text = environ.get("LEVARE_ADDRESS") or ""
+    if text and not _is_ip(text) and not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", text):
+        raise InvalidSetting(
+            f"LEVARE_ADDRESS is {text!r}.", "Set an IP address or a host name without a port, such as 10.0.0.7."
+        )
+    return text
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        return bool(ip_address(text))
+    except ValueError:
+        return False
 
 
 def _simulated(environ: Mapping[str, str]) -> str:

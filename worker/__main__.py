@@ -29,6 +29,7 @@ from worker.heart import Heart
 from worker.herald import Herald
 from worker.node import Lease, join
 from worker.probe import facts as probe
+from worker.probe.address import address
 from worker.probe.facts import Gpus
 from worker.rundir import boot_id
 from worker.runner import Runner
@@ -131,6 +132,10 @@ def facts(configured: Settings, gpus: Gpus) -> NodeFacts:
         devices=found.devices,
         simulated=bool(configured.simulated_gpus),
         version=version("levare"),
+        labels=found.labels,
+        scratch_mib=found.scratch_mib,
+        resources=configured.resources,
+        address=address(configured),
     )
 
 

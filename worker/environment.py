@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from signal import Signals
 
+from levare.model import input_variable
 from levare.store.attempts import Claimed
+from levare.store.gangs import Gang
 
 _INHERITED = frozenset(
     [
@@ -48,15 +51,39 @@ def environment(claimed: Claimed, *, run: Path, home: Path, inherited: Mapping[s
         "LEVARE_ATTEMPT": claimed.attempt_id,
         "LEVARE_METRICS": str(run / "metrics.jsonl"),
         "LEVARE_CHECKPOINTS": str(job / "checkpoints"),
-        "LEVARE_OUTPUT": str(job / "output"),
+        "LEVARE_OUTPUT": str(output_of(claimed.job_id, home=home)),
+        **{input_variable(step): str(output_of(job_id, home=home)) for step, job_id in claimed.inputs},
+        **({"LEVARE_WARNING": number_of(claimed.warning_signal).name} if claimed.warning_signal else {}),
+        **(_of_gang(claimed.gang) if claimed.gang else {}),
     }
+
+
+def output_of(job_id: str, *, home: Path) -> Path:
+    """Where a job leaves its results; elements of an array beside each other, in the folder of the array."""
+    array_id, _, index = job_id.rpartition("_")
+    return home / "jobs" / array_id / "output" / index if array_id else home / "jobs" / job_id / "output"
+
+
+def _of_gang(gang: Gang) -> dict[str, str]:
+    return {
+        "MASTER_ADDR": gang.address,
+        "MASTER_PORT": str(gang.port),
+        "WORLD_SIZE": str(len(gang.nodes)),
+        "NODE_RANK": str(gang.rank),
+        "LEVARE_NODES": ",".join(gang.nodes),
+    }
+
+
+def number_of(name: str) -> Signals:
+    """A signal by its name, with or without SIG."""
+    return Signals[f"SIG{name.removeprefix('SIG')}"]
 
 
 def folders(claimed: Claimed, *, home: Path) -> Path:
     """Make the folders that a job keeps across attempts; return the one to start in."""
     job = home / "jobs" / claimed.job_id
-    for name in ("checkpoints", "output"):
-        (job / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+    for kept in (job / "checkpoints", output_of(claimed.job_id, home=home)):
+        kept.mkdir(parents=True, exist_ok=True, mode=0o700)
     if claimed.cwd:
         return Path(claimed.cwd)
     (job / "work").mkdir(exist_ok=True, mode=0o700)

@@ -45,6 +45,14 @@ def is_marked(pid: int, attempt: str) -> bool:
     return False
 
 
+def handles(pid: int, number: int) -> bool:
+    """Whether a process does not leave a signal to the system: it catches it, or blocks it and waits for it."""
+    with suppress(OSError):
+        lines = dict(line.split(":", 1) for line in files.read(f"/proc/{pid}/status").splitlines() if ":" in line)
+        return bool((int(lines["SigBlk"], 16) | int(lines["SigCgt"], 16)) >> (number - 1) & 1)
+    return False
+
+
 def _children(pid: int) -> list[int]:
     """Each thread has a list of its own; a kernel built without these lists shows none."""
     children = ""

@@ -67,6 +67,9 @@ class Spec:
     """`pipe` has the supervisor write the log even where the job could; `file` falls back to it where it must."""
     cgroup: bool = True
     """False goes without even where one may be made."""
+    warning_signal: int | None = None
+    warning_seconds: float = 0.0
+    """So long before its limit, or before it is ended to make room, the job gets its warning."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +194,7 @@ class RunDir:
 
 
 def signal_supervisor(pidfd: int | None, number: int = signal.SIGTERM) -> None:
-    """SIGTERM cancels, SIGUSR1 and SIGUSR2 reach the job. One that has ended hears nothing."""
+    """SIGTERM cancels, SIGHUP makes room, SIGUSR1 and SIGUSR2 reach the job. One that has ended hears nothing."""
     if pidfd is not None:
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(pidfd, number)
@@ -289,7 +292,7 @@ def _spawn(run: RunDir) -> int:
 def _popen(script: str, argument: str, pass_fds: tuple[int, ...] = ()) -> "subprocess.Popen[bytes]":
     """A process that keeps nothing of the worker's: no secrets, no terminal, no pipe held open after its end."""
     kept = {name: value for name, value in os.environ.items() if name == "LD_LIBRARY_PATH"}
-    with _sigterm_blocked():
+    with _signals_blocked():
         return subprocess.Popen(
             [*_PYTHON, str(_HERE / script), argument],
             env=kept,
@@ -303,9 +306,9 @@ def _popen(script: str, argument: str, pass_fds: tuple[int, ...] = ()) -> "subpr
 
 
 @contextmanager
-def _sigterm_blocked() -> Iterator[None]:
-    """A process starts with the mask of its parent's thread: a cancel that comes early waits until it is heard."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+def _signals_blocked() -> Iterator[None]:
+    """A process starts with the mask of its parent's thread: what asks it early to end waits until it is heard."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGHUP})
     try:
         yield
     finally:

@@ -15,13 +15,13 @@ from threading import Lock
 
 from structlog import get_logger
 
-from levare.model import CANCELLED, FAILED, LOST, RUNNING, STARTING
+from levare.model import CANCELLED, FAILED, LOST, PREEMPTED, RUNNING, STARTING
 from levare.settings import Settings
-from levare.store import attempts, jobs
+from levare.store import attempts, jobs, wishes
 from levare.store.attempts import Claimed, Mine, Outcome
 from levare.store.audit import Actor
 from levare.store.engine import Database
-from worker.environment import environment, folders
+from worker.environment import environment, folders, number_of
 from worker.heart import Tracked, Usage
 from worker.rundir import Launcher, RunDir, Spec, signal_supervisor
 from worker.watch import Watch, persist
@@ -81,14 +81,14 @@ class Runner:
         self.carry_out_cancels()
 
     def carry_out_cancels(self) -> None:
-        """End what somebody wants ended."""
+        """End what is to end; what makes room has its warning first."""
         with self._database.reading() as connection:
-            wishes = attempts.cancel_wishes(connection, self._settings.node)
-        for attempt_id in wishes:
+            wished = wishes.end_wishes(connection, self._settings.node)
+        for wish in wished:
             with self._guard:
-                watch = self._watches.get(attempt_id)
+                watch = self._watches.get(wish.attempt_id)
             if watch:
-                watch.cancel()
+                watch.make_room() if wish.kind == PREEMPTED else watch.cancel()
 
     def adopt(self) -> None:
         """
@@ -146,7 +146,7 @@ class Runner:
     def _begin_claimed(self, claimed: Claimed) -> Watch | None:
         run = self._run_dir(claimed.attempt_id)
         adopted = run.state() is not None
-        if claimed.cancel_requested and not adopted:
+        if claimed.is_unwanted and not adopted:
             return self._give_up(claimed.attempt_id, Outcome(CANCELLED, "Cancelled before it started."))
         pidfd = run.open_supervisor() if adopted else self._start(run, claimed)
         mine = Mine(claimed.attempt_id, STARTING, claimed.queue, claimed.devices)
@@ -181,6 +181,8 @@ class Runner:
             lease_file=str(self._settings.home / "lease") if fenced else None,
             lease_seconds=self._settings.stop_after.total_seconds() if fenced else None,
             fence_grace_seconds=self._settings.fence_grace.total_seconds(),
+            warning_signal=number_of(claimed.warning_signal) if claimed.warning_signal else None,
+            warning_seconds=claimed.warning_seconds,
         )
 
     def _watch(self, run: RunDir, mine: Mine, pidfd: int | None, *, adopted: bool) -> Watch:

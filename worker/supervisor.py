@@ -2,7 +2,8 @@
 The process beside each attempt: it starts the command, keeps its limits, ends all of it, and writes how it ended.
 
 Run as `python -I -S -E worker/supervisor.py RUN_DIR`, or forked by the fork-server. It outlives the worker, and the
-job does not outlive it. SIGTERM cancels; SIGUSR1 and SIGUSR2 are passed on to the job.
+job does not outlive it. SIGTERM cancels; SIGHUP makes room, which is to cancel after the job's warning; SIGUSR1 and
+SIGUSR2 are passed on to the job.
 """
 # pathlib costs more to import than all else here
 # ruff: noqa: PTH100, PTH120, PTH123
@@ -35,9 +36,10 @@ TAKEN, STARTED_BEFORE, CRASHED = 111, 112, 113
 SIGNALS = libc.signal_set(
     (signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT, signal.SIGHUP)
 )
-"""Blocked and read from a descriptor: nothing interrupts, nothing is missed. SIGINT and SIGHUP mean nothing here."""
+"""Blocked and read from a descriptor: nothing interrupts, nothing is missed. SIGINT means nothing here."""
 _LOCK_TRIES, _LOCK_PAUSE_SECONDS = 20, 0.005
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.005, 1.0
+_WARN_AGAIN_SECONDS = 1.0
 _CLOCKS_AGREE_SECONDS = 1.0
 _OOM_SCORE, _MAX_OOM_SCORE = 500, 1000
 
@@ -46,7 +48,8 @@ class Supervisor:
     """
     One attempt from its start, which making it is, to its ending.
 
-    `cause` is why it ends. From `kill_at` on, whatever is left is killed, again and again until nothing is.
+    `cause` is why it ends. From `kill_at` on, whatever is left is killed, again and again until nothing is. From
+    `warn_at` on, each process that has a handler for the warning gets it once; at `end_at` the job has made room.
     """
 
     def __init__(self, spec: Mapping[str, Any]) -> None:
@@ -54,6 +57,10 @@ class Supervisor:
         self.spec, self.started_at = spec, time.time()
         self.cause, self.kill_at, self.pause = "exited", inf, _FIRST_PAUSE_SECONDS
         self.timeout_at = now + (spec["timeout_seconds"] or inf)
+        self.warning: int | None = spec.get("warning_signal")
+        self.warn_at = self.timeout_at - self._warning_seconds() if self.warning else inf
+        self.warned: set[int] = set()
+        self.end_at = inf
         self.lease_at = now if spec["lease_file"] and spec["lease_seconds"] else inf
         self.renewed = time.clock_gettime(time.CLOCK_BOOTTIME)
         self.oom_kills_before = _machine_oom_kills()
@@ -101,6 +108,11 @@ class Supervisor:
         return False
 
     def _act(self, now: float) -> None:
+        if now >= self.warn_at:
+            self._warn(now)
+        if now >= self.end_at:
+            self.end_at = inf
+            self._end("cancelled", self.spec["grace_seconds"])
         if now >= self.timeout_at:
             self.timeout_at = inf
             self._end("timed_out", self.spec["grace_seconds"])
@@ -114,7 +126,7 @@ class Supervisor:
             self.log.look(now)
 
     def _wait(self) -> None:
-        due = min(self.timeout_at, self.lease_at, self.kill_at, self.log.look_at)
+        due = min(self.warn_at, self.end_at, self.timeout_at, self.lease_at, self.kill_at, self.log.look_at)
         milliseconds = None if due == inf else max(0, ceil((due - time.monotonic()) * 1000))
         for fd, _ in self.poller.poll(milliseconds):
             if fd == self.signals:
@@ -126,11 +138,28 @@ class Supervisor:
         for number in libc.waiting_signals(self.signals):
             if number == signal.SIGTERM:
                 self._end("cancelled", self.spec["grace_seconds"])
+            elif number == signal.SIGHUP:
+                self._make_room(time.monotonic())
             elif number in (signal.SIGUSR1, signal.SIGUSR2):
                 self.tree.signal(number)
 
+    def _make_room(self, now: float) -> None:
+        """Warn now and end it when its warning is over. Asking again changes nothing."""
+        self.end_at = min(self.end_at, now + self._warning_seconds())
+        if self.warning and self.cause == "exited":
+            self.warn_at = min(self.warn_at, now)
+
+    def _warn(self, now: float) -> None:
+        """Whoever is still loading has no handler yet and is warned as soon as it has one."""
+        self.warned |= self.tree.warn(self.warning or 0, besides=self.warned)
+        self.warn_at = now + _WARN_AGAIN_SECONDS
+
+    def _warning_seconds(self) -> float:
+        return self.spec.get("warning_seconds", 0.0) if self.warning else 0.0
+
     def _end(self, cause: str, grace_seconds: float) -> None:
         """TERM to all, KILL after the grace. The first cause stands; a later one can only shorten the grace."""
+        self.warn_at = inf
         self.tree.reap()
         if self.tree.status is None and self.cause == "exited":
             self.cause = cause

@@ -53,6 +53,13 @@ class Tree:
         for pid in outside:
             _send(pid, signal.SIGTERM)
 
+    def warn(self, number: int, *, besides: set[int]) -> set[int]:
+        """Signal whoever has a handler for it; the others would die of it, a shell above the training among them."""
+        awaiting = {pid for pid in self._members() - besides if proc.handles(pid, number)}
+        for pid in awaiting:
+            _send(pid, number)
+        return awaiting
+
     def kill(self) -> None:
         """Stop all, then kill all: what is stopped forks no more. Orphans come to us and meet the next call."""
         if self.cgroup:

@@ -7,11 +7,14 @@ worker that starts anew watches it on.
 
 import os
 import select
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from shutil import rmtree
 from threading import Event, Lock, Thread
+from time import time
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
@@ -20,6 +23,7 @@ from structlog import get_logger
 from levare.store import attempts, shipping
 from levare.store.attempts import Mine, Outcome
 from levare.store.engine import Database
+from worker.checkpoints import Checkpoints
 from worker.endings import outcome_of
 from worker.heart import Usage
 from worker.rundir import RunDir, end_attempt, signal_supervisor
@@ -63,6 +67,11 @@ class Watch(Thread):
         with self._signalling:
             signal_supervisor(self._pidfd)
 
+    def make_room(self) -> None:
+        """Ask the supervisor to warn the job and to end it then; asking again changes nothing."""
+        with self._signalling:
+            signal_supervisor(self._pidfd, signal.SIGHUP)
+
     def run(self) -> None:
         try:
             self._watch()
@@ -80,12 +89,13 @@ class Watch(Thread):
             self._pidfd = None
 
     def _watch(self) -> None:
-        if not self._exits_within(_FIRST_LOOK_MS):
+        if not self._exits_within(_FIRST_LOOK_MS) or self._is_of_gang():
             self._persist(self._write_started)
         log_shipper, metrics_shipper = self._shippers()
+        checkpoints = self._checkpoints()
         while not self._exits_within(_SHIP_EVERY_MS):
-            log_shipper.ship(self._persist)
-            metrics_shipper.ship(self._persist)
+            for shipper in (log_shipper, metrics_shipper, checkpoints):
+                shipper.ship(self._persist)
         log_shipper.ship(self._persist, final=True)
         metrics_shipper.ship(self._persist, final=True)
         self._finish()
@@ -116,6 +126,14 @@ class Watch(Thread):
             MetricsShipper(self.run_dir.metrics, self.attempt_id, position=offset, points=points),
         )
 
+    def _is_of_gang(self) -> bool:
+        """Its job runs only once all of it has started, also those that have ended by then."""
+        return "NODE_RANK" in self.run_dir.spec().env
+
+    def _checkpoints(self) -> Checkpoints:
+        state, folder = self.run_dir.state(), self.run_dir.spec().env["LEVARE_CHECKPOINTS"]
+        return Checkpoints(Path(folder), self.attempt_id, since=state.started_at if state else time())
+
     def _positions(self) -> tuple[int, int, int]:
         """How far an earlier worker had come."""
         found: list[tuple[int, int, int]] = []
@@ -132,10 +150,15 @@ class Watch(Thread):
         if ending is None:
             end_attempt(self.run_dir)
         outcome = self._with_usage(outcome_of(ending, self.run_dir.spec(), now=datetime.now(UTC)))
-        self._persist(lambda connection: attempts.finish(connection, self.attempt_id, outcome))
-        self.outcome = outcome
+        self.outcome = outcome = self._recorded(outcome)
         rmtree(self.run_dir.path, ignore_errors=True)  # all of it is in SQL
         log.info("attempt.ended", attempt=self.attempt_id, state=outcome.state, exit_code=outcome.exit_code)
+
+    def _recorded(self, outcome: Outcome) -> Outcome:
+        """As SQL has it: what had been told to make room was preempted, however it ended."""
+        states: list[str | None] = []
+        self._persist(lambda connection: states.append(attempts.finish(connection, self.attempt_id, outcome)))
+        return replace(outcome, state=states[-1] or outcome.state)
 
     def _with_usage(self, outcome: Outcome) -> Outcome:
         """Merge what the samples saw of the whole tree with what the kernel counted of its largest process."""

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,34 +10,20 @@ import click
 from click.shell_completion import CompletionItem
 
 from levare.model import NEED_OUTCOMES, SUCCESS
+from levare.written import SIGNALS, amount, duration_seconds, ending, hours, label, size_mib
 
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
+class Written(click.ParamType):
+    """What a reader makes of a text; it raises ValueError with an example for what it cannot read."""
 
-class Size(click.ParamType):
-    """`20GiB`, `20G` or `20480`: MiB."""
+    def __init__(self, name: str, reader: Callable[[str], Any]) -> None:
+        self.name, self._reader = name, reader
 
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        from levare.settings import size_mib
-
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         try:
-            return value if isinstance(value, int) else size_mib(value)
+            return self._reader(value) if isinstance(value, str) else value
         except ValueError as error:
             self.fail(f"{error}.", param, ctx)
-
-
-class Duration(click.ParamType):
-    """`90s`, `15m`, `2h`, `1d` or `1h30m`: whole seconds. A bare number is seconds."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        seconds = value if isinstance(value, int) else _seconds(value)
-        if seconds is None:
-            self.fail(f"{value!r} is not a duration such as 90s, 15m, 2h or 1d.", param, ctx)
-        return seconds
 
 
 class Moment(click.ParamType):
@@ -102,24 +89,30 @@ class Name(click.ParamType):
         return [item for item in known(self.of) if item.value.startswith(incomplete)]
 
 
-SIZE, DURATION, MOMENT, VARIABLE, NEED = Size(), Duration(), Moment(), Variable(), Need()
+def _hours(text: str) -> str:
+    hours(text)
+    return text
+
+
+def _warning(text: str) -> tuple[str, int]:
+    """`USR1@60s` is the signal, and how many seconds before the end it comes."""
+    signal, _, time = text.partition("@")
+    name = signal.upper().removeprefix("SIG")
+    if name not in SIGNALS or not (seconds := duration_seconds(time)):
+        raise ValueError(f"{text!r} is not a signal ({', '.join(SIGNALS)}) and a duration such as USR1@60s")
+    return name, seconds
+
+
+SIZE, HOURS, WARNING = Written("size", size_mib), Written("hours", _hours), Written("signal@duration", _warning)
+LABEL, AMOUNT, ENDING = Written("label=value", label), Written("name=n", amount), Written("ending", ending)
+DURATION, MOMENT, VARIABLE, NEED = Written("duration", duration_seconds), Moment(), Variable(), Need()
 JOB, NODE, TOKEN = Name("job"), Name("node"), Name("token")
-
-
-def _seconds(text: str) -> int | None:
-    if text.isdecimal():
-        return int(text)
-    if not re.fullmatch(r"(?:\d+[smhdw])+", text):
-        return None
-    parts = re.findall(r"(\d+)([smhdw])", text)
-    return sum(int(timedelta(**{_UNITS[unit]: int(number)}).total_seconds()) for number, unit in parts)
 
 
 def _moment(text: str) -> datetime | None:
     try:
         if text.startswith("+"):
-            seconds = _seconds(text[1:])
-            return None if seconds is None else datetime.now(UTC) + timedelta(seconds=seconds)
+            return datetime.now(UTC) + timedelta(seconds=duration_seconds(text[1:]))
         return datetime.fromisoformat(text).astimezone()
     except (ValueError, OverflowError):
         return None

@@ -4,6 +4,7 @@ import base64
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -27,15 +28,17 @@ _BLOCK, _MOST = 64 * 1024, 16 * 1024 * 1024
 @click.argument("job", type=JOB)
 @click.option("-f", "--follow", is_flag=True, help="Stay, and print what is written until the job has ended.")
 @click.option("--attempt", metavar="N", type=click.IntRange(min=1), help="Which attempt; the latest by default.")
+@click.option("--rank", metavar="N", type=click.IntRange(min=0), default=0, help="Which part of a gang; 0 by default.")
 @click.option("--tail", type=click.IntRange(min=0), metavar="LINES", help="Begin with the last so many lines.")
 @terminal.json_option
-def logs(job: str, *, follow: bool, attempt: int | None, tail: int | None, as_json: bool) -> int:
+def logs(job: str, *, follow: bool, attempt: int | None, rank: int, tail: int | None, as_json: bool) -> int:
     """Print what a job has written to its output."""
     with terminal.connect() as client:
-        offset = None if tail is None else _offset_of_tail(client, job, attempt, tail)
+        which = _Which(job, attempt, rank)
+        offset = None if tail is None else _offset_of_tail(client, which, tail)
         if follow:
-            return _follow(client, job, attempt=attempt, offset=offset, as_json=as_json)
-        found = client.log(job, attempt=attempt) if offset is None else _from(client, job, attempt, offset)
+            return _follow(client, which, offset=offset, as_json=as_json)
+        found = which.log(client) if offset is None else _from(client, which, offset)
         if not found["data"] and not as_json:
             _say_why_empty(client, job)
     if as_json:
@@ -45,20 +48,37 @@ def logs(job: str, *, follow: bool, attempt: int | None, tail: int | None, as_js
     return 0
 
 
+@dataclass(frozen=True)
+class _Which:
+    """Whose log: of a job, or of one attempt of it, and of a gang that rank."""
+
+    job: str
+    attempt: int | None = None
+    rank: int = 0
+
+    def log(self, client: "Client", **part: int) -> "Log":
+        return client.log(self.job, attempt=self.attempt, **({"rank": self.rank} if self.rank else {}), **part)
+
+    def follow(self, client: "Client", offset: int | None) -> "Iterator[LogEvent]":
+        return client.follow(
+            self.job, attempt=self.attempt, offset=offset, **({"rank": self.rank} if self.rank else {})
+        )
+
+
 def follow_to_end(client: "Client", job: str, *, as_json: bool) -> int:
     """Follow all attempts of a job and give its exit code."""
-    return _follow(client, job, as_json=as_json) or exit_code(client.job(job))
+    return _follow(client, _Which(job), as_json=as_json) or exit_code(client.job(job))
 
 
-def _follow(client: "Client", job: str, *, attempt: int | None = None, offset: int | None = None, as_json: bool) -> int:
+def _follow(client: "Client", which: _Which, *, offset: int | None = None, as_json: bool) -> int:
     try:
-        with _reader(client, job, as_json=as_json) as (take, note):
-            for event in _announced(client.follow(job, attempt=attempt, offset=offset), note):
+        with _reader(client, which.job, as_json=as_json) as (take, note):
+            for event in _announced(which.follow(client, offset), note):
                 take(event)
     except KeyboardInterrupt:
-        return _detached(client, job)
+        return _detached(client, which.job)
     if not as_json:
-        terminal.note(standing(client.job(job)))
+        terminal.note(standing(client.job(which.job)))
     return 0
 
 
@@ -111,33 +131,33 @@ def cut_mark(count: int) -> bytes:
     return f"\n[levare: {count} bytes cut]\n".encode()
 
 
-def _from(client: "Client", job: str, attempt: int | None, offset: int) -> "Log":
+def _from(client: "Client", which: _Which, offset: int) -> "Log":
     """The log from `offset` to its present end, with a line wherever something is cut."""
-    found = client.log(job, attempt=attempt, offset=offset)
+    found = which.log(client, offset=offset)
     parts, last = [found["data"]], found
     while last["data"] and last["next_offset"] < last["size"]:
-        last = client.log(job, attempt=attempt, offset=last["next_offset"])
+        last = which.log(client, offset=last["next_offset"])
         parts += [cut_mark(last["cut"][1] - last["cut"][0])] if last["cut"] else []
         parts.append(last["data"])
     return {**last, "offset": found["offset"], "cut": found["cut"], "data": b"".join(parts)}
 
 
-def _offset_of_tail(client: "Client", job: str, attempt: int | None, lines: int) -> int:
+def _offset_of_tail(client: "Client", which: _Which, lines: int) -> int:
     """Where the last `lines` lines begin, looking back no further than the last cut."""
     block = _BLOCK
     while True:
-        start, data, reaches_back = _last_stretch(client, job, attempt, block)
+        start, data, reaches_back = _last_stretch(client, which, block)
         if reaches_back or data.count(b"\n") > lines:
             return start + _start_of_tail(data, lines)
         block *= 4
 
 
-def _last_stretch(client: "Client", job: str, attempt: int | None, block: int) -> tuple[int, bytes, bool]:
+def _last_stretch(client: "Client", which: _Which, block: int) -> tuple[int, bytes, bool]:
     """Offset and bytes of about a block at the end, without a cut in it, and whether nothing more lies before."""
-    found = client.log(job, attempt=attempt, offset=-block, limit=block)
+    found = which.log(client, offset=-block, limit=block)
     start, data, cut = found["offset"], found["data"], found["cut"]
     while found["data"] and found["next_offset"] < found["size"]:
-        found = client.log(job, attempt=attempt, offset=found["next_offset"])
+        found = which.log(client, offset=found["next_offset"])
         start, data = (found["offset"], found["data"]) if found["cut"] else (start, data + found["data"])
         cut = found["cut"] or cut
     return start, data, start == 0 or cut is not None or len(data) < block or block >= _MOST
@@ -156,7 +176,9 @@ def _start_of_tail(data: bytes, lines: int) -> int:
 
 def _say_why_empty(client: "Client", job: str) -> None:
     found = client.job(job)
-    if found["state"] in FINAL:
+    if found["array"]:
+        terminal.note(f"{job} is an array, and each of its elements has a log: `levare logs {job}_0`.")
+    elif found["state"] in FINAL:
         terminal.note(f"{job} has written nothing.")
     else:
         terminal.note(f"{job} has written nothing yet; it is {found['state']}. `levare why {job}` says more.")

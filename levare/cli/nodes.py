@@ -1,5 +1,6 @@
 """`levare nodes`, `drain`, `resume`: the machines, and whether they take work."""
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,8 +24,9 @@ def nodes(node: str | None, *, as_json: bool) -> None:
     elif not found:
         terminal.note("No node has joined yet; `levare up` starts one on this machine.")
     else:
-        with_devices = node and found[0]["devices"]
-        terminal.show(node_table(found), *([terminal.title("GPUs"), device_table(found)] if with_devices else []))
+        details = [terminal.title("offers"), _facts(found[0])] if node else []
+        devices = [terminal.title("GPUs"), device_table(found)] if node and found[0]["devices"] else []
+        terminal.show(node_table(found), *details, *devices, *(words.plain(line) for line in _excluded(found)))
 
 
 @click.command()
@@ -72,6 +74,32 @@ def _row(node: "Node") -> list[Any]:
         str(len(node["attempts"])),
         words.since(node["renewed_at"]),
     ]
+
+
+def _facts(node: "Node") -> Any:
+    """What a node offers beside CPUs, memory and GPUs."""
+    free = ((name, node["resources_free"][name], amount) for name, amount in node["resources"].items())
+    return terminal.facts(
+        [
+            ("labels", words.labels(node["labels"])),
+            ("scratch", f"{words.size(node['scratch_free_mib'])} free of {words.size(node['scratch_mib'])}"),
+            ("resources", ", ".join(f"{name} {left}/{amount} free" for name, left, amount in free)),
+            ("address", node["address"]),
+        ]
+    )
+
+
+def _excluded(found: Sequence["Node"]) -> Iterator[str]:
+    """A sentence for each node and each GPU that takes nothing new for a while."""
+    for node in found:
+        yield from _exclusion(node["name"], node)
+        for device in node["devices"]:
+            yield from _exclusion(f"{node['name']} gpu {device['index']}", device)
+
+
+def _exclusion(name: str, what: "Node | Device") -> Iterator[str]:
+    if what["excluded_until"]:
+        yield f"{name} takes nothing new until {words.clock(what['excluded_until'])}: {what['excluded_reason']}"
 
 
 def device_table(found: list["Node"]) -> Any:

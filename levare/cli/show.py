@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from levare.cli import terminal, words
+from levare.cli import terminal, wishes, words
 from levare.cli.kinds import JOB
 from levare.model import BLOCKED, FINAL, WAITING
 
@@ -68,11 +68,17 @@ def _facts(job: "Job") -> Any:
             ("reason", job["reason"]),
             ("exit code", None if job["exit_code"] is None else str(job["exit_code"])),
             ("progress", progress),
+            ("elements", words.elements(job)),
+            ("element of", job["array_id"] and f"{job['array_id']}, number {job['array_index']}"),
+            ("parameters", words.given(job)),
+            ("step of", job["pipeline"] and f"{job['pipeline']}, {job['step']}"),
             ("command", shlex.join(job["command"])),
             ("directory", job["cwd"]),
             ("of", f"{job['user']}, team {job['team']}, project {job['project']}"),
             ("asks for", f"{words.resources(job)}, priority {job['priority']}"),
+            *wishes.rare_needs(job),
             ("limits", ", ".join(limits)),
+            *wishes.rare_terms(job),
             ("needs", words.needs(job)),
             ("not before", job["start_after"] and words.clock(job["start_after"])),
             ("node", job["node"]),
@@ -104,6 +110,8 @@ def standing(job: "Job") -> str:
         return f"{who} has been {job['state']} for {words.since(job['created_at'])}; it asks for {wanted}."
     if job["state"] in FINAL:
         return f"{who} {ending(job)}" + (f": {job['reason']}" if job["reason"] else ".")
+    if job["array"]:
+        return f"{who} does not wait: all its elements have begun ({words.elements(job)})."
     done = f", {words.percent(job['progress'])} done" if job["progress"] else ""
     return f"{who} does not wait: it is {job['state']} on {job['node']}, for {words.lasted(job)}{done}."
 
@@ -119,7 +127,7 @@ def _attempt_table(attempts: Sequence["Attempt"]) -> Any:
     heads = ("no>", "node", "state", "exit>", "took>", "cpu time>", "peak memory>", "gpu")
     rows = [
         (
-            str(each["number"]),
+            _number(each),
             each["node"],
             terminal.state(each["state"]),
             words.NOTHING if each["exit_code"] is None else str(each["exit_code"]),
@@ -131,6 +139,11 @@ def _attempt_table(attempts: Sequence["Attempt"]) -> Any:
         for each in attempts
     ]
     return terminal.table(heads, rows, flexible=("node", "gpu"))
+
+
+def _number(attempt: "Attempt") -> str:
+    """Also of its part of a gang, as in its id."""
+    return f"{attempt['number']}.{attempt['rank']}" if attempt["rank"] else str(attempt["number"])
 
 
 def _metric_table(metrics: "Metrics") -> Any:

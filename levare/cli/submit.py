@@ -1,15 +1,17 @@
 """`levare submit` and `rerun`: a command becomes a job."""
 
 import os
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from levare.cli import terminal, words
-from levare.cli.kinds import DURATION, JOB, MOMENT, NEED, SIZE, VARIABLE
+from levare.cli.groups import array_options, taken_from
+from levare.cli.kinds import AMOUNT, DURATION, ENDING, HOURS, JOB, LABEL, MOMENT, NEED, SIZE, VARIABLE, WARNING
+from levare.cli.sections import Sectioned
 
 if TYPE_CHECKING:
     from levare.client import Client, DryRun, Job
@@ -19,23 +21,72 @@ SENT = ("PATH", "VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV", "LANG")
 _NEEDS = "Start when this job has succeeded, or with JOB:failure, JOB:always when it has ended so; repeatable."
 _ON_LOST = ("keep", "requeue")
 _FOLLOW = "Stay: print its log, exit with its code. Ctrl-C leaves it running."
+_RESOURCE = "A custom resource and how many of it, such as licence=1; repeatable."
+_REQUIRE = "Only machines with this label, such as disk=nvme; repeatable."
+_PREFER = "Rather on machines with this label; repeatable."
+_AVOID = "Only machines without this label, such as node=atlas; repeatable."
+_RETRY_ON = "Retry only after this ending: failed, timed_out, out_of_memory, lost, preempted, exit:N[-N]; repeatable."
+_GROWTH = "What its memory is multiplied with after it ran out of it, such as 1.5."
+_MIN_RUNTIME = "So long it is not ended to make room; 5m by default."
+_WARNING = "A signal before TERM, such as USR1@60s, when it makes room or at its limit."
 _AGAIN = (
     *("name", "team", "project", "priority", "gpus", "gpu_memory_mib", "cpus", "memory_mib", "needs"),
-    *("retries", "timeout_seconds", "grace_seconds", "env", "cwd", "on_lost"),
+    *("scratch_mib", "gpu_model", "resources", "require", "prefer", "avoid", "nodes", "spread"),
+    *("retries", "retry_on", "backoff_seconds", "memory_growth", "preemptible", "min_runtime_seconds"),
+    *("warning_signal", "warning_seconds", "only_between", "timeout_seconds", "grace_seconds", "env", "cwd", "on_lost"),
 )
+_SECTIONS = {
+    "What it needs": (
+        *("gpus", "gpu_memory_mib", "gpu_model", "cpus", "memory_mib", "scratch_mib", "resources"),
+        *("nodes", "require", "prefer", "avoid", "spread"),
+    ),
+    "When it starts": ("priority", "start_after", "only_between", "deadline", "needs"),
+    "How often": ("array", "sweep", "sweep_file", "cap"),
+    "How it ends": (
+        *("timeout_seconds", "grace_seconds", "warning", "retries", "retry_on", "backoff_seconds", "memory_growth"),
+        *("preemptible", "min_runtime_seconds", "on_lost"),
+    ),
+}
 
 
-@click.command(context_settings={"allow_interspersed_args": False})
+def _as_mapping(ctx: click.Context, param: click.Parameter, pairs: Iterable[tuple[str, Any]]) -> Mapping[str, Any]:
+    """Each name once: of two values nobody could tell which is meant."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise click.BadParameter(f"{name!r} is given twice, as {found[name]} and {value}.", ctx, param)
+        found[name] = value
+    return found
+
+
+@click.command(cls=Sectioned, sections=_SECTIONS, context_settings={"allow_interspersed_args": False})
 @click.option("--name", help="A name for people.")
 @click.option("--team", help="The team it belongs to.")
 @click.option("--project", help="The project it belongs to.")
 @click.option("--priority", metavar="N", type=click.IntRange(0, 9), help="Higher starts first; 5 by default.")
-@click.option("--gpus", metavar="N", type=click.IntRange(0, 64), help="GPUs it needs, all on one machine.")
+@click.option("--gpus", metavar="N", type=click.IntRange(0, 64), help="GPUs it needs, of each machine.")
 @click.option("--gpu-memory", "gpu_memory_mib", type=SIZE, help="Memory it needs of each GPU, which others may share.")
+@click.option("--gpu-model", metavar="TEXT", help="A part of the model's name, such as H100.")
 @click.option("--cpus", metavar="N", type=click.IntRange(1), help="CPUs it needs; 1 by default.")
 @click.option("--memory", "memory_mib", type=SIZE, help="Memory it needs, such as 64GiB.")
+@click.option("--scratch", "scratch_mib", type=SIZE, help="Disk it needs for its own files, such as 200GiB.")
+@click.option("--resource", "resources", type=AMOUNT, multiple=True, callback=_as_mapping, help=_RESOURCE)
+@click.option("--require", type=LABEL, multiple=True, callback=_as_mapping, help=_REQUIRE)
+@click.option("--prefer", type=LABEL, multiple=True, callback=_as_mapping, help=_PREFER)
+@click.option("--avoid", type=LABEL, multiple=True, callback=_as_mapping, help=_AVOID)
+@click.option("--nodes", metavar="N", type=click.IntRange(1, 64), help="Machines it runs on at once; 1 by default.")
+@click.option("--spread", is_flag=True, default=None, help="On the emptiest machine that serves, not the fullest.")
 @click.option("--needs", metavar="JOB", multiple=True, type=NEED, help=_NEEDS)
+@array_options
 @click.option("--retries", metavar="N", type=click.IntRange(0, 100), help="How often to try again when it fails.")
+@click.option("--retry-on", type=ENDING, multiple=True, help=_RETRY_ON)
+@click.option("--backoff", "backoff_seconds", type=DURATION, help="Time to the first retry; doubled for each more.")
+@click.option("--memory-growth", metavar="F", type=click.FloatRange(1, 4), help=_GROWTH)
+@click.option("--no-preempt", "preemptible", flag_value=False, default=None, help="Never end it to make room.")
+@click.option("--min-runtime", "min_runtime_seconds", type=DURATION, help=_MIN_RUNTIME)
+@click.option("--signal-before", "warning", type=WARNING, help=_WARNING)
+@click.option("--deadline", type=MOMENT, help="When it should be done; as that nears it becomes more urgent.")
+@click.option("--only-between", metavar="HH:MM-HH:MM", type=HOURS, help="Start only in these hours of the day, in UTC.")
 @click.option("--timeout", "timeout_seconds", type=DURATION, help="End it after this long: 90s, 15m, 2h, 1d.")
 @click.option("--grace", "grace_seconds", type=DURATION, help="Time from TERM to KILL; 10s by default.")
 @click.option("--env", multiple=True, type=VARIABLE, help="Set a variable, or with NAME alone pass it on; repeatable.")
@@ -56,7 +107,7 @@ def submit(command: Sequence[str], *, dry_run: bool, follow: bool, as_json: bool
     The job gets PATH, VIRTUAL_ENV, CONDA_PREFIX, CONDA_DEFAULT_ENV and LANG of this shell and what
     --env says; nothing else of this environment.
     """
-    wish = _wish(**options)
+    wish = taken_from(options) | _wish(**options)
     with terminal.connect() as client:
         if dry_run:
             return _tell_dry_run(client.dry_run(command, **wish), as_json=as_json)
@@ -71,17 +122,36 @@ def rerun(job: str, *, follow: bool, as_json: bool) -> int:
     """Submit the request of a job again and print the new job's id."""
     with terminal.connect() as client:
         old = client.job(job)
-        wish: Any = {name: old[name] for name in _AGAIN}
+        wish: Any = {name: old[name] for name in _AGAIN} | _deadline_to_come(old)
+        wish |= {"array": client.array(job)} if old["array"] else {}
         return _tell(client, client.submit(old["command"], **wish), follow=follow, as_json=as_json)
 
 
-def _wish(env: Sequence[tuple[str, str]], cwd: str | None, start_after: datetime | None, **rest: Any) -> Any:
+def _deadline_to_come(job: "Job") -> dict[str, str]:
+    """The deadline, unless it has passed: a new job cannot keep it."""
+    deadline = words.moment(job["deadline"])
+    return {"deadline": job["deadline"] or ""} if deadline and deadline > datetime.now(UTC) else {}
+
+
+def here() -> dict[str, Any]:
+    """What goes without saying: where we are, and the variables of SENT."""
+    return {"cwd": str(Path.cwd()), "env": {name: os.environ[name] for name in SENT if os.environ.get(name)}}
+
+
+def _wish(
+    env: Sequence[tuple[str, str]],
+    cwd: str | None,
+    start_after: datetime | None,
+    warning: tuple[str, int] | None,
+    **rest: Any,
+) -> Any:
     """What was said, and what goes without saying: where we are, and the variables of SENT."""
-    sent = {name: os.environ[name] for name in SENT if os.environ.get(name)}
-    said = {name: value for name, value in rest.items() if value not in (None, ())}
+    sent = here()["env"]
+    said = {name: value for name, value in rest.items() if value not in (None, (), {})}
     place = str(Path.cwd()) if cwd is None else cwd and str(Path(cwd).absolute())
     later = {"start_after": start_after} if start_after else {}
-    return {**said, **later, "env": {**sent, **dict(env)}, "cwd": place}
+    warned = {"warning_signal": warning[0], "warning_seconds": warning[1]} if warning else {}
+    return {**said, **later, **warned, "env": {**sent, **dict(env)}, "cwd": place}
 
 
 def _tell(client: "Client", job: "Job", *, follow: bool, as_json: bool) -> int:

@@ -2,6 +2,8 @@
 
 from levare.client.address import Address, find
 from levare.client.answers import (
+    ArrayProgress,
+    ArrayWish,
     Attempt,
     Device,
     DryRun,
@@ -15,9 +17,12 @@ from levare.client.answers import (
     Metrics,
     Need,
     Node,
+    Pipeline,
     Point,
     Reason,
     Samples,
+    Step,
+    StepState,
     Token,
     Trend,
     Why,
@@ -27,6 +32,8 @@ from levare.client.api import Client
 
 __all__ = [
     "Address",
+    "ArrayProgress",
+    "ArrayWish",
     "Attempt",
     "Client",
     "Device",
@@ -41,9 +48,12 @@ __all__ = [
     "Metrics",
     "Need",
     "Node",
+    "Pipeline",
     "Point",
     "Reason",
     "Samples",
+    "Step",
+    "StepState",
     "Token",
     "Trend",
     "Why",

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, Required, TypedDict
 
 
 class Need(TypedDict):
@@ -10,6 +10,28 @@ class Need(TypedDict):
 
     job: str
     on: str
+
+
+class ArrayWish(TypedDict, total=False):
+    """Many jobs in one: `size` of them, or one for each combination of `grid`, or one for each row of `list`."""
+
+    size: int
+    grid: Mapping[str, Sequence[str | float | bool]]
+    list: Sequence[Mapping[str, str | float | bool]]
+    cap: int | None
+
+
+class ArrayProgress(TypedDict):
+    """How many elements of an array are in which state; `opened` of them are jobs of their own."""
+
+    size: int
+    cap: int | None
+    opened: int
+    waiting: int
+    running: int
+    succeeded: int
+    failed: int
+    cancelled: int
 
 
 class Wish(TypedDict, total=False):
@@ -23,13 +45,31 @@ class Wish(TypedDict, total=False):
     gpu_memory_mib: int | None
     cpus: int
     memory_mib: int
+    scratch_mib: int
+    gpu_model: str | None
+    resources: Mapping[str, int]
+    require: Mapping[str, str]
+    prefer: Mapping[str, str]
+    avoid: Mapping[str, str]
+    nodes: int
+    spread: bool
     needs: Sequence[str | Need]
     retries: int
+    retry_on: Sequence[str]
+    backoff_seconds: int
+    memory_growth: float
+    preemptible: bool
+    min_runtime_seconds: int
+    warning_signal: str | None
+    warning_seconds: int
+    deadline: str | datetime | None
+    only_between: str | None
     timeout_seconds: int | None
     grace_seconds: int
     env: Mapping[str, str]
     cwd: str
     start_after: str | datetime | None
+    array: ArrayWish | None
     on_lost: str
 
 
@@ -50,10 +90,27 @@ class Job(TypedDict):
     gpu_memory_mib: int | None
     cpus: int
     memory_mib: int
+    scratch_mib: int
+    gpu_model: str | None
+    resources: dict[str, int]
+    require: dict[str, str]
+    prefer: dict[str, str]
+    avoid: dict[str, str]
+    nodes: int
+    spread: bool
     needs: list[str | Need]
     timeout_seconds: int | None
     grace_seconds: int
     retries: int
+    retry_on: list[str]
+    backoff_seconds: int
+    memory_growth: float
+    preemptible: bool
+    min_runtime_seconds: int
+    warning_signal: str | None
+    warning_seconds: int
+    deadline: str | None
+    only_between: str | None
     on_lost: str
     start_after: str | None
     attempt: int
@@ -65,6 +122,40 @@ class Job(TypedDict):
     started_at: str | None
     finished_at: str | None
     cancel_requested_at: str | None
+    pipeline: str | None
+    step: str | None
+    parameters: dict[str, Any]
+    array: ArrayProgress | None
+    array_id: str | None
+    array_index: int | None
+
+
+class Step(Wish, total=False):
+    """A job of a pipeline that is to be; its `needs` may name other steps."""
+
+    step: Required[str]
+    command: Required[Sequence[str]]
+
+
+class StepState(TypedDict):
+    """A step of a pipeline; `needs` has steps by name, other jobs by id."""
+
+    step: str
+    job: str
+    state: str
+    needs: list[str | Need]
+    reason: str | None
+    started_at: str | None
+    finished_at: str | None
+
+
+class Pipeline(TypedDict):
+    id: str
+    name: str
+    user: str
+    state: str
+    created_at: str
+    steps: list[StepState]
 
 
 class AttemptDevice(TypedDict):
@@ -80,6 +171,7 @@ class Attempt(TypedDict):
     id: str
     job: str
     number: int
+    rank: int
     state: str
     node: str
     queue: str
@@ -88,6 +180,9 @@ class Attempt(TypedDict):
     claimed_at: str | None
     started_at: str | None
     ended_at: str | None
+    preempted_at: str | None
+    preempted_for: str | None
+    safe_at: str | None
     exit_code: int | None
     signal: int | None
     reason: str | None
@@ -212,11 +307,17 @@ class Device(TypedDict):
     memory_mib: int
     free_mib: int
     simulated: bool
+    excluded_until: str | None
+    excluded_reason: str | None
     attempts: list[str]
 
 
 class Node(TypedDict):
-    """`sample` is the last heartbeat, None when none has come lately."""
+    """
+    `sample` is the last heartbeat, None when none has come lately.
+
+    Until `excluded_until`, where it is set, it takes nothing new, for `excluded_reason`; devices have the same.
+    """
 
     name: str
     state: str
@@ -229,6 +330,13 @@ class Node(TypedDict):
     joined_at: str
     renewed_at: str
     labels: dict[str, str]
+    scratch_mib: int
+    scratch_free_mib: int
+    resources: dict[str, int]
+    resources_free: dict[str, int]
+    address: str
+    excluded_until: str | None
+    excluded_reason: str | None
     attempts: list[str]
     sample: dict[str, Any] | None
 

@@ -13,6 +13,7 @@ import httpx
 
 from levare.client import address
 from levare.client.answers import (
+    ArrayWish,
     Attempt,
     DryRun,
     Health,
@@ -21,7 +22,9 @@ from levare.client.answers import (
     LogEvent,
     Metrics,
     Node,
+    Pipeline,
     Samples,
+    Step,
     Token,
     Why,
     Wish,
@@ -91,14 +94,23 @@ class Client:
         project: str | None = None,
         name: str | None = None,
         user: str | None = None,
+        array: str | None = None,
         order: str | None = None,
         limit: int | None = None,
     ) -> Iterator[Job]:
-        """At most `limit` jobs, newest first unless `order` says otherwise; pages are fetched as they are needed."""
-        wanted = {"state": state, "team": team, "project": project, "name": name, "user": user, "order": order}
+        """
+        At most `limit` jobs, newest first unless `order` says otherwise; pages are fetched as they are needed.
+
+        An array is one job here. Its elements are listed with `array`, and where a `state` is asked for.
+        """
+        wanted = {"state": state, "team": team, "project": project, "name": name, "user": user}
+        wanted |= {"array": array, "order": order}
+        return self._pages("/v1/jobs", limit, **wanted)
+
+    def _pages(self, path: str, limit: int | None, **wanted: Any) -> Iterator[Any]:
         cursor, left = None, limit
         while left is None or left > 0:
-            page = self._get("/v1/jobs", **wanted, cursor=cursor, limit=min(left or _PAGE, _PAGE))
+            page = self._get(path, **wanted, cursor=cursor, limit=min(left or _PAGE, _PAGE))
             yield from page["items"]
             left = None if left is None else left - len(page["items"])
             cursor = page["next_cursor"]
@@ -107,6 +119,10 @@ class Client:
 
     def job(self, job: str) -> Job:
         return self._get(f"/v1/jobs/{_part(job)}")
+
+    def array(self, job: str) -> ArrayWish:
+        """What tells the elements of an array apart, as `submit` takes it."""
+        return _given(self._get(f"/v1/jobs/{_part(job)}/array"))  # pyright: ignore[reportReturnType]
 
     def cancel(self, job: str) -> Job:
         """Wish that a job be cancelled; to wish it again, or for a final job, changes nothing."""
@@ -127,21 +143,55 @@ class Client:
             pause = min(1.5 * pause, _LONGEST_LOOK)
         return found
 
+    def submit_pipeline(self, jobs: Sequence[Step], *, name: str = "", idempotency_key: str | None = None) -> Pipeline:
+        """Submit several jobs at once, all or none; each has a `step`, and `needs` may name steps."""
+        headers = {"Idempotency-Key": idempotency_key or uuid4().hex}
+        return self._wire.ask("POST", "/v1/pipelines", json=_steps(name, jobs), headers=headers)
+
+    def dry_run_pipeline(self, jobs: Sequence[Step], *, name: str = "") -> Pipeline:
+        """What `submit_pipeline` would make; nothing changes."""
+        return self._wire.ask("POST", "/v1/pipelines", json=_steps(name, jobs), params={"dry_run": "true"})
+
+    def pipelines(self, *, limit: int | None = None) -> Iterator[Pipeline]:
+        """At most `limit` pipelines, newest first."""
+        return self._pages("/v1/pipelines", limit)
+
+    def pipeline(self, pipeline: str) -> Pipeline:
+        return self._get(f"/v1/pipelines/{_part(pipeline)}")
+
+    def cancel_pipeline(self, pipeline: str) -> Pipeline:
+        """Wish that all jobs of a pipeline be cancelled; those that are over stay as they are."""
+        return self._wire.ask("DELETE", f"/v1/pipelines/{_part(pipeline)}")
+
     def attempts(self, job: str) -> list[Attempt]:
         return self._get(f"/v1/jobs/{_part(job)}/attempts")["items"]
 
-    def log(self, job: str, *, attempt: int | None = None, offset: int | None = None, limit: int | None = None) -> Log:
+    def log(
+        self,
+        job: str,
+        *,
+        attempt: int | None = None,
+        rank: int | None = None,
+        offset: int | None = None,
+        limit: int | None = None,
+    ) -> Log:
         """
-        The log of an attempt, the latest by default, from `offset` on (from the end if negative).
+        The log of an attempt, the latest by default, from `offset` on (from the end if negative); of a gang its `rank`.
 
         Without `offset` and `limit` it is the whole kept log, with a line where something is cut.
         """
-        params = {"attempt": attempt, "offset": offset, "limit": limit}
+        params = {"attempt": attempt, "rank": rank, "offset": offset, "limit": limit}
         response = self._wire.checked("GET", f"/v1/jobs/{_part(job)}/logs", params=_given(params))
         return _log(response)
 
     def follow(
-        self, job: str, *, attempt: int | None = None, offset: int | None = None, patience: float = _LONG_PATIENCE
+        self,
+        job: str,
+        *,
+        attempt: int | None = None,
+        rank: int = 0,
+        offset: int | None = None,
+        patience: float = _LONG_PATIENCE,
     ) -> Iterator[LogEvent]:
         """
         What an attempt writes, as it writes it, up to its end; without `attempt`, of all attempts from the latest on.
@@ -149,11 +199,11 @@ class Client:
         Broken connections are made again where they broke; `patience` is as in `wait`.
         """
         if attempt is not None:
-            yield from follow_attempt(self._wire, _part(job), attempt, offset=offset, patience=patience)
+            yield from follow_attempt(self._wire, _part(job), attempt, rank=rank, offset=offset, patience=patience)
             return
         number = 0
         while number := self._attempt_after(job, number, patience):
-            yield from follow_attempt(self._wire, _part(job), number, offset=offset, patience=patience)
+            yield from follow_attempt(self._wire, _part(job), number, rank=rank, offset=offset, patience=patience)
             offset = None
 
     def metrics(
@@ -161,18 +211,21 @@ class Client:
         job: str,
         *,
         attempt: int | None = None,
+        rank: int | None = None,
         stage: str | None = None,
         name: str | None = None,
         after: int | None = None,
         limit: int | None = None,
     ) -> Metrics:
         """Points beyond the offset `after`, and a summary per stage of all; `next` is the `after` of the next page."""
-        params = {"attempt": attempt, "stage": stage, "name": name, "after": after, "limit": limit}
+        params = {"attempt": attempt, "rank": rank, "stage": stage, "name": name, "after": after, "limit": limit}
         return self._get(f"/v1/jobs/{_part(job)}/metrics", **params)
 
-    def samples(self, job: str, *, attempt: int | None = None, limit: int | None = None) -> Samples:
+    def samples(
+        self, job: str, *, attempt: int | None = None, rank: int | None = None, limit: int | None = None
+    ) -> Samples:
         """The newest samples of an attempt, at most `limit`, oldest first."""
-        return self._get(f"/v1/jobs/{_part(job)}/samples", attempt=attempt, limit=limit)
+        return self._get(f"/v1/jobs/{_part(job)}/samples", attempt=attempt, rank=rank, limit=limit)
 
     def why(self, job: str) -> Why:
         return self._get(f"/v1/jobs/{_part(job)}/why")
@@ -227,7 +280,15 @@ class Client:
 
 
 def _body(command: Sequence[str], wish: Wish) -> dict[str, Any]:
-    return {"command": list(command), **wish, **_given({"start_after": _instant(wish.get("start_after"))})}
+    instants = {name: _instant(wish.get(name)) for name in ("start_after", "deadline")}
+    return {"command": list(command), **wish, **_given(instants)}
+
+
+def _steps(name: str, jobs: Sequence[Step]) -> dict[str, Any]:
+    plain = [
+        {key: _instant(value) if isinstance(value, datetime) else value for key, value in job.items()} for job in jobs
+    ]
+    return {"name": name, "jobs": plain}
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ class Event:
 
 
 def follow_attempt(
-    wire: Wire, job: str, number: int, *, offset: int | None = None, patience: float
+    wire: Wire, job: str, number: int, *, rank: int = 0, offset: int | None = None, patience: float
 ) -> Iterator[LogEvent]:
     """
     What an attempt writes, from `offset` on, until its end.
@@ -35,7 +35,8 @@ def follow_attempt(
     twice; Unavailable is raised when nothing has been heard for `patience`.
     """
     patient, place = Patience(patience), None
-    path, params = f"/v1/jobs/{job}/logs", {"attempt": number, "follow": "true", "offset": offset or 0}
+    path = f"/v1/jobs/{job}/logs"
+    params = {"attempt": number, "follow": "true", "offset": offset or 0} | ({"rank": rank} if rank else {})
     while True:
         try:
             with wire.stream(path, params=params, last_event_id=place) as response:

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
 
+from levare.decide.quota import LIMITS, SLACK, Ledger, exceeds
 from levare.decide.use import GPUS_PER_CPU, accrued, cost, gpus_held, gpus_of
 from levare.model import Account, Duration, Held, Node, Reason, Sharing, Waiting
 
 ENTRY = timedelta(hours=1)
 """What starts counts at once as if it had run for so long, or for its typical time if that is shorter."""
 _HOUR = timedelta(hours=1)
-_DAY = timedelta(days=1)
-_SLACK = 1e-6  # GPUs or GPU-hours: parts of GPUs add up to whole ones only nearly
 
 
 @dataclass(frozen=True)
@@ -31,34 +30,37 @@ class Standing:
 
     team: str
     weight: float
-    entitled: float
-    used: float
+    weights: float
+    """Of all teams."""
     use: float
+    uses: float
+    """Of all teams."""
     rank: int
+    """1 for the team that comes first; teams that stand alike have the same."""
     teams: int
     gpus: float
     borrowed: float
     running: int
     gpu_hours: float
 
-
-@dataclass
-class _Ledger:
-    """What is true of one account while a decision is made."""
-
-    account: Account
-    use: float
-    gpu_hours: float
-    gpus: float = 0.0
-    leaving: float = 0.0
-    """GPUs of those that have been told to make room and still hold theirs."""
-    running: int = 0
+    @property
+    def entitled(self) -> float:
+        return self.weight / self.weights
 
     @property
-    def excess(self) -> float:
-        """GPUs above the nominal quota, without those that leave."""
-        nominal = self.account.quota.gpus
-        return 0.0 if nominal is None else max(0.0, self.gpus - self.leaving - nominal)
+    def used(self) -> float:
+        return self.use / self.uses if self.uses else 0.0
+
+    @property
+    def why(self) -> str:
+        """Its place in the queue, in a sentence."""
+        owed = f"Is owed {self.weight:g} of {self.weights:g} parts of the fleet"
+        if self.teams == 1:
+            return f"{owed}, for there is no other team; priority and age alone decide."
+        if not self.uses:
+            return f"{owed}; nobody has had anything lately, so priority and age decide."
+        place = "comes first" if self.rank == 1 else f"comes after {_teams(self.rank - 1)}"
+        return f"{owed} and has had {self.used:.0%} of what was used lately, so it {place}."
 
 
 class Books:
@@ -73,7 +75,7 @@ class Books:
         self._sharing, self._now = sharing, now
         self._memory_mib = {device.uuid: device.memory_mib for node in nodes for device in node.devices}
         self._typical_mib = median(self._memory_mib.values()) if self._memory_mib else 0.0
-        self._ledgers = {name: _open(account) for name, account in sharing.accounts.items()}
+        self._ledgers = {name: Ledger.of(account) for name, account in sharing.accounts.items()}
         self._gpus: dict[str, float] = {}
         self._leaving: set[str] = set()
         held = [each for node in nodes for each in node.held]
@@ -97,7 +99,7 @@ class Books:
         """The first hard limit of its team, project or user that its start would break; None if there is none."""
         gpus, hours = self._asked(job)
         for ledger in self._of(job):
-            for limit in (_running_limit, _gpu_limit, _hour_limit):
+            for limit in LIMITS:
                 reason = limit(ledger, gpus, hours)
                 if reason:
                     return reason
@@ -107,7 +109,7 @@ class Books:
         """Whether its start would take its team, project or user above a nominal quota that allows borrowing."""
         gpus, _ = self._asked(job)
         return any(
-            ledger.account.quota.borrow and _exceeds(ledger.account.quota.gpus, ledger.gpus, gpus)
+            ledger.account.quota.borrow and exceeds(ledger.account.quota.gpus, ledger.gpus, gpus)
             for ledger in self._of(job)
         )
 
@@ -119,7 +121,7 @@ class Books:
         whole; all others are borrowed, until enough has been released.
         """
         return held.job_id not in self._leaving and any(
-            held.job_id in self._borrowed.get(ledger.account.name, ()) and ledger.excess > _SLACK
+            held.job_id in self._borrowed.get(ledger.account.name, ()) and ledger.excess > SLACK
             for ledger in self._of(held)
         )
 
@@ -151,9 +153,9 @@ class Books:
         return Standing(
             team=team,
             weight=ledger.account.weight,
-            entitled=ledger.account.weight / weights,
-            used=ledger.use / use if use else 0.0,
+            weights=weights,
             use=ledger.use,
+            uses=use,
             rank=1 + sum(self.team_claim(each) < claim for each in teams),
             teams=len(teams),
             gpus=ledger.gpus,
@@ -181,7 +183,7 @@ class Books:
         gpus = gpus_of(job.request, self._typical_mib)
         return gpus, gpus * (_entry(job.expected) / _HOUR)
 
-    def _of(self, whose: Waiting | Held) -> tuple[_Ledger, _Ledger, _Ledger]:
+    def _of(self, whose: Waiting | Held) -> tuple[Ledger, Ledger, Ledger]:
         team = whose.team
         return (
             self._ledger(team),
@@ -189,9 +191,9 @@ class Books:
             self._ledger(f"{team}:{whose.user}"),
         )
 
-    def _ledger(self, name: str) -> _Ledger:
+    def _ledger(self, name: str) -> Ledger:
         if name not in self._ledgers:
-            self._ledgers[name] = _open(Account(name))
+            self._ledgers[name] = Ledger.of(Account(name))
         return self._ledgers[name]
 
     def _runs_by_account(self, held: Iterable[Held]) -> dict[str, list[Held]]:
@@ -199,7 +201,7 @@ class Books:
         runs: dict[str, list[Held]] = {}
         for each in held:
             for ledger in self._of(each) if each.devices else ():
-                if ledger.account.quota.borrow and ledger.excess > _SLACK:
+                if ledger.account.quota.borrow and ledger.excess > SLACK:
                     runs.setdefault(ledger.account.name, []).append(each)
         return runs
 
@@ -207,7 +209,7 @@ class Books:
         """The jobs that do not fit into the nominal quota, a gang as one; those that leave come last."""
         left, beyond = float(self._ledger(account).account.quota.gpus or 0), set[str]()
         for job in dict.fromkeys(each.job_id for each in sorted(runs, key=self._by_claim)):
-            if self._gpus[job] > left + _SLACK:
+            if self._gpus[job] > left + SLACK:
                 beyond.add(job)
             else:
                 left -= self._gpus[job]
@@ -217,67 +219,9 @@ class Books:
         return (held.job_id in self._leaving, -held.priority, held.placed_at or self._now, held.job_id)
 
 
-def _open(account: Account) -> _Ledger:
-    return _Ledger(account, account.use, account.gpu_hours)
-
-
 def _entry(expected: Duration | None) -> timedelta:
     return min(expected.typical, ENTRY) if expected else ENTRY
 
 
-def _exceeds(limit: float | None, used: float, asked: float) -> bool:
-    return limit is not None and asked > 0 and used + asked > limit + _SLACK
-
-
-def _running_limit(ledger: _Ledger, _gpus: float, _hours: float) -> Reason | None:
-    quota, running = ledger.account.quota, ledger.running
-    if not _exceeds(quota.running, running, 1):
-        return None
-    has = f"{_who(ledger)} runs {running} of the {_jobs(quota.running or 0)} that its quota allows at once"
-    return _refused(
-        "quota-running", has, "One of them has to end first", asked=1, limit=quota.running or 0, used=running
-    )
-
-
-def _gpu_limit(ledger: _Ledger, gpus: float, _hours: float) -> Reason | None:
-    quota = ledger.account.quota
-    if quota.borrow or not _exceeds(quota.gpus, ledger.gpus, gpus):
-        return None
-    nominal = quota.gpus or 0
-    has = f"{_who(ledger)} holds {ledger.gpus:.3g} of the {nominal} GPUs of its quota and may not borrow; "
-    has += f"this asks for {gpus:.3g}"
-    return _refused(
-        "quota-gpus", has, "Some of its jobs have to end first", asked=gpus, limit=nominal, used=ledger.gpus
-    )
-
-
-def _hour_limit(ledger: _Ledger, _gpus: float, hours: float) -> Reason | None:
-    quota = ledger.account.quota
-    if not _exceeds(quota.gpu_hours, ledger.gpu_hours, hours):
-        return None
-    most = quota.gpu_hours or 0.0
-    has = f"{_who(ledger)} has used {ledger.gpu_hours:.1f} of the {most:g} GPU-hours of its quota for "
-    has += f"{quota.period / _DAY:g} days, and this counts for {hours:.3g} at once"
-    return _refused(
-        "quota-gpu-hours", has, "Older use has to leave that time first", asked=hours, limit=most, used=ledger.gpu_hours
-    )
-
-
-def _refused(code: str, has: str, frees: str, *, asked: float, limit: float, used: float) -> Reason:
-    """What asks for more than the whole quota waits for a person, not for time."""
-    if asked > limit + _SLACK:
-        return Reason(code, "misconfigured", f"{has}. It cannot start until the quota grows.", asked, limit)
-    return Reason(code, "will-wait", f"{has}. {frees}, or the quota has to grow.", asked, max(0.0, limit - used))
-
-
-def _who(ledger: _Ledger) -> str:
-    name = ledger.account.name
-    for mark, noun in (("/", "Project"), (":", "User")):
-        team, found, part = name.partition(mark)
-        if found:
-            return f"{noun} {part} of team {team}"
-    return f"Team {name}"
-
-
-def _jobs(number: int) -> str:
-    return "1 job" if number == 1 else f"{number} jobs"
+def _teams(number: int) -> str:
+    return "1 other team" if number == 1 else f"{number} other teams"

@@ -5,15 +5,15 @@ The unit of a rate is the weighted GPU: a whole GPU is 1, a part of one is its p
 as one GPU. Use is a rate over time, in weighted GPU-seconds, and halves with each half-life that has passed since.
 """
 
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, time, timedelta
 from math import log
 
 from levare.model import Request
 
 GPUS_PER_CPU = 0.05
 """20 CPUs weigh as much as one GPU."""
-_SECOND = timedelta(seconds=1)
+_SECOND, _DAY = timedelta(seconds=1), timedelta(days=1)
 
 
 def gpus_of(request: Request, typical_mib: float) -> float:
@@ -45,6 +45,15 @@ def accrued(rate: float, elapsed: timedelta, half_life: timedelta) -> float:
     taken down at any moment: what is accrued in two parts, the first faded over the second, is what is accrued in one.
     """
     return rate * (half_life / _SECOND) / log(2) * (1.0 - fading(elapsed, half_life))
+
+
+def by_day(start: datetime, end: datetime) -> Iterator[tuple[str, float]]:
+    """The seconds from `start` to `end` in each day of UTC that they touch, such as ("2030-01-31", 3600.0)."""
+    start, end = start.astimezone(UTC), end.astimezone(UTC)
+    while start < end:
+        midnight = datetime.combine(start.date() + _DAY, time(), UTC)
+        yield start.date().isoformat(), (min(end, midnight) - start) / _SECOND
+        start = midnight
 
 
 def _part(mib: float, whole_mib: float) -> float:

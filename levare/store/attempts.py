@@ -9,30 +9,36 @@ The life of an attempt, one guarded write per step.
 Every write names the states it expects; zero rows is an answer: someone was faster, or it is over.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, exists, func, insert, or_, select, update
 
 from levare.decide.arrays import OPEN
 from levare.model import (
     BLOCKED,
     CANCELLED,
+    FAILED,
     FINAL,
     LIVE,
     LOST,
     PLACED,
+    PREEMPTED,
     RUNNING,
     STARTING,
     WAITING,
     Move,
     Placement,
+    Sharing,
 )
-from levare.store import arrays
+from levare.store import arrays, use
+from levare.store.gangs import Gang, gang_of
 from levare.store.messages import Message
+from levare.store.needs import inputs_of
 from levare.store.tables import attempts, jobs
 from levare.store.types import Utc, is_one_of
 
@@ -52,7 +58,13 @@ class Claimed:
     timeout_seconds: int | None
     grace_seconds: int
     on_lost: str
-    cancel_requested: bool
+    warning_signal: str | None
+    warning_seconds: int
+    is_unwanted: bool
+    """Somebody wants it ended already."""
+    gang: Gang | None = None
+    inputs: Sequence[tuple[str, str]] = ()
+    """Steps of its pipeline that it needs, and their jobs."""
 
 
 @dataclass(frozen=True)
@@ -75,20 +87,26 @@ class Outcome:
 def place(
     connection: Connection, placements: Iterable[Placement], incarnations: Mapping[str, str], *, now: datetime
 ) -> list[Message]:
-    """Give each job that still waits its next attempt; return what the nodes (name -> incarnation) are to be told."""
-    placements = arrays.open_elements(connection, list(placements), now=now)
-    chosen = {placement.job_id: placement for placement in placements}
+    """
+    Give each job that still waits its next attempt; return what the nodes (name -> incarnation) are to be told.
+
+    A gang has an attempt on each of its nodes, all with one number.
+    """
+    chosen: dict[str, list[Placement]] = defaultdict(list)
+    for placement in arrays.open_elements(connection, list(placements), now=now):
+        chosen[placement.job_id].append(placement)
     taken = connection.execute(_PLACE, {"chosen": list(chosen)}).all() if chosen else []
-    rows = [_new_attempt(chosen[row.id], row.attempt, incarnations, now) for row in taken]
+    names = {row.id: row.name for row in taken}
+    rows = [_new_attempt(part, row.attempt, incarnations, now) for row in taken for part in chosen[row.id]]
     if rows:
         connection.execute(_INSERT, rows)
-    return [Message(new["id"], new["queue"], new["node"], row.name) for new, row in zip(rows, taken, strict=True)]
+    return [Message(new["id"], new["queue"], new["node"], names[new["job_id"]]) for new in rows]
 
 
 def _new_attempt(placement: Placement, number: int, incarnations: Mapping[str, str], now: datetime) -> dict[str, Any]:
     """It counts as sent: if beat dies before it sends, nobody claims it, and it is sent again."""
     return {
-        "id": f"{placement.job_id}-{number}",
+        "id": f"{placement.job_id}-{number}" + (f".{placement.rank}" if placement.rank else ""),
         "job_id": placement.job_id,
         "number": number,
         "rank": placement.rank,
@@ -130,7 +148,11 @@ def claim(connection: Connection, attempt_id: str, *, node: str, incarnation: st
         job.timeout_seconds,
         job.grace_seconds,
         job.on_lost,
-        job.cancel_requested_at is not None,
+        job.warning_signal,
+        job.warning_seconds,
+        any(wish is not None for wish in (job.cancel_requested_at, claimed.preempted_at, claimed.peer_ended_at)),
+        gang_of(connection, attempt_id) if job.nodes > 1 else None,
+        inputs_of(connection, job.array_id or claimed.job_id, pipeline=job.pipeline) if job.pipeline else (),
     )
 
 
@@ -139,17 +161,24 @@ def started(connection: Connection, attempt_id: str, *, at: datetime) -> bool:
     row = connection.execute(_STARTED, {"attempt": attempt_id, "at": at}).one_or_none()
     if row is None:
         return False
-    connection.execute(_STARTED_JOB, {"job": row.job_id, "at": at})
+    if not connection.execute(_STARTED_JOB, {"job": row.job_id, "at": at}).rowcount:
+        connection.execute(_LOCK_JOB, {"job": row.job_id})  # of two parts that start at once the second sees the first
+        connection.execute(_STARTED_GANG, {"job": row.job_id, "at": at})
     return True
 
 
-def finish(connection: Connection, attempt_id: str, outcome: Outcome) -> bool:
-    """The attempt is over, whatever it was doing; it holds nothing from here on. False if it was over already."""
+def finish(connection: Connection, attempt_id: str, outcome: Outcome) -> str | None:
+    """
+    The attempt is over, whatever it was doing; it holds nothing from here on. None if it was over already.
+
+    Returns the state that it ended in: what failed or was ended after it had been told to make room has been
+    `preempted`, unless somebody wants it cancelled. It keeps the reason for which it was told to end.
+    """
     values = {f"new_{name}": value for name, value in vars(outcome).items()}
     ended = connection.execute(_FINISH, {"attempt": attempt_id, **values}).one_or_none()
     if ended and outcome.started_at:  # what ended at once was never written down as running
         connection.execute(_STARTED_UNSAID, {"job": ended.job_id, "at": outcome.started_at})
-    return ended is not None
+    return ended.state if ended else None
 
 
 def lose(connection: Connection, attempt_ids: Iterable[str], *, reason: str, now: datetime) -> None:
@@ -170,13 +199,20 @@ def cancel_unclaimed(connection: Connection, attempt_ids: Iterable[str], *, now:
     )
 
 
-def move(connection: Connection, moves: Sequence[Move], *, now: datetime) -> None:
-    """Carry out each move whose job is still where the decision saw it, and mark its latest attempt as settled."""
+def move(
+    connection: Connection, moves: Sequence[Move], *, now: datetime, half_life: timedelta = Sharing.half_life
+) -> None:
+    """
+    Carry out each move whose job is still where the decision saw it, and mark its latest attempt as settled.
+
+    What is settled is charged to whom it was for, in the same transaction; so it is charged exactly once.
+    """
     for expected, steps in groupby(sorted(moves, key=_expected), key=_expected):
         connection.execute(_MOVES[expected], [_values(step, now) for step in steps])
     settled = [step.job_id for step in moves if step.expected == LIVE]
     if settled:
-        connection.execute(_SETTLE, {"jobs": settled})
+        over = connection.execute(_SETTLE, {"jobs": settled}).all()
+        use.charge(connection, over, half_life=half_life, now=now)
 
 
 def _expected(step: Move) -> tuple[str, ...]:
@@ -209,9 +245,9 @@ def live_on(connection: Connection, node: str) -> list[Mine]:
     return [Mine(*row) for row in connection.execute(_LIVE_ON, {"of_node": node})]
 
 
-def cancel_wishes(connection: Connection, node: str) -> list[str]:
-    """Attempts of a node that somebody wants ended."""
-    return [row.id for row in connection.execute(_WISHES_ON, {"of_node": node})]
+def live_nodes(connection: Connection, job_id: str) -> list[str]:
+    """The nodes on which a job is now."""
+    return list(connection.execute(_LIVE_OF, {"job": job_id}).scalars())
 
 
 # The statements are built once: building one costs more than running it.
@@ -222,6 +258,8 @@ _JOB = _J.id == bindparam("job")
 _OF_NODE = _A.node == bindparam("of_node")
 _AT = bindparam("at", type_=Utc)
 _NEEDED_TO_START = (
+    "pipeline",
+    "array_id",
     "command",
     "cwd",
     "env",
@@ -229,6 +267,9 @@ _NEEDED_TO_START = (
     "timeout_seconds",
     "grace_seconds",
     "on_lost",
+    "warning_signal",
+    "warning_seconds",
+    "nodes",
     "cancel_requested_at",
 )
 _OUTCOME = [field.name for field in fields(Outcome)]
@@ -245,7 +286,7 @@ _CLAIM = (
     update(attempts)
     .where(_ATTEMPT, _OF_NODE, is_one_of(_A.state, (PLACED, STARTING)))
     .values(state=STARTING, incarnation=bindparam("by"), claimed_at=_AT)
-    .returning(_A.job_id, _A.queue, _A.devices)
+    .returning(_A.job_id, _A.queue, _A.devices, _A.preempted_at, _A.peer_ended_at)
 )
 _CLAIM_JOB = (
     update(jobs)
@@ -256,13 +297,30 @@ _CLAIM_JOB = (
 _STARTED = (
     update(attempts).where(_ATTEMPT, _A.state == STARTING).values(state=RUNNING, started_at=_AT).returning(_A.job_id)
 )
-_STARTED_JOB = update(jobs).where(_JOB, _J.state == STARTING).values(state=RUNNING, started_at=_AT)
+_STARTED_JOB = update(jobs).where(_JOB, _J.nodes == 1, _J.state == STARTING).values(state=RUNNING, started_at=_AT)
+_LOCK_JOB = select(_J.id).where(_JOB).with_for_update()
+_STARTED_GANG = (
+    update(jobs)
+    .where(
+        _JOB,
+        _J.state == STARTING,
+        ~exists().where(_A.job_id == _J.id, _A.number == _J.attempt, is_one_of(_A.state, (PLACED, STARTING))),
+    )
+    .values(state=RUNNING, started_at=_AT)
+)
 _STARTED_UNSAID = update(jobs).where(_JOB, _J.started_at.is_(None)).values(started_at=_AT)
+_NEW: dict[str, ColumnElement[Any]] = {
+    name: func.coalesce(bindparam(f"new_{name}", type_=_A[name].type), _A[name]) for name in _OUTCOME
+}
+_IS_UNWANTED = exists().where(_J.id == _A.job_id, _J.cancel_requested_at.is_not(None))
+_MADE_ROOM = and_(_A.preempted_at.is_not(None), is_one_of(_NEW["state"], (CANCELLED, FAILED)), ~_IS_UNWANTED)
+_PARTED = and_(_A.peer_ended_at.is_not(None), _NEW["state"] == CANCELLED)
+_AS_TOLD = {
+    "state": case((_MADE_ROOM, PREEMPTED), else_=_NEW["state"]),
+    "reason": case((or_(_MADE_ROOM, _PARTED), func.coalesce(_A.reason, _NEW["reason"])), else_=_NEW["reason"]),
+}
 _FINISH = (
-    update(attempts)
-    .where(_ATTEMPT, is_one_of(_A.state, LIVE))
-    .values({name: func.coalesce(bindparam(f"new_{name}", type_=_A[name].type), _A[name]) for name in _OUTCOME})
-    .returning(_A.job_id)
+    update(attempts).where(_ATTEMPT, is_one_of(_A.state, LIVE)).values(_NEW | _AS_TOLD).returning(_A.job_id, _A.state)
 )
 _MOVES = {
     expected: update(jobs)
@@ -280,10 +338,7 @@ _SETTLE = (
     update(attempts)
     .where(_A.job_id.in_(bindparam("jobs", expanding=True)), ~is_one_of(_A.state, LIVE), _A.settled.is_(False))
     .values(settled=True)
+    .returning(_A.job_id, _A.devices, _A.cpus, _A.placed_at, _A.ended_at)
 )
 _LIVE_ON = select(_A.id, _A.state, _A.queue, _A.devices).where(_OF_NODE, is_one_of(_A.state, LIVE)).order_by(_A.id)
-_WISHES_ON = (
-    select(_A.id)
-    .join(jobs, _J.id == _A.job_id)
-    .where(_OF_NODE, is_one_of(_A.state, (STARTING, RUNNING)), _J.cancel_requested_at.is_not(None))
-)
+_LIVE_OF = select(_A.node).where(_A.job_id == bindparam("job"), is_one_of(_A.state, LIVE)).order_by(_A.rank)

@@ -17,8 +17,10 @@ from levare.errors import CanNeverRun, Conflict, Fault, IdempotencyMismatch, Inv
 from levare.model import BLOCKED, FINAL, WAITING, Elements, Need, Request, scale_of
 from levare.store import arrays, audit, views
 from levare.store.audit import Actor
+from levare.store.contradictions import refuse_contradictions
 from levare.store.snapshot import load_emptied
 from levare.store.tables import idempotency, jobs, needs
+from levare.store.teams import refuse_beyond_queue
 
 Value = TypeVar("Value")
 
@@ -71,8 +73,8 @@ class Submission:
 
     @property
     def request(self) -> Request:
-        """Memory of a GPU without a number of GPUs means one GPU."""
-        gpus = self.gpus or int(self.gpu_memory_mib is not None)
+        """Memory or a model of a GPU without a number of GPUs means one GPU."""
+        gpus = self.gpus or int((self.gpu_memory_mib or self.gpu_model) is not None)
         return Request(
             gpus,
             self.gpu_memory_mib,
@@ -101,7 +103,8 @@ def submit(
     Record the job and return it as `views.job` would.
 
     The same key of the same token gives the job it gave before, or IdempotencyMismatch under another
-    wish. Raises UnknownNeeds, Conflict or CanNeverRun for a job that could never start.
+    wish. Raises Contradiction, UnknownNeeds, Conflict or CanNeverRun for a job that could never start, and
+    QuotaQueued where too many wait.
     """
     if key is None:
         return insert_job(connection, wish, job_id, actor, now)
@@ -149,7 +152,9 @@ def known_job(connection: Connection, digest: str, actor: Actor, key: str) -> Ma
 def insert_job(connection: Connection, wish: Submission, job_id: str, actor: Actor, now: datetime) -> Mapping[str, Any]:
     """Record a job that no key is known for."""
     _check_array(wish)
+    refuse_contradictions(wish, now=now)
     _check_fits(connection, wish.request)
+    refuse_beyond_queue(connection, team=wish.team, project=wish.project, user=actor.name)
     needs_unmet = _unmet(connection, wish.needs)
     too_early = wish.start_after is not None and wish.start_after > now
     state = BLOCKED if needs_unmet or too_early else WAITING

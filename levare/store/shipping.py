@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, func, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select, update
 
+from levare.model import LIVE
 from levare.store.tables import attempts, jobs, logs, metrics
+from levare.store.types import Utc, is_one_of
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,11 @@ def drop_log(connection: Connection, attempt_id: str, *, begin: int, end: int) -
     connection.execute(delete(logs).where(inside))
 
 
+def saved(connection: Connection, attempt_id: str, *, at: datetime) -> None:
+    """A live attempt has saved a checkpoint."""
+    connection.execute(_SAVED, {"attempt": attempt_id, "at": at})
+
+
 def append_points(connection: Connection, attempt_id: str, read: Points) -> bool:
     """Add what was read, unless somebody has shipped that stretch already: then False, and nothing is written."""
     advanced = connection.execute(
@@ -80,3 +87,10 @@ def append_points(connection: Connection, attempt_id: str, read: Points) -> bool
     if read.progress is not None:
         connection.execute(update(jobs).where(jobs.c.id == advanced.job_id).values(progress=read.progress))
     return True
+
+
+_SAVED = (
+    update(attempts)
+    .where(attempts.c.id == bindparam("attempt"), is_one_of(attempts.c.state, LIVE))
+    .values(safe_at=bindparam("at", type_=Utc))
+)

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, func,
 
 from levare.decide.capacity import most_starts
 from levare.decide.durations import expected
+from levare.decide.gangs import decisive, partings
 from levare.decide.placement import behind, place
 from levare.model import (
     BLOCKED,
@@ -25,20 +26,24 @@ from levare.model import (
     Duration,
     Ended,
     Held,
+    Member,
     Need,
     Node,
+    Parting,
     Reason,
     Request,
+    Rules,
     Sharing,
     Waiting,
 )
-from levare.store import arrays
+from levare.store import arrays, sharing, windows
 from levare.store.messages import Message, messages_due
 from levare.store.tables import attempts, devices, families, jobs, needs, nodes
 from levare.store.types import Utc, is_one_of
 
 Value = TypeVar("Value")
 
+_USUAL = Rules()
 HEADS = 64
 """Of each lane so many jobs are looked at in one decision; the rest ask for the same and come later."""
 BATCH = 500
@@ -69,42 +74,44 @@ class Snapshot:
     """Jobs that nobody has begun and somebody wants cancelled."""
     unclaimed_to_cancel: Sequence[str]
     """Attempts that no worker has claimed, of jobs that somebody wants cancelled."""
+    to_part: Sequence[Parting]
+    """Attempts whose gang has broken."""
     unsent: Sequence[Message]
     """What some node is to be told of again."""
 
 
-def load(connection: Connection, *, now: datetime) -> Snapshot:
+def load(connection: Connection, *, now: datetime, rules: Rules = _USUAL) -> Snapshot:
     unsettled = connection.execute(_UNSETTLED).all()
     live = [row for row in unsettled if row.state in LIVE]
-    fleet, renewals = _nodes(connection, live)
-    sharing = _sharing(connection)
+    fleet, renewals = _nodes(connection, live, now)
     movable = connection.execute(_MOVABLE, {"now": now}).all()
     return Snapshot(
         nodes=fleet,
         renewals=renewals,
         waiting=_waiting(connection, most=most_starts(fleet)),
-        sharing=sharing,
+        sharing=sharing.load(connection, now=now, rules=rules),
         blocked=_blocked(connection, [row for row in movable if row.cancel_requested_at is None]),
         arrays=arrays.to_follow(connection),
-        ended=[_as_ended(row) for row in unsettled if row.state not in LIVE],
+        ended=_ended(unsettled),
         live=[LiveAttempt(row.id, row.node, row.on_lost, row.cancel_requested_at is not None) for row in live],
         to_cancel=[row.id for row in movable if row.cancel_requested_at is not None],
         unclaimed_to_cancel=[row.id for row in live if row.state == PLACED and row.cancel_requested_at is not None],
+        to_part=[parting for members in _gangs(unsettled) for parting in partings(members)],
         unsent=messages_due(live, {node.name: node.incarnation for node in fleet}, now=now),
     )
 
 
 def load_emptied(connection: Connection) -> list[Node]:
     """The fleet as if nothing ran on it."""
-    return _nodes(connection, [])[0]
+    return _nodes(connection, [], None)[0]
 
 
-def load_nodes(connection: Connection) -> list[Node]:
+def load_nodes(connection: Connection, *, now: datetime) -> list[Node]:
     """The fleet with what each node holds."""
-    return _nodes(connection, connection.execute(_LIVE).all())[0]
+    return _nodes(connection, connection.execute(_LIVE).all(), now)[0]
 
 
-def explain(connection: Connection, job_id: str, *, now: datetime) -> Sequence[Reason]:
+def explain(connection: Connection, job_id: str, *, now: datetime, rules: Rules = _USUAL) -> Sequence[Reason]:
     """Every reason why a job waits now, from the code that decides; none if it does not wait."""
     job = connection.execute(select(jobs).where(jobs.c.id == job_id)).one_or_none()
     if job is None or job.state not in (BLOCKED, WAITING):
@@ -113,19 +120,21 @@ def explain(connection: Connection, job_id: str, *, now: datetime) -> Sequence[R
         return _blockers(connection, job)
     if arrays.startable(connection, [job]).get(job.id) == 0:
         return arrays.why_capped(job)
-    return explain_request(connection, _as_waiting(job, Expectations(connection, [job])), now=now)
+    return explain_request(connection, _as_waiting(job, Expectations(connection, [job])), now=now, rules=rules)
 
 
-def explain_request(connection: Connection, job: Waiting, *, now: datetime) -> Sequence[Reason]:
+def explain_request(connection: Connection, job: Waiting, *, now: datetime, rules: Rules) -> Sequence[Reason]:
     """Why this job, queued or only asked about, would wait."""
     others = [other for other in _waiting(connection, most=HEADS) if other.job_id != job.job_id]
-    decision = place([*others, job], load_nodes(connection), now=now, sharing=_sharing(connection))
+    decision = place(
+        [*others, job], load_nodes(connection, now=now), now=now, sharing=sharing.load(connection, now=now, rules=rules)
+    )
     if job.job_id not in decision.reasons:
         return [Reason("starting-soon", "will-wait", "There is room for it; it starts at the next decision.")]
     return [*decision.reasons[job.job_id], *behind(_ahead(connection, job))]
 
 
-def _nodes(connection: Connection, running: Sequence[Any]) -> tuple[list[Node], dict[str, int]]:
+def _nodes(connection: Connection, running: Sequence[Any], now: datetime | None) -> tuple[list[Node], dict[str, int]]:
     """The fleet, and how often each node has renewed its lease."""
     expectations = Expectations(connection, running)
     held: dict[str, list[Held]] = defaultdict(list)
@@ -135,6 +144,7 @@ def _nodes(connection: Connection, running: Sequence[Any]) -> tuple[list[Node], 
     for row in connection.execute(_DEVICES):
         cards[row.node].append(Device(row.uuid, row.slot, row.memory_mib, row.model))
     rows = connection.execute(_NODES).all()
+    kept = windows.by_node(connection, now=now) if now else {}
     fleet = [
         Node(
             row.name,
@@ -147,6 +157,7 @@ def _nodes(connection: Connection, running: Sequence[Any]) -> tuple[list[Node], 
             row.labels,
             row.scratch_mib,
             row.resources,
+            kept.get(row.name, ()),
         )
         for row in rows
     ]
@@ -194,10 +205,6 @@ class Expectations:
             limit = None if key[1] is None else timedelta(seconds=key[1])
             self._known[key] = expected(self._seconds.get(row.family, ()), limit)
         return self._known[key]
-
-
-def _sharing(_connection: Connection) -> Sharing:
-    return Sharing()
 
 
 def _waiting(connection: Connection, *, most: int) -> list[Waiting]:
@@ -284,6 +291,26 @@ def _needs_of(connection: Connection, job_ids: Sequence[str]) -> Mapping[str, di
         for row in connection.execute(_NEEDS, {"jobs": job_ids}):
             found[row.job_id][row.needed_id] = Need(row.state, row.outcome)
     return found
+
+
+def _ended(unsettled: Sequence[Any]) -> list[Ended]:
+    """Of each job that is over the one attempt that decides it."""
+    deciding = {member.attempt_id for members in _gangs(unsettled) if (member := decisive(members))}
+    over = (row for row in unsettled if row.state not in LIVE)
+    return [_as_ended(row) for row in over if row.nodes == 1 or row.id in deciding]
+
+
+def _gangs(unsettled: Sequence[Any]) -> list[list[Member]]:
+    gangs: dict[str, list[Member]] = defaultdict(list)
+    for row in unsettled:
+        if row.nodes > 1:
+            gangs[row.job_id].append(_as_member(row))
+    return list(gangs.values())
+
+
+def _as_member(row: Any) -> Member:
+    was_ended = any(wish is not None for wish in (row.peer_ended_at, row.preempted_at, row.cancel_requested_at))
+    return Member(row.id, row.rank, row.node, row.state, row.exit_code, row.ended_at, was_ended)
 
 
 def _as_ended(row: Any) -> Ended:
@@ -397,11 +424,11 @@ _OF_WAITING = (
 _OF_ATTEMPT = (
     *("id", "job_id", "number", "state", "node", "queue", "devices", "cpus", "memory_mib"),
     *("scratch_mib", "resources", "placed_at", "safe_at", "preempted_at", "preempted_for", "rank"),
-    *("sent_at", "sent_to", "exit_code", "reason"),
+    *("sent_at", "sent_to", "exit_code", "reason", "ended_at", "peer_ended_at"),
 )
 _OF_JOB = (
     *("name", "on_lost", "retries", "losses", "cancel_requested_at", "team", "project", "user", "family"),
-    *("priority", "preemptible", "min_runtime_seconds", "timeout_seconds", "progress"),
+    *("priority", "preemptible", "min_runtime_seconds", "timeout_seconds", "progress", "nodes"),
 )
 _UNSETTLED = _attempts_and_jobs().where(attempts.c.settled.is_(False))
 _LIVE = _attempts_and_jobs().where(is_one_of(attempts.c.state, LIVE))

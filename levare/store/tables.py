@@ -220,6 +220,8 @@ class AttemptRow(Table, table=True):
     preempted_at: datetime | None = Field(sa_column=_instant())
     """When it was told to end, to make room for the job `preempted_for`."""
     preempted_for: str | None
+    peer_ended_at: datetime | None = Field(sa_column=_instant())
+    """When it was told to end because another part of its gang had ended."""
     safe_at: datetime | None = Field(sa_column=_instant())
     """When it last saved a checkpoint."""
     settled: bool

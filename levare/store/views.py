@@ -35,7 +35,7 @@ MOST_NAMES = 1000
 
 _INTERNAL = ("lane", "family", "losses", "cancelled_by", "array", "shunned")
 _OF_ARRAY = ("array_size", "array_cap", "array_next")
-_latest = and_(attempts.c.job_id == jobs.c.id, attempts.c.number == jobs.c.attempt)
+_latest = and_(attempts.c.job_id == jobs.c.id, attempts.c.number == jobs.c.attempt, attempts.c.rank == 0)
 _node = case((jobs.c.state.not_in((BLOCKED, WAITING)), attempts.c.node)).label("node")
 _job_columns = [column for column in jobs.c if column.name not in _INTERNAL]
 _whole_job = select(*_job_columns, _node).select_from(jobs.outerjoin(attempts, _latest))
@@ -173,23 +173,26 @@ def _with_needs(connection: Connection, rows: Sequence[Row]) -> list[Row]:
 
 
 def job_attempts(connection: Connection, job_id: str) -> list[Row]:
-    """Every attempt of a job, first to last, with the GPUs that it holds or held."""
+    """Every attempt of a job, first to last and by rank, with the GPUs that it holds or held."""
     job(connection, job_id)
-    query = select(attempts).where(attempts.c.job_id == job_id).order_by(attempts.c.number)
+    query = select(attempts).where(attempts.c.job_id == job_id).order_by(attempts.c.number, attempts.c.rank)
     rows = _rows(connection, query)
     cards = _devices(connection, {uuid for row in rows for uuid in row["devices"]})
     return [{**row, "gpus": _gpus(row["devices"], cards)} for row in rows]
 
 
-def attempt(connection: Connection, job_id: str, number: int | None) -> Row | None:
-    """This attempt of a job, or its latest; None only for the latest of a job that has had none."""
+def attempt(connection: Connection, job_id: str, number: int | None, *, rank: int = 0) -> Row | None:
+    """This attempt of a job, or its latest, and of a gang that rank; None only for the latest of a job without any."""
     latest = job(connection, job_id)["attempt"]
     wanted = attempts.c.number == (latest if number is None else number)
-    found = _rows(connection, select(attempts).where(attempts.c.job_id == job_id, wanted))
+    found = _rows(connection, select(attempts).where(attempts.c.job_id == job_id, wanted).order_by(attempts.c.rank))
+    if found and rank >= len(found):
+        size = "one part, rank 0" if len(found) == 1 else f"ranks 0 to {len(found) - 1}"
+        raise NotFound(f"Job {job_id} has {size}; there is no rank {rank}.", f"GET /v1/jobs/{job_id}/attempts.")
     if not found and number is not None:
         had = "no attempt yet" if not latest else f"attempts 1 to {latest}"
         raise NotFound(f"Job {job_id} has {had}; there is no attempt {number}.", f"GET /v1/jobs/{job_id}/attempts.")
-    return found[0] if found else None
+    return found[rank] if found else None
 
 
 def _devices(connection: Connection, uuids: Iterable[str]) -> Mapping[str, Row]:
@@ -233,6 +236,11 @@ def _whole_node(row: Row, cards: Sequence[Row], running: Sequence[Row]) -> Row:
         **row,
         "cpus_free": row["cpus"] - sum(each["cpus"] for each in running),
         "memory_free_mib": row["memory_mib"] - sum(each["memory_mib"] for each in running),
+        "scratch_free_mib": row["scratch_mib"] - sum(each["scratch_mib"] for each in running),
+        "resources_free": {
+            name: amount - sum(each["resources"].get(name, 0) for each in running)
+            for name, amount in row["resources"].items()
+        },
         "devices": [_whole_device(card, running) for card in cards if card["node"] == row["name"]],
         "attempts": [each["id"] for each in running],
     }

@@ -49,10 +49,10 @@ class Api:
         with self.database.reading() as connection:
             return connection.execute(select(func.count()).select_from(tables.metadata.tables[table])).scalar_one()
 
-    def join(self, name: str = "n1", *, gpus: int = 2, cpus: int = 8) -> None:
+    def join(self, name: str = "n1", *, gpus: int = 2, cpus: int = 8, **offers: Any) -> None:
         """What a worker writes when it starts."""
         cards = [Device(f"{name}-{i}", i, 81920, "H100") for i in range(gpus)]
-        facts = NodeFacts(name, "boot", cpus, 65536, cards, simulated=True, version="1")
+        facts = NodeFacts(name, "boot", cpus, 65536, cards, simulated=True, version="1", **offers)
         with self.database.writing() as connection:
             nodes.join(connection, facts, incarnation="i1", now=NOON)
 

@@ -133,6 +133,14 @@ def test_the_live_samples_of_a_running_job_name_what_it_uses(running: Fleet):
     assert running.attempts(job_id)[0]["peak_memory_mib"] > 100
 
 
+def test_a_node_says_where_it_is_and_what_jobs_may_ask_of_it(running: Fleet):
+    node = running.client.get("/v1/nodes/n1").json()
+
+    assert node["labels"] == {"node": "n1", "gpu": "simulated-gpu"}
+    assert node["scratch_mib"] > 0
+    assert node["address"]
+
+
 def test_a_draining_node_takes_nothing_new_until_it_is_resumed(running: Fleet):
     running.client.put("/v1/nodes/n1/state", json={"state": "draining"}).raise_for_status()
     job_id = running.submit("true")

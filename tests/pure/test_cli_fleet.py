@@ -29,6 +29,27 @@ def test_nodes_show_what_is_free_and_one_node_its_gpus():
     assert json.loads(levare_run(api, "nodes", "--json").stdout)["items"][0]["name"] == "node-a"
 
 
+def test_one_node_shows_all_that_it_offers():
+    text = levare_run(Api().on("GET /v1/nodes/node-a", a_node()), "nodes", "node-a").stdout
+
+    for line in ("labels     zone=a, node=node-a, gpu=nvidia-h100", "scratch    1TiB free of 2TiB"):
+        assert line in text
+    assert "resources  licence 2/3 free\naddress    10.0.0.7" in text
+    assert "takes nothing new" not in text
+
+
+def test_nodes_tell_what_takes_nothing_new_until_when_and_why():
+    excluded = {"excluded_until": "2030-01-01T12:00:00Z", "excluded_reason": "It failed 3 times."}
+    [device] = a_node()["devices"]
+    api = Api().on("GET /v1/nodes", {"items": [a_node(**excluded), a_node("node-b", devices=[device | excluded])]})
+
+    lines = levare_run(api, "nodes").stdout.splitlines()
+
+    assert lines[-2].startswith("node-a takes nothing new until 2030-01-01 ")
+    assert lines[-1].startswith("node-b gpu 0 takes nothing new until 2030-01-01 ")
+    assert all(line.endswith(": It failed 3 times.") for line in lines[-2:])
+
+
 @pytest.mark.parametrize(("command", "state"), [("drain", "draining"), ("resume", "ready")])
 def test_drain_and_resume_set_the_state_of_a_node(command: str, state: str):
     api = Api().on("PUT /v1/nodes/node-a/state", a_node(state=state))

@@ -120,6 +120,48 @@ def test_show_tells_the_request_the_attempts_the_metrics_and_the_reason():
     assert ["val", "acc", "NaN", "0.3", "2.3", "1,200"] in rows
 
 
+def test_show_tells_what_few_jobs_ask_for_and_nothing_of_it_for_the_others():
+    rare = {
+        "nodes": 4,
+        "scratch_mib": 2048,
+        "gpu_model": "H100",
+        "resources": {"licence": 2},
+        "require": {"disk": "nvme"},
+        "prefer": {"zone": "a"},
+        "avoid": {"node": "atlas"},
+        "spread": True,
+        "retry_on": ["lost", "exit:75"],
+        "backoff_seconds": 30,
+        "memory_growth": 1.5,
+        "min_runtime_seconds": 600,
+        "warning_signal": "USR1",
+        "warning_seconds": 60,
+        "only_between": "22:00-06:00",
+    }
+    api = Api().on(f"GET /v1/jobs/{JOB}", a_job(state="running", **rare), a_job(state="running"))
+    api.on(f"GET /v1/jobs/{JOB}/attempts", {"items": []})
+    api.on(f"GET /v1/jobs/{JOB}/metrics", {"items": [], "next": None, "summary": {}})
+
+    told = dict(line.split("  ", 1) for line in levare_run(api, "show", JOB).stdout.splitlines())
+    plain = dict(line.split("  ", 1) for line in levare_run(api, "show", JOB).stdout.splitlines())
+
+    assert {name: told[name].strip() for name in told.keys() - plain.keys()} == {
+        "scratch": "2GiB",
+        "GPU model": "H100",
+        "resources": "2 licence",
+        "requires": "disk=nvme",
+        "prefers": "zone=a",
+        "avoids": "node=atlas",
+        "placed": "on the emptiest node that serves",
+        "retried": "only after lost, exit:75; first after 30s, then twice as long; "
+        "with 1.5 times the memory after it ran out of it",
+        "preempted": "not in its first 10m00s",
+        "warned": "by USR1, 1m00s before",
+        "starts": "only 22:00-06:00 UTC",
+    }
+    assert told["asks for"].strip() == "4 nodes of 2 GPU, 8 CPU, 64GiB, priority 5"
+
+
 def test_show_as_json_is_the_job_with_all_that_belongs_to_it():
     api = Api().on(f"GET /v1/jobs/{JOB}", an_ended_job()).on(f"GET /v1/jobs/{JOB}/attempts", {"items": [an_attempt()]})
     api.on(f"GET /v1/jobs/{JOB}/metrics", {"items": [], "next": None, "summary": {}})

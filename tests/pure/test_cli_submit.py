@@ -1,11 +1,13 @@
 """`levare submit` and `rerun`: what they send and what they print."""
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from levare.cli.submit import _SECTIONS, submit
 from tests.pure.scripted import (
     JOB,
     Api,
@@ -130,9 +132,108 @@ def test_rerun_sends_the_same_request_again():
     result = levare_run(api, "rerun", JOB)
 
     assert result.stdout == "n3w\n"
-    asked = "command name team project priority gpus gpu_memory_mib cpus memory_mib needs retries timeout_seconds"
-    names = [*asked.split(), "grace_seconds", "env", "cwd", "on_lost"]
-    assert api.body() == {name: old[name] for name in names}
+    seen_once = {"id", "user", "state", "start_after", "deadline", "attempt", "node", "exit_code", "reason", "progress"}
+    seen_once |= {"created_at", "started_at", "finished_at", "cancel_requested_at"}
+    of_a_group = {"pipeline", "step", "parameters", "array", "array_id", "array_index"}
+    assert api.body() == {name: old[name] for name in old.keys() - seen_once - of_a_group}
+
+
+@pytest.mark.parametrize(("year", "is_repeated"), [(2020, False), (2190, True)])
+def test_rerun_repeats_a_deadline_that_can_still_be_kept(year: int, is_repeated: bool):
+    deadline = f"{year}-01-01T00:00:00Z"
+    api = Api().on(f"GET /v1/jobs/{JOB}", an_ended_job(deadline=deadline)).on("POST /v1/jobs", a_job())
+
+    levare_run(api, "rerun", JOB)
+
+    assert api.body().get("deadline") == (deadline if is_repeated else None)
+
+
+def test_submit_sends_what_jobs_rarely_ask_for():
+    api = Api().on("POST /v1/jobs", a_job())
+    said = "--scratch 2TiB --gpu-model H100 --resource licence=2 --resource port=1 --require zone=a --require disk=nvme"
+    more = "--prefer rack=7 --avoid node=atlas --nodes 4 --spread --retry-on exit:64-78 --retry-on lost --backoff 1m"
+    rest = "--memory-growth 1.5 --no-preempt --min-runtime 2h --signal-before sigusr1@60s --only-between 22:00-06:00"
+
+    result = levare_run(
+        api, "submit", *said.split(), *more.split(), *rest.split(), "--deadline", "2190-01-01T00:00Z", "--", "true"
+    )
+
+    assert result.exit_code == 0, result.stderr
+    assert {name: value for name, value in api.body().items() if name not in ("command", "env", "cwd")} == {
+        "scratch_mib": 2097152,
+        "gpu_model": "H100",
+        "resources": {"licence": 2, "port": 1},
+        "require": {"zone": "a", "disk": "nvme"},
+        "prefer": {"rack": "7"},
+        "avoid": {"node": "atlas"},
+        "nodes": 4,
+        "spread": True,
+        "retry_on": ["exit:64-78", "lost"],
+        "backoff_seconds": 60,
+        "memory_growth": 1.5,
+        "preemptible": False,
+        "min_runtime_seconds": 7200,
+        "warning_signal": "USR1",
+        "warning_seconds": 60,
+        "deadline": "2190-01-01T00:00:00+00:00",
+        "only_between": "22:00-06:00",
+    }
+
+
+def test_submit_sends_nothing_that_was_not_said():
+    api = Api().on("POST /v1/jobs", a_job())
+
+    levare_run(api, "submit", "--", "true")
+
+    assert api.body().keys() == {"command", "env", "cwd"}
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "hint"),
+    [
+        ("--resource", "licence", "such as licence=3"),
+        ("--resource", "licence=0", "from 1 to 1000000"),
+        ("--require", "zone", "such as disk=nvme"),
+        ("--avoid", "zone=a b", "such as disk=nvme"),
+        ("--retry-on", "oom", "out_of_memory"),
+        ("--retry-on", "exit:300", "exit:64-78"),
+        ("--memory-growth", "5", "1<=x<=4"),
+        ("--signal-before", "KILL@60s", "such as USR1@60s"),
+        ("--signal-before", "USR1", "such as USR1@60s"),
+        ("--signal-before", "USR1@0s", "such as USR1@60s"),
+        ("--only-between", "22-6", "such as 22:00-06:00"),
+        ("--only-between", "06:00-06:00", "two different times"),
+        ("--only-between", "22:00-24:00", "such as 22:00-06:00"),
+        ("--nodes", "0", "1<=x<=64"),
+    ],
+)
+def test_what_an_option_does_not_take_is_refused_with_an_example(option: str, value: str, hint: str):
+    api = Api()
+
+    result = levare_run(api, "submit", option, value, "--", "true")
+
+    assert (result.exit_code, api.asked) == (2, [])
+    assert value in result.stderr
+    assert hint in result.stderr
+
+
+@pytest.mark.parametrize("option", ["--require", "--prefer", "--avoid", "--resource"])
+def test_a_name_that_is_given_twice_is_refused(option: str):
+    result = levare_run(Api(), "submit", option, "a=1", option, "a=2", "--", "true")
+
+    assert result.exit_code == 2
+    assert "'a' is given twice, as 1 and 2" in result.stderr
+
+
+def test_the_help_of_submit_tells_every_option_once_in_its_section():
+    text = levare_run(Api(), "submit", "--help").stdout
+
+    heads = ("What it needs:", "When it starts:", "How it ends:", "Options:")
+    assert sorted(heads, key=text.index) == list(heads)
+    declared = {option for param in submit.params for option in param.opts if option.startswith("--")}
+    told = re.findall(r"^  (--[a-z-]+)", text, re.MULTILINE)
+    assert sorted(told) == sorted({*declared, "--help"})
+    assert {name for names in _SECTIONS.values() for name in names} <= {param.name for param in submit.params}
 
 
 def test_a_need_of_an_unknown_outcome_is_a_misuse():

@@ -8,7 +8,7 @@ import pytest
 
 from levare.cli import terminal, words
 from levare.cli.jobs import job_table
-from levare.settings import size_mib
+from levare.written import size_mib
 
 Terminal = Callable[[int, Callable[[], None]], list[str]]
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -64,7 +64,7 @@ def test_a_progress_is_whole_only_at_its_end(part: float | None, text: str):
     ],
 )
 def test_what_every_job_has_is_not_told(asked: dict[str, Any], text: str):
-    job: Any = {"gpus": 0, "gpu_memory_mib": None, "cpus": 1, "memory_mib": 0} | asked
+    job: Any = {"gpus": 0, "gpu_memory_mib": None, "cpus": 1, "memory_mib": 0, "nodes": 1} | asked
 
     assert words.resources(job) == text
 
@@ -97,6 +97,7 @@ def test_a_table_of_jobs_fits_80_columns_and_keeps_what_identifies_them(a_termin
         "gpu_memory_mib": 20480,
         "cpus": 16,
         "memory_mib": 65536,
+        "nodes": 1,
         "node": "a-node-with-a-long-name.example.org",
         "progress": 1.0,
         "created_at": "2030-01-01T12:00:00Z",

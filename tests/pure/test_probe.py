@@ -1,6 +1,9 @@
 """What is made of what the probes read: rates, shares of GPUs, simulated GPUs."""
 
 import json
+import re
+import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -10,9 +13,10 @@ import pytest
 
 from levare import settings
 from levare.model import Device
-from worker.probe import nvml
+from levare.written import LABEL
+from worker.probe import address, nvml
 from worker.probe.attempts import Attempts
-from worker.probe.facts import facts, gpus
+from worker.probe.facts import facts, gpus, labels, scratch_mib
 from worker.probe.machine import Machine
 from worker.probe.nvidia import Nvidia
 from worker.probe.processes import ProcessTable, Tree
@@ -163,6 +167,61 @@ def test_memory_that_is_set_is_what_the_node_offers(tmp_path: Path) -> None:
     given = settings.load({"LEVARE_HOME": str(tmp_path), "LEVARE_SIMULATED_GPUS": "1x1GiB", "LEVARE_MEMORY": "3GiB"})
 
     assert facts(given, gpus(given)).memory_mib == 3072
+
+
+def test_scratch_that_is_not_set_is_what_is_free(tmp_path: Path) -> None:
+    home = tmp_path / "not" / "made" / "yet"
+
+    free = shutil.disk_usage(tmp_path).free >> 20
+
+    assert abs(scratch_mib(settings.load({"LEVARE_HOME": str(home)})) - free) < 1024
+    assert scratch_mib(settings.load({"LEVARE_HOME": str(home), "LEVARE_SCRATCH": "0"})) == 0
+
+
+def test_a_node_adds_its_name_and_the_model_of_its_first_gpu_to_its_labels(tmp_path: Path) -> None:
+    given = settings.load({"LEVARE_HOME": str(tmp_path), "LEVARE_LABELS": "zone=a", "LEVARE_NODE": "n1"})
+    cards = [Device("u0", 0, 1, "NVIDIA H100 80GB (PCIe)"), Device("u1", 1, 1, "other")]
+
+    assert labels(given, cards) == {"zone": "a", "node": "n1", "gpu": "nvidia-h100-80gb-pcie"}
+    assert labels(given, []) == {"zone": "a", "node": "n1"}
+    assert re.fullmatch(LABEL, labels(given, [Device("u0", 0, 1, "x " * 60)])["gpu"])
+
+
+ELSEWHERE = "postgresql://levare@192.0.2.9:5432/levare"
+
+
+@pytest.mark.parametrize(
+    ("environ", "found"),
+    [
+        ({}, "127.0.0.1"),
+        ({"LEVARE_ADDRESS": "10.0.0.7"}, "10.0.0.7"),
+        ({"LEVARE_ADDRESS": "10.0.0.7", "LEVARE_DATABASE": ELSEWHERE}, "10.0.0.7"),
+        ({"LEVARE_DATABASE": ELSEWHERE}, "from 192.0.2.9:5432"),
+        ({"LEVARE_DATABASE": "postgresql://127.0.0.1:99/levare"}, "from 192.0.2.1:9"),
+        ({"LEVARE_DATABASE": "postgresql:///levare?host=/run"}, "from 192.0.2.1:9"),
+    ],
+)
+def test_a_node_is_reached_where_it_reaches_its_database(
+    environ: dict[str, str], found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def towards(host: str, port: int) -> str | None:
+        return None if host == "127.0.0.1" else f"from {host}:{port}"
+
+    monkeypatch.setattr(address, "own_address_towards", towards)
+
+    assert address.address(settings.load({"LEVARE_HOME": str(tmp_path)} | environ)) == found
+
+
+def test_a_loopback_address_is_none_that_others_reach() -> None:
+    assert address.own_address_towards("127.0.0.1", 9) is None
+    assert address.own_address_towards("no-such-host.invalid", 9) is None
+
+
+def test_without_any_route_the_host_name_has_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(address, "own_address_towards", lambda host, port: None)  # noqa: ARG005
+    given = settings.load({"LEVARE_HOME": str(tmp_path), "LEVARE_DATABASE": ELSEWHERE})
+
+    assert address.address(given) == socket.gethostname()
 
 
 def test_without_simulated_gpus_the_real_ones_are_asked(tmp_path: Path) -> None:

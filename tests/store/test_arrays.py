@@ -9,8 +9,8 @@ from beat.leader import Leader
 from beat.tick import Tick
 from levare.decide.arrays import size_of
 from levare.errors import InvalidArray, NotFound
-from levare.model import Elements, Placement, Request
-from levare.store import attempts, jobs, tables, views
+from levare.model import Elements, Placement, Request, Rules
+from levare.store import attempts, jobs, tables, views, wishes
 from levare.store.arrays import open_elements
 from levare.store.attempts import Outcome
 from levare.store.audit import Actor
@@ -39,7 +39,7 @@ def tick(database: Database, add_node: Callable[..., str]) -> Tick:
     add_node(cpus=8)
     leader = Leader(database)
     assert leader.leads()
-    return Tick(database, leader, lost_after=timedelta(seconds=60))
+    return Tick(database, leader, rules=Rules(lost_after=timedelta(seconds=60)))
 
 
 def read(database: Database, job_id: str) -> Mapping[str, Any]:
@@ -200,7 +200,7 @@ def test_a_cancelled_array_is_not_over_before_its_elements(database: Database, s
 
     assert (read(database, "a")["state"], read(database, "a_0")["state"]) == ("running", "starting")
     with database.reading() as connection:
-        assert attempts.cancel_wishes(connection, "n1") == ["a_0-1"]
+        assert [wish.attempt_id for wish in wishes.end_wishes(connection, "n1")] == ["a_0-1"]
 
 
 def test_an_array_of_which_nothing_has_begun_is_cancelled_at_once(database: Database, submit, tick: Tick):

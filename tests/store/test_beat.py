@@ -1,4 +1,4 @@
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import insert, select
@@ -6,6 +6,7 @@ from sqlalchemy import insert, select
 from beat.leader import LEASE, Leader
 from beat.tick import Tick
 from levare.errors import StaleLeader
+from levare.model import Rules
 from levare.store.engine import Database
 from levare.store.snapshot import explain
 from levare.store.tables import jobs as jobs_table
@@ -72,7 +73,7 @@ def test_the_writes_of_a_stale_leader_are_refused(database: Database, clock: Clo
     add_job()
 
     with pytest.raises(StaleLeader):
-        Tick(database, first, lost_after=timedelta(seconds=60)).run(now=NOON)
+        Tick(database, first, Rules()).run(now=NOON)
     with database.reading() as connection:
         assert connection.execute(select(jobs_table.c.state)).scalar_one() == "waiting"
 
@@ -100,7 +101,7 @@ def test_a_released_lease_is_free_at_once(database: Database, clock: Clock):
 def tick(database: Database, clock: Clock) -> Tick:
     conductor = leader(database, clock)
     assert conductor.leads()
-    return Tick(database, conductor, lost_after=timedelta(seconds=60))
+    return Tick(database, conductor, Rules())
 
 
 def test_a_waiting_job_is_placed_and_sent_in_one_tick(tick: Tick, add_job, add_node):

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from levare.errors import CanNeverRun, Conflict, IdempotencyMismatch, UnknownNeeds
+from levare.errors import CanNeverRun, Conflict, Contradiction, IdempotencyMismatch, UnknownNeeds
 from levare.store import jobs, tables, views
 from levare.store.audit import Actor
 from levare.store.engine import Database
@@ -51,6 +51,46 @@ def test_what_a_submit_returns_is_what_is_read_later(submit: Submit, database: D
     )
 
     assert job == read(database, "j1")
+
+
+RARE = {
+    "scratch_mib": 1,
+    "gpu_model": "H100",
+    "resources": {"licence": 2},
+    "require": {"disk": "nvme"},
+    "prefer": {"zone": "a"},
+    "avoid": {"zone": "b"},
+    "nodes": 2,
+    "spread": True,
+    "retry_on": ["lost"],
+    "backoff_seconds": 1,
+    "memory_growth": 1.5,
+    "preemptible": False,
+    "min_runtime_seconds": 7,
+    "warning_signal": "USR1",
+    "warning_seconds": 9,
+    "deadline": NOON + timedelta(hours=1),
+    "only_between": "22:00-06:00",
+}
+
+
+def test_what_few_jobs_ask_for_is_kept(submit: Submit, database: Database):
+    job = submit(**RARE)
+
+    assert job == read(database, "j1")
+    assert RARE.items() <= job.items()
+
+
+def test_a_repeat_under_a_key_is_answered_even_after_its_deadline(submit: Submit, database: Database):
+    wish, later = Submission(command=["true"], deadline=NOON + timedelta(hours=1)), NOON + timedelta(hours=2)
+    first = submit(key="k", deadline=wish.deadline)
+
+    with database.writing() as connection:
+        again = jobs.submit(connection, wish, job_id="j2", actor=ANNA, key="k", now=later)
+
+    assert again == first
+    with pytest.raises(Contradiction, match="must be in the future"), database.writing() as connection:
+        jobs.submit(connection, wish, job_id="j2", actor=ANNA, key="other", now=later)
 
 
 @pytest.mark.parametrize(("hours", "state"), [(1, "blocked"), (0, "waiting"), (-1, "waiting")])

@@ -6,7 +6,7 @@ from time import time
 from zlib import crc32
 
 from levare.model import Device
-from levare.settings import simulated_devices
+from levare.written import simulated_devices
 from worker.probe.reading import Reading
 from worker.probe.tracked import Tracked
 

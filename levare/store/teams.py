@@ -1,0 +1,201 @@
+"""Teams: weights and quotas as people declare them, and how each team stands."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, distinct, select
+
+from levare.decide.sharing import Books, Standing
+from levare.errors import Fault, NotFound, QuotaQueued
+from levare.model import LIVE, Held, Node, Quota, Sharing
+from levare.store import audit, sharing
+from levare.store.audit import Actor
+from levare.store.sharing import project_account, quota_of, user_account
+from levare.store.snapshot import load_emptied
+from levare.store.tables import attempts, jobs, teams, use
+from levare.store.types import is_one_of
+from levare.store.upsert import upsert
+
+Row = Mapping[str, Any]
+
+_SECONDS_PER_GPU_HOUR = 3600
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A team as it is declared; a team that is not weighs 1 and has no quota."""
+
+    weight: float = 1.0
+    quota: Quota = field(default_factory=Quota)
+    projects: Mapping[str, Quota] = field(default_factory=dict)
+    users: Mapping[str, Quota] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        return {
+            "weight": self.weight,
+            "quota": quota_columns(self.quota),
+            "projects": {name: quota_columns(quota) for name, quota in self.projects.items()},
+            "users": {name: quota_columns(quota) for name, quota in self.users.items()},
+        }
+
+
+def put(connection: Connection, name: str, declared: Declared, *, actor: Actor, now: datetime) -> None:
+    """Declare a team, or declare it anew: whatever was declared before is replaced. The same again changes nothing."""
+    before, after = _columns(connection, name), declared.columns
+    if before != after:
+        _PUT.run(connection, [after | {"name": name, "updated_at": now}])
+        audit.record(connection, actor, "team.set", name, now=now, before=before, after=after)
+
+
+def remove(connection: Connection, name: str, *, actor: Actor, now: datetime) -> None:
+    """Forget what was declared of a team; its jobs and its use stay. Raise NotFound if nothing was."""
+    before = _columns(connection, name)
+    if before is None:
+        raise NotFound(f"Nothing is declared of a team {name!r}.", "`levare teams` lists them.")
+    connection.execute(_REMOVE, {"name": name})
+    audit.record(connection, actor, "team.removed", name, now=now, before=before)
+
+
+def find(connection: Connection, shared: Sharing, *, now: datetime) -> list[Row]:
+    """
+    Every team that is declared, has used something, runs something or waits for something, by name.
+
+    `shared` is what `sharing.load` gave for `now`.
+    """
+    names = sorted(set(connection.execute(_NAMES).scalars()))
+    rows = {row.name: row for row in connection.execute(select(teams))}
+    books = Books(shared, _fleet(connection), now=now)
+    for name in names:
+        books.team_claim(name)
+    waiting = sharing.queued(connection, names)
+    hours = _hours(connection, shared, names, now)
+    return [_team(books.standing(name), rows.get(name), waiting.get(name, 0), hours[name]) for name in names]
+
+
+def one(connection: Connection, name: str, shared: Sharing, *, now: datetime) -> Row:
+    found = next((row for row in find(connection, shared, now=now) if row["name"] == name), None)
+    if found is None:
+        raise NotFound(f"There is no team {name!r}.", "It begins with its first job, or with `levare teams set`.")
+    return found
+
+
+def refuse_beyond_queue(connection: Connection, *, team: str, project: str, user: str, adding: int = 1) -> None:
+    """
+    Raise QuotaQueued if a team, project or user would have more jobs that have not begun than its quota allows.
+
+    Who submits for a team with such a quota waits for others who do, so that two cannot take the last place.
+    """
+    declared = connection.execute(_QUOTAS, {"name": team}).one_or_none()
+    limits = _queue_limits(declared, team, project, user) if declared else {}
+    if limits:
+        connection.execute(_LOCK, {"name": team})
+        waiting = sharing.queued(connection, [team])
+        for account, (whose, most) in limits.items():
+            if waiting.get(account, 0) + adding > most:
+                raise _full(whose, waiting.get(account, 0), adding, most)
+
+
+def quota_columns(quota: Quota) -> dict[str, Any]:
+    """A quota as JSON keeps it; `quota_of` is its inverse."""
+    limits = {name: getattr(quota, name) for name in ("gpus", "running", "queued", "gpu_hours", "borrow")}
+    return limits | {"period_seconds": int(quota.period.total_seconds())}
+
+
+def _columns(connection: Connection, name: str) -> dict[str, Any] | None:
+    row = connection.execute(_DECLARED, {"name": name}).mappings().one_or_none()
+    return dict(row) if row else None
+
+
+def _hours(connection: Connection, shared: Sharing, names: Iterable[str], now: datetime) -> Mapping[str, float]:
+    """The GPU-hours that ended in each team's own period."""
+    periods = {name: shared.accounts[name].quota.period if name in shared.accounts else Quota.period for name in names}
+    found = {period: sharing.gpu_hours(connection, period=period, now=now) for period in set(periods.values())}
+    return {name: found[period].get(name, 0.0) for name, period in periods.items()}
+
+
+def _team(standing: Standing, row: Any, waiting: int, hours: float) -> Row:
+    default = Declared().columns
+    declared = {name: getattr(row, name) if row else value for name, value in default.items()}
+    return declared | {
+        "name": standing.team,
+        "declared": row is not None,
+        "entitled_percent": round(100 * standing.entitled, 2),
+        "used_percent": round(100 * standing.used, 2),
+        "used_gpu_hours": round(standing.use / _SECONDS_PER_GPU_HOUR, 3),
+        "period_gpu_hours": round(hours, 3),
+        "gpus": round(standing.gpus, 3),
+        "borrowed_gpus": round(standing.borrowed, 3),
+        "running": standing.running,
+        "queued": waiting,
+        "rank": standing.rank,
+        "why": standing.why,
+        "updated_at": row.updated_at if row else None,
+    }
+
+
+def _fleet(connection: Connection) -> list[Node]:
+    """The nodes with what runs on them, and whose it is."""
+    held: dict[str, list[Held]] = {}
+    for row in connection.execute(_HELD):
+        run = Held(
+            row.id,
+            row.job_id,
+            row.devices,
+            row.cpus,
+            row.memory_mib,
+            team=row.team,
+            project=row.project,
+            user=row.user,
+            priority=row.priority,
+            placed_at=row.placed_at,
+            is_ending=row.preempted_at is not None,
+        )
+        held.setdefault(row.node, []).append(run)
+    return [replace(node, held=held.get(node.name, ())) for node in load_emptied(connection)]
+
+
+def _queue_limits(declared: Any, team: str, project: str, user: str) -> dict[str, tuple[str, int]]:
+    """Account -> whose it is and how many may wait, for those that have such a limit."""
+    quotas = {
+        team: (f"Team {team}", declared.quota),
+        project_account(team, project): (f"Project {project} of team {team}", declared.projects.get(project, {})),
+        user_account(team, user): (f"User {user} of team {team}", declared.users.get(user, {})),
+    }
+    return {
+        account: (whose, most)
+        for account, (whose, quota) in quotas.items()
+        if (most := quota_of(quota).queued) is not None
+    }
+
+
+def _full(whose: str, waiting: int, adding: int, most: int) -> QuotaQueued:
+    fault = Fault("queued", "would be exceeded", waiting + adding, most)
+    more = "one more" if adding == 1 else f"{adding} more"
+    return QuotaQueued(
+        f"{whose} has {waiting} jobs that have not begun; {more} would be more than the {most} of its quota.",
+        "Submit it when some of them have begun, cancel some, or ask for a larger quota (`levare teams`).",
+        [fault],
+    )
+
+
+# The statements are built once: building one costs more than running it.
+
+_OF_NAME = teams.c.name == bindparam("name")
+_DECLARED = select(teams.c.weight, teams.c.quota, teams.c.projects, teams.c.users).where(_OF_NAME)
+_QUOTAS = select(teams.c.quota, teams.c.projects, teams.c.users).where(_OF_NAME)
+_LOCK = select(teams.c.name).where(_OF_NAME).with_for_update()
+_PUT = upsert(teams, replacing=("weight", "quota", "projects", "users", "updated_at"))
+_REMOVE = delete(teams).where(_OF_NAME)
+_BEGUN_OR_NOT = is_one_of(jobs.c.state, ("blocked", "waiting", *LIVE))
+_NAMES = select(teams.c.name).union(select(distinct(use.c.team)), select(distinct(jobs.c.team)).where(_BEGUN_OR_NOT))
+_OF_ATTEMPT = ("id", "job_id", "node", "devices", "cpus", "memory_mib", "placed_at", "preempted_at")
+_HELD = (
+    select(
+        *(attempts.c[name] for name in _OF_ATTEMPT), *(jobs.c[name] for name in ("team", "project", "user", "priority"))
+    )
+    .join(jobs, jobs.c.id == attempts.c.job_id)
+    .where(is_one_of(attempts.c.state, LIVE))
+)

@@ -1,0 +1,71 @@
+"""What a node says of itself by LEVARE_* variables, and what is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from levare.errors import InvalidSetting
+from levare.settings import load
+from levare.written import MOST_OF_RESOURCE, amount, hours, label
+
+
+def test_labels_resources_and_licences_are_pairs_between_commas():
+    found = load(
+        {"LEVARE_LABELS": "zone=a, disk=nvme,", "LEVARE_RESOURCES": "licence=3", "LEVARE_LICENCES": "matlab=5,ansys=1"}
+    )
+
+    assert found.labels == {"zone": "a", "disk": "nvme"}
+    assert (found.resources, found.licences) == ({"licence": 3}, {"matlab": 5, "ansys": 1})
+
+
+def test_a_node_offers_nothing_special_by_default(tmp_path: Path):
+    found = load({"LEVARE_HOME": str(tmp_path), "LEVARE_LABELS": ""})
+
+    assert (found.labels, found.resources, found.licences, found.scratch_mib, found.address) == ({}, {}, {}, None, "")
+
+
+@pytest.mark.parametrize("address", ["10.0.0.7", "::1", "fd00::7", "node-a", "node-a.example.org"])
+def test_an_address_is_an_ip_or_a_host_name(address: str):
+    assert load({"LEVARE_ADDRESS": address}).address == address
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "hint"),
+    [
+        ("LEVARE_LABELS", "zone", "disk=nvme"),
+        ("LEVARE_LABELS", "zone=", "disk=nvme"),
+        ("LEVARE_LABELS", "zone=a b", "disk=nvme"),
+        ("LEVARE_LABELS", "node=b", "each node says that of itself"),
+        ("LEVARE_LABELS", "gpu=b", "each node says that of itself"),
+        ("LEVARE_LABELS", "a=1,a=2", "'a' twice"),
+        ("LEVARE_RESOURCES", "licence=-1", "from 1 to 1000000"),
+        ("LEVARE_RESOURCES", "licence=1.5", "from 1 to 1000000"),
+        ("LEVARE_RESOURCES", f"licence={MOST_OF_RESOURCE + 1}", "from 1 to 1000000"),
+        ("LEVARE_LICENCES", "matlab", "licence=3"),
+        ("LEVARE_SCRATCH", "much", "1TiB"),
+        ("LEVARE_ADDRESS", "10.0.0.7:80", "without a port"),
+        ("LEVARE_ADDRESS", "http://node-a", "without a port"),
+    ],
+)
+def test_a_wrong_setting_is_refused_with_its_name_and_an_example(name: str, text: str, hint: str):
+    with pytest.raises(InvalidSetting) as refused:
+        load({name: text})
+
+    told = str(refused.value)
+    assert name in told
+    assert hint in told
+    assert refused.value.next_step
+
+
+def test_what_is_written_is_read():
+    assert label("zone=eu-1.a_b") == ("zone", "eu-1.a_b")
+    assert amount(f"licence={MOST_OF_RESOURCE}") == ("licence", MOST_OF_RESOURCE)
+    assert (hours("22:00-06:30"), hours("00:00-23:59")) == ((1320, 390), (0, 1439))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "22:00", "22:00-22:00", "6:00-7:00", "24:00-06:00", "22:60-06:00", "22:00-06:00\n"]
+)
+def test_hours_that_are_none_are_refused_with_an_example(text: str):
+    with pytest.raises(ValueError, match="22:00-06:00"):
+        hours(text)
