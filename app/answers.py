@@ -270,6 +270,40 @@ class Device(BaseModel):
         description="Why, in a sentence.", examples=["3 attempts in a row failed on it within a minute."]
     )
     attempts: list[str] = Field(description="Ids of the attempts on it.", examples=[["k3v9x2m1qa-1"]])
+    ownership: Literal["free", "ours", "foreign", "orphan"] = Field(
+        description="Whose it is by what runs on it; one that is `foreign` or `orphan` is not offered to jobs."
+    )
+    note: str | None = Field(
+        description="Who uses it besides levare; null where nobody does.",
+        examples=["GPU 0 of node-a is used by process 4711 of bob (python train.py), which levare did not start."],
+    )
+
+
+class Orphan(BaseModel):
+    """A process that an ended attempt left behind on GPUs of its node."""
+
+    pid: int = Field(examples=[4711])
+    attempt: str = Field(description="The attempt that it was of.", examples=["k3v9x2m1qa-1"])
+    user: str = Field(examples=["alice"])
+    command: str = Field(description="Shortened.", examples=["python train.py"])
+    gpus: list[int] = Field(description="Their numbers on the node.", examples=[[0]])
+
+
+class Reaped(Orphan):
+    """What became of it."""
+
+    outcome: Literal["ended", "killed", "gone", "spared", "remains"] = Field(
+        description="`ended` by TERM or `killed`; `gone` before; `spared` for lack of proof; or it `remains`."
+    )
+
+
+class Reap(BaseModel):
+    """The orphans of a node, and what became of those that it was last told to end."""
+
+    node: str = Field(examples=["node-a"])
+    requested_at: At | None = Field(description="When ending them was asked for; null once it is done.")
+    orphans: list[Orphan]
+    reaped: list[Reaped]
 
 
 class Node(BaseModel):
@@ -304,6 +338,26 @@ class Node(BaseModel):
 
 class Nodes(BaseModel):
     items: list[Node]
+
+
+class Family(BaseModel):
+    """Jobs of one team, project and name: runs of the same work."""
+
+    name: str = Field(description="team/project/name of its jobs.", examples=["vision/imagenet/resnet-50"])
+    runs: int = Field(description="How many successful runs its times are from, the last 50 at most.", examples=[12])
+    typical_seconds: float | None = Field(description="Half of its runs took less; null before any.", examples=[3600.0])
+    promised_seconds: float | None = Field(
+        description="9 of 10 runs took less; twice the longest of few.", examples=[4200.0]
+    )
+    fast_failures: int = Field(description="Jobs in a row that failed within 60 s of their start.", examples=[0])
+    held_until: At | None = Field(description="None of it starts until then; null if it is not held.")
+    held_reason: str | None = Field(description="Why it is held, and what to do.")
+    updated_at: At
+
+
+class Families(BaseModel):
+    items: list[Family]
+    next: str | None = Field(description="The `after` of the next page; null on the last.")
 
 
 class Token(BaseModel):

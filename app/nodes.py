@@ -1,13 +1,14 @@
 """Nodes: the machines, what is free on them, whether they take new attempts."""
 
 from collections.abc import Mapping
-from typing import Annotated
+from http import HTTPStatus
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from app.answers import Device, Node, Nodes, NodeSamples, answer
+from app.answers import Device, Node, Nodes, NodeSamples, Orphan, Reap, Reaped, answer
 from app.bodies import NodeState
 from app.call import Asked, Call, DryRun
 from app.document import refusals
@@ -15,7 +16,7 @@ from app.metrics import Newest
 from app.pages import fields_of, picked, selected
 from levare.errors import Conflict
 from levare.pulse import SAMPLES_KEPT, beat_bell, node_bell
-from levare.store import audit, nodes, views
+from levare.store import audit, health, nodes, reaping, views
 
 router = APIRouter(prefix="/v1/nodes", tags=["nodes"])
 
@@ -23,6 +24,8 @@ NodeName = Annotated[str, Path(max_length=63, description="The name of a node.",
 NodeFields = Annotated[str | None, fields_of(Node)]
 _FIELDS = tuple(Node.model_fields)
 _DEVICE = tuple(Device.model_fields)
+_ORPHAN, _REAPED = tuple(Orphan.model_fields), tuple(Reaped.model_fields)
+_REAPING = {200: {"model": Reap, "description": "A dry run: these would be ended."}} | refusals(Conflict)
 
 
 @router.get("", response_model=Nodes)
@@ -54,7 +57,11 @@ def list_node_samples(name: NodeName, call: Asked, limit: Newest = SAMPLES_KEPT)
 
 @router.put("/{name}/state", response_model=Node, responses=refusals(Conflict))
 def set_node_state(name: NodeName, body: NodeState, call: Asked, dry_run: DryRun = False) -> Response:
-    """Drain a node, or have it take new attempts again. A node that is lost comes back by itself."""
+    """
+    Drain a node, or have it take new attempts again, also on what was excluded for failing.
+
+    A node that is lost comes back by itself.
+    """
     with call.writing(dry_run=dry_run) as connection:
         row = _set_state(connection, name, body.state, call)
     if not dry_run:
@@ -63,10 +70,40 @@ def set_node_state(name: NodeName, body: NodeState, call: Asked, dry_run: DryRun
     return answer(picked(_with_sample(row, call.pulse.heartbeat_of(name)), _FIELDS))
 
 
+@router.get("/{name}/reap", response_model=Reap)
+def read_reap(name: NodeName, call: Asked) -> Response:
+    """Look at what ended attempts have left behind on the GPUs of a node, and what became of what was to be ended."""
+    with call.database.reading() as connection:
+        row = views.node(connection, name)
+    return answer(_reap(row))
+
+
+@router.post("/{name}/reap", status_code=HTTPStatus.ACCEPTED, response_model=Reap, responses=_REAPING)
+def reap_orphans(name: NodeName, call: Asked, dry_run: DryRun = False) -> Response:
+    """Have a node end what ended attempts left behind on its GPUs, after proving it again; nothing else is touched."""
+    with call.writing(dry_run=dry_run) as connection:
+        row = reaping.wish(connection, name, actor=call.actor, now=call.now)
+    if dry_run:
+        return answer(_reap(row) | {"requested_at": None})
+    call.pulse.ring(node_bell(name))
+    return answer(_reap(row), HTTPStatus.ACCEPTED)
+
+
+def _reap(row: views.Row) -> dict[str, Any]:
+    return {
+        "node": row["name"],
+        "requested_at": row["reap_requested_at"],
+        "orphans": [picked(each, _ORPHAN) for each in row["orphans"]],
+        "reaped": [picked(each, _REAPED) for each in row["reaped"]],
+    }
+
+
 def _set_state(connection: Connection, name: str, state: str, call: Call) -> views.Row:
     before = views.node(connection, name)
+    if state == "ready" and health.readmit(connection, name, now=call.now):
+        audit.record(connection, call.actor, "node.readmitted", name, now=call.now)
     if before["state"] == state:
-        return before
+        return views.node(connection, name)
     if not nodes.set_state(connection, name, state):
         raise Conflict(f"Node {name} is lost.", "Start its worker again; then it is ready, or still draining.")
     audit.record(connection, call.actor, "node.state_set", name, now=call.now, state=state, before=before["state"])

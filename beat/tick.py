@@ -12,6 +12,8 @@ from time import monotonic
 
 from sqlalchemy import Connection
 
+from beat import aftermath
+from beat.aftermath import Aftermath
 from beat.leader import Leader
 from levare.decide import arrays, lifecycle
 from levare.decide.placement import place
@@ -51,6 +53,7 @@ class Plan:
     to_part: Sequence[Parting]
     unsent: Sequence[Message]
     incarnations: Mapping[str, str]
+    aftermath: Aftermath
 
     @property
     def changes_anything(self) -> bool:
@@ -62,8 +65,7 @@ class Plan:
     def calls_for_another(self) -> bool:
         """Whether its consequences may allow more at once."""
         back_in_the_queue = any(move.state == WAITING for move in self.moves)
-        told_to_end = self.decision.preemptions or self.to_part
-        return back_in_the_queue or bool(self.lost_attempts or self.unclaimed_to_cancel or told_to_end)
+        return back_in_the_queue or bool(self.lost_attempts or self.unclaimed_to_cancel)
 
 
 class Tick:
@@ -90,7 +92,7 @@ class Tick:
             messages, to_wake = self._apply(connection, plan, now)
             again = plan.calls_for_another or is_awaited(connection, plan.moves)
         self._wake(to_wake)
-        return messages, again
+        return messages, again or bool(to_wake)
 
     def _decide(self, seen: Snapshot, now: datetime) -> Plan:
         silences = self._watchman.silences(seen.renewals)
@@ -101,7 +103,7 @@ class Tick:
             for live in seen.live
         ]
         moves = [
-            *lifecycle.settle(seen.ended),
+            *lifecycle.settle(seen.ended, seen.nodes, now=now),
             *lifecycle.cancel(seen.to_cancel),
             *lifecycle.unblock(seen.blocked, now=now),
             *arrays.follow(seen.arrays),
@@ -119,6 +121,7 @@ class Tick:
             to_part=seen.to_part,
             unsent=seen.unsent,
             incarnations={node.name: node.incarnation for node in seen.nodes},
+            aftermath=aftermath.draw(seen, now),
         )
 
     @staticmethod
@@ -134,6 +137,7 @@ class Tick:
             attempts.cancel_unclaimed(connection, plan.unclaimed_to_cancel, now=now)
         to_wake = wishes.preempt(connection, plan.decision.preemptions, now=now)
         to_wake += wishes.part(connection, plan.to_part, now=now)
+        aftermath.write(connection, plan.aftermath, plan.moves, now=now)
         attempts.move(connection, plan.moves, now=now, half_life=self._rules.half_life)
         pipelines.stay_close(connection, plan.moves)
         mark_sent(connection, plan.unsent, plan.incarnations, now=now)

@@ -29,6 +29,12 @@ Pairs = tuple[tuple[str, str], ...]
 Amounts = tuple[tuple[str, int], ...]
 """Custom resources with how many of each, sorted by name."""
 
+FREE, OURS, FOREIGN, ORPHAN = "free", "ours", "foreign", "orphan"
+"""Whose a GPU is: nobody's, a live attempt's, that of processes not of levare, or of what an attempt left behind."""
+OWNERSHIPS = (FREE, OURS, FOREIGN, ORPHAN)
+TAKEN = (FOREIGN, ORPHAN)
+"""A GPU that is so is not offered to anyone."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -152,7 +158,9 @@ class Device:
     index: int
     memory_mib: int
     model: str = ""
+    ownership: str = FREE
     blocked: str = ""
+    """Who uses it besides levare, in a sentence; empty for one that is usable."""
 
 
 @dataclass(frozen=True)
@@ -348,7 +356,12 @@ class Promise:
 
 @dataclass(frozen=True)
 class Ended:
-    """A job whose latest attempt has ended and whose consequence is still to be drawn."""
+    """
+    A job whose latest attempt has ended and whose consequence is still to be drawn.
+
+    `losses` are all attempts that do not count as retries, `preemptions` those of them that made room for others.
+    `backoff` is the pause before the first retry; `shunned` are the nodes that it stays away from already.
+    """
 
     job_id: str
     attempt_id: str
@@ -359,6 +372,16 @@ class Ended:
     retries: int
     losses: int
     cancel_requested: bool
+    node: str = ""
+    request: Request = Request()
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    family: str = ""
+    preemptions: int = 0
+    retry_on: tuple[str, ...] = ()
+    backoff: timedelta = timedelta()
+    memory_growth: float = 1.0
+    shunned: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -471,7 +494,8 @@ class Move:
     """
     A job's way on: to `state`, because of `reason`. It happens only if the job is still in one of `expected`.
 
-    `lost` counts the attempt as lost through no fault of its own.
+    `lost` counts the attempt as lost through no fault of its own. `not_before`, `memory_mib` and `shunned` are what its
+    next attempt waits for, asks for and stays away from, where that changes.
     """
 
     job_id: str
@@ -480,3 +504,6 @@ class Move:
     reason: str | None = None
     exit_code: int | None = None
     lost: bool = False
+    not_before: datetime | None = None
+    memory_mib: int | None = None
+    shunned: tuple[str, ...] | None = None

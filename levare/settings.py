@@ -19,6 +19,7 @@ from levare.written import amount, duration_seconds, label, simulated_devices, s
 Value = TypeVar("Value")
 
 _SHORTEST_HALF_LIFE, _LONGEST_HALF_LIFE = timedelta(hours=1), timedelta(days=366)
+_COMPANIONS = "Xorg,Xwayland,gnome-shell,kwin_wayland,nvidia-cuda-mps-server"
 _UNIX_PATH_LIMIT = 100  # sun_path holds 108 bytes with its end mark
 _GIVEN_LABELS = ("node", "gpu")  # the worker sets them
 
@@ -57,6 +58,10 @@ class Settings:
     """LEVARE_LICENCES: countable things of the whole fleet, such as matlab=5, read by beat; none by default."""
     simulated_gpus: str
     """LEVARE_SIMULATED_GPUS: such as 4x80GiB; GPUs that exist only in the bookkeeping."""
+    gpu_companions: tuple[str, ...]
+    """LEVARE_GPU_COMPANIONS: programs, separated by commas, that may use GPUs beside jobs; by default a desktop's."""
+    reap_orphans: bool
+    """LEVARE_REAP_ORPHANS: 1 lets the worker end proven orphans by itself; it waits to be told by default."""
     lost_after: timedelta
     """LEVARE_LOST_AFTER: seconds without a renewed lease until a node is lost, 60 by default."""
     half_life: timedelta
@@ -127,6 +132,8 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         address=_address(environ),
         licences=_listed(environ, "LEVARE_LICENCES", amount),
         simulated_gpus=_simulated(environ),
+        gpu_companions=_names(environ, "LEVARE_GPU_COMPANIONS", _COMPANIONS),
+        reap_orphans=_whole(environ, "LEVARE_REAP_ORPHANS", 0, low=0, high=1) == 1,
         lost_after=timedelta(seconds=_whole(environ, "LEVARE_LOST_AFTER", 60, low=4, high=86400)),
         half_life=_half_life(environ),
         log_limit_mib=_size(environ, "LEVARE_LOG_LIMIT") or 8,
@@ -166,6 +173,11 @@ def _whole(environ: Mapping[str, str], name: str, default: int, *, low: int, hig
     if not text.isdigit() or not low <= int(text) <= high:
         raise InvalidSetting(f"{name} is {text!r}.", f"Set a whole number from {low} to {high}.")
     return int(text)
+
+
+def _names(environ: Mapping[str, str], name: str, default: str) -> tuple[str, ...]:
+    """What is set but empty is none."""
+    return tuple(each.strip() for each in environ.get(name, default).split(",") if each.strip())
 
 
 def _size(environ: Mapping[str, str], name: str) -> int | None:

@@ -70,14 +70,9 @@ def ending(text: str) -> str:
     return text
 
 
-def hours(text: str) -> tuple[int, int]:
-    """`22:00-06:00` is from minute 1320 to minute 360 of the day; raise ValueError for anything else."""
+def hours(text: str) -> str:
+    """Hours of the day such as `22:00-06:00`; raise ValueError for anything else."""
     starts, _, ends = text.partition("-")
     if not re.fullmatch(HOURS, text) or starts == ends:
         raise ValueError(f"{text!r} is not two different times of the day in UTC such as 22:00-06:00")
-    return _minute(starts), _minute(ends)
-
-
-def _minute(clock: str) -> int:
-    hour, minute = clock.split(":")
-    return 60 * int(hour) + int(minute)
+    return text

@@ -33,6 +33,7 @@ from worker.probe.address import address
 from worker.probe.facts import Gpus
 from worker.rundir import boot_id
 from worker.runner import Runner
+from worker.truth import Truth
 from worker.watch import Watch
 
 log = get_logger()
@@ -66,7 +67,8 @@ def work(configured: Settings) -> None:
     runner = Runner(configured, database, incarnation=incarnation, usage=heart.usage, after_ending=after_ending)
     app = broker.make_app(configured)
     herald = Herald(app, hostname=hostname(configured), live=runner.watches)
-    join(database, facts(configured, gpus), incarnation=incarnation, lease_file=lease_file)
+    machine = facts(configured, gpus)
+    join(database, machine, incarnation=incarnation, lease_file=lease_file)
     runner.adopt()
     pulse.ring(beat_bell())
     lease = Lease(
@@ -77,8 +79,17 @@ def work(configured: Settings) -> None:
         lease_file=lease_file,
         superseded=lambda: os.kill(os.getpid(), signal.SIGTERM),
     )
-    bell = Thread(target=listen, args=(pulse, configured.node, runner), name="bell", daemon=True)
-    for thread in (heart, lease, bell, herald):
+    truth = Truth(
+        configured,
+        database,
+        pulse,
+        incarnation=incarnation,
+        devices=machine.devices,
+        live=runner.live,
+        readings=heart.readings,
+    )
+    bell = Thread(target=listen, args=(pulse, configured.node, runner, truth), name="bell", daemon=True)
+    for thread in (heart, lease, bell, herald, truth):
         thread.start()
     tasks.register(app, runner, herald)
     consume(app, configured, runner)
@@ -110,10 +121,11 @@ def hostname(configured: Settings) -> str:
     return f"levare@{configured.node}"
 
 
-def listen(pulse: Pulse, node: str, runner: Runner) -> None:
+def listen(pulse: Pulse, node: str, runner: Runner, truth: Truth) -> None:
     """Look for what is to be cancelled, and for what nobody watches: when somebody rings, and every few seconds."""
     while True:
-        pulse.wait(node_bell(node), _LISTEN_SECONDS)
+        if pulse.wait(node_bell(node), _LISTEN_SECONDS):
+            truth.wake()
         try:
             runner.carry_out_cancels()
             runner.adopt()

@@ -14,6 +14,7 @@ from levare.settings import Settings
 from worker.probe.attempts import Attempts, Measured
 from worker.probe.facts import Gpus
 from worker.probe.machine import Machine
+from worker.probe.reading import Reading
 from worker.probe.tracked import Tracked
 
 __all__ = ["Heart", "Tracked", "Usage"]
@@ -59,6 +60,7 @@ class Heart:
         self._every_seconds = every_seconds
         self._stopping = Event()
         self._said: set[tuple[str, str]] = set()
+        self._readings: Sequence[Reading] = ()
         self._thread = Thread(target=self._run, name="heart", daemon=True)
 
     def start(self) -> None:
@@ -75,11 +77,15 @@ class Heart:
         """What the attempt has used, until ten minutes after it was last seen alive."""
         return self._ledger.usage(attempt_id)
 
+    def readings(self) -> Sequence[Reading]:
+        """What the GPUs said at the last beat; for any thread."""
+        return self._readings
+
     def beat(self) -> None:
         """Probe once, remember and tell."""
         nothing_lives: Sequence[Tracked] = ()
         tracked = self._try("live", self._live, nothing_lives)
-        readings = self._try("gpus", lambda: self._gpus.readings(tracked), [])
+        readings = self._readings = self._try("gpus", lambda: self._gpus.readings(tracked), [])
         node = self._try("machine", lambda: self._machine.sample(readings), {})
         measured = self._try("attempts", lambda: self._attempts.sample(tracked, readings), {})
         self._ledger.add(measured, monotonic())

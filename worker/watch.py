@@ -51,7 +51,7 @@ class Watch(Thread):
     ) -> None:
         super().__init__(name=f"watch-{mine.attempt_id}", daemon=True)
         self.attempt_id, self.queue, self.devices = mine.attempt_id, mine.queue, mine.devices
-        self.run_dir, self._adopted = run, adopted
+        self.run_dir, self._adopted, self._has_told = run, adopted, False
         self.outcome: Outcome | None = None
         self.done = Event()
         """Set when the attempt is over, with an outcome, or when this worker goes away, without one."""
@@ -90,10 +90,11 @@ class Watch(Thread):
 
     def _watch(self) -> None:
         if not self._exits_within(_FIRST_LOOK_MS) or self._is_of_gang():
-            self._persist(self._write_started)
+            self._tell_started()
         log_shipper, metrics_shipper = self._shippers()
         checkpoints = self._checkpoints()
         while not self._exits_within(_SHIP_EVERY_MS):
+            self._tell_started()
             for shipper in (log_shipper, metrics_shipper, checkpoints):
                 shipper.ship(self._persist)
         log_shipper.ship(self._persist, final=True)
@@ -107,10 +108,13 @@ class Watch(Thread):
         poll.register(self._pidfd, select.POLLIN)
         return bool(poll.poll(milliseconds))
 
-    def _write_started(self, connection: Connection) -> None:
-        state = self.run_dir.state()
+    def _tell_started(self) -> None:
+        """Once the command runs; on a busy machine that takes its time."""
+        state = None if self._has_told else self.run_dir.state()
         if state is not None:
-            attempts.started(connection, self.attempt_id, at=datetime.fromtimestamp(state.started_at, UTC))
+            at = datetime.fromtimestamp(state.started_at, UTC)
+            self._persist(lambda connection: attempts.started(connection, self.attempt_id, at=at))
+            self._has_told = True
 
     def _shippers(self) -> tuple[LogShipper, MetricsShipper]:
         log_position, offset, points = self._positions() if self._adopted else (0, 0, 0)

@@ -29,7 +29,7 @@ def completion(shell: str) -> None:
 
 
 def known(noun: str) -> list[CompletionItem]:
-    """The jobs, nodes or tokens that there are; none when the API does not answer at once."""
+    """The jobs, nodes, tokens and so on that there are; none when the API does not answer at once."""
     from levare.client import Client
 
     try:
@@ -51,4 +51,23 @@ def _tokens(client: "Client") -> Iterable[CompletionItem]:
     return [CompletionItem(token["name"]) for token in client.tokens() if not token["revoked_at"]]
 
 
-_KNOWN: dict[str, Callable[["Client"], Iterable[CompletionItem]]] = {"job": _jobs, "node": _nodes, "token": _tokens}
+def _teams(client: "Client") -> Iterable[CompletionItem]:
+    return [CompletionItem(team["name"]) for team in client.teams()]
+
+
+def _windows(client: "Client") -> Iterable[CompletionItem]:
+    return [CompletionItem(window["name"], help=window["reason"]) for window in client.windows()]
+
+
+def _families(client: "Client") -> Iterable[CompletionItem]:
+    return [CompletionItem(family["name"]) for family in client.families(held=True)]
+
+
+_KNOWN: dict[str, Callable[["Client"], Iterable[CompletionItem]]] = {
+    "job": _jobs,
+    "node": _nodes,
+    "token": _tokens,
+    "team": _teams,
+    "window": _windows,
+    "family": _families,
+}

@@ -78,6 +78,21 @@ class Commands(click.Group):
         sys.exit(code if isinstance(code, int) else 0)
 
 
+class Nouns(click.Group):
+    """A group whose `default` command takes what is no command: `levare teams NAME` shows that team."""
+
+    def __init__(self, *args: Any, default: str, **extra: Any) -> None:
+        super().__init__(*args, **extra)
+        self.default = default
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        known = {*self.commands, *ctx.help_option_names}
+        is_completing = ctx.resilient_parsing and not args
+        if not is_completing and known.isdisjoint(args[:1]):
+            args = [self.default, *args]
+        return super().parse_args(ctx, args)
+
+
 @click.pass_context
 def _show_help(ctx: click.Context) -> None:
     if ctx.invoked_subcommand is None:

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,8 @@ from click.shell_completion import CompletionItem
 
 from levare.model import NEED_OUTCOMES, SUCCESS
 from levare.written import SIGNALS, amount, duration_seconds, ending, hours, label, size_mib
+
+NO_LIMIT = "none"
 
 
 class Written(click.ParamType):
@@ -69,8 +72,23 @@ class Need(click.ParamType):
         return JOB.shell_complete(ctx, param, incomplete)
 
 
+class Limit(click.ParamType):
+    """A number that is not negative, or `none` for no limit: None is "not said", so no limit is NO_LIMIT."""
+
+    def __init__(self, kind: type[int] | type[float]) -> None:
+        self.name, self.kind = "number|none", kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        if value == NO_LIMIT:
+            return value
+        with suppress(ValueError):
+            if 0 <= (number := self.kind(value)) < float("inf"):
+                return number
+        return self.fail(f"{value!r} is not a number such as 8, nor `none` for no limit.", param, ctx)
+
+
 class Name(click.ParamType):
-    """The id of a job, or the name of a node or token; the shell completes it by asking the API."""
+    """The id of a job, or the name of a node, token, team and so on; the shell completes it by asking the API."""
 
     name = "name"
 
@@ -89,24 +107,21 @@ class Name(click.ParamType):
         return [item for item in known(self.of) if item.value.startswith(incomplete)]
 
 
-def _hours(text: str) -> str:
-    hours(text)
-    return text
-
-
 def _warning(text: str) -> tuple[str, int]:
     """`USR1@60s` is the signal, and how many seconds before the end it comes."""
     signal, _, time = text.partition("@")
     name = signal.upper().removeprefix("SIG")
-    if name not in SIGNALS or not (seconds := duration_seconds(time)):
+    if name not in SIGNALS or not (seconds := duration_seconds(time or "0")):
         raise ValueError(f"{text!r} is not a signal ({', '.join(SIGNALS)}) and a duration such as USR1@60s")
     return name, seconds
 
 
-SIZE, HOURS, WARNING = Written("size", size_mib), Written("hours", _hours), Written("signal@duration", _warning)
+SIZE, HOURS, WARNING = Written("size", size_mib), Written("hours", hours), Written("signal@duration", _warning)
 LABEL, AMOUNT, ENDING = Written("label=value", label), Written("name=n", amount), Written("ending", ending)
 DURATION, MOMENT, VARIABLE, NEED = Written("duration", duration_seconds), Moment(), Variable(), Need()
-JOB, NODE, TOKEN = Name("job"), Name("node"), Name("token")
+COUNT, GPU_HOURS = Limit(int), Limit(float)
+JOB, NODE, TOKEN, TEAM, WINDOW = Name("job"), Name("node"), Name("token"), Name("team"), Name("window")
+FAMILY = Name("family")
 
 
 def _moment(text: str) -> datetime | None:

@@ -1,22 +1,48 @@
-"""`levare nodes`, `drain`, `resume`: the machines, and whether they take work."""
+"""`levare nodes`, `nodes reap`, `drain`, `resume`: the machines, whether they take work, whose their GPUs are."""
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from levare.cli import terminal, words
+from levare.cli.group import FAILED
 from levare.cli.kinds import NODE
+from levare.errors import Unavailable
+from levare.model import TAKEN
 
 if TYPE_CHECKING:
-    from levare.client import Device, Node
+    from levare.client import Client, Device, Node, Orphan, Reap
+
+_REAP_SECONDS, _LOOK_SECONDS = 30.0, 0.25
+_OUTCOMES = {
+    "ended": "ended",
+    "killed": "did not end by itself and was killed",
+    "gone": "had ended already",
+    "spared": "was left alone: nothing proves any more that it is left behind",
+    "remains": "could not be ended",
+}
 
 
-@click.command()
+class _Nodes(click.Group):
+    """`levare nodes NODE` is short for `levare nodes show NODE`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        is_own = args[:1] and (args[0] in self.commands or args[0] in self.get_help_option_names(ctx))
+        return super().parse_args(ctx, args if is_own else ["show", *args])
+
+
+@click.group(cls=_Nodes)
+def nodes() -> None:
+    """List the nodes with what is free on them, show one, or end what is left behind on its GPUs."""
+
+
+@nodes.command()
 @click.argument("node", type=NODE, required=False)
 @terminal.json_option
-def nodes(node: str | None, *, as_json: bool) -> None:
-    """List the nodes with what is free on them, or show one with its GPUs."""
+def show(node: str | None, *, as_json: bool) -> None:
+    """List the nodes with what is free on them, or show one with its GPUs; the word `show` may be left out."""
     with terminal.connect() as client:
         found = [client.node(node)] if node else client.nodes()
     if as_json:
@@ -26,7 +52,52 @@ def nodes(node: str | None, *, as_json: bool) -> None:
     else:
         details = [terminal.title("offers"), _facts(found[0])] if node else []
         devices = [terminal.title("GPUs"), device_table(found)] if node and found[0]["devices"] else []
-        terminal.show(node_table(found), *details, *devices, *(words.plain(line) for line in _excluded(found)))
+        excluded = (words.plain(line) for line in _excluded(found))
+        terminal.show(node_table(found), *details, *devices, *excluded, *_notes(found))
+
+
+@nodes.command()
+@click.argument("node", type=NODE)
+@click.option("--dry-run", is_flag=True, help="Only list what would be ended.")
+@terminal.json_option
+def reap(node: str, *, dry_run: bool, as_json: bool) -> int:
+    """End the processes that ended jobs left behind on the GPUs of a node; no other process is touched."""
+    with terminal.connect() as client:
+        answer = client.reap(node, dry_run=dry_run)
+        answer["reaped"] = (
+            _await_reap(client, node)["reaped"] if answer["requested_at"] else []
+        )  # not of an earlier one
+    if as_json:
+        terminal.document(answer)
+    else:
+        for line in _reap_lines(answer, dry_run=dry_run):
+            click.echo(words.plain(line))
+    return 0 if dry_run or all(each.get("outcome") != "remains" for each in answer["reaped"]) else FAILED
+
+
+def _await_reap(client: "Client", node: str) -> "Reap":
+    until = time.monotonic() + _REAP_SECONDS
+    while (answer := client.last_reap(node))["requested_at"]:
+        if time.monotonic() > until:
+            raise Unavailable(
+                f"{node} has not said in {_REAP_SECONDS:.0f} s what became of its orphans.",
+                f"It ends them once its worker is there; `levare nodes reap {node} --dry-run` lists what is left.",
+            )
+        time.sleep(_LOOK_SECONDS)
+    return answer
+
+
+def _reap_lines(answer: "Reap", *, dry_run: bool) -> list[str]:
+    if dry_run and answer["orphans"]:
+        return [f"{_named(each)} would be ended" for each in answer["orphans"]]
+    if dry_run or not answer["reaped"]:
+        return [f"Nothing is left behind on the GPUs of {answer['node']}."]
+    return [f"{_named(each)} {_OUTCOMES.get(each.get('outcome', ''), '')}" for each in answer["reaped"]]
+
+
+def _named(orphan: "Orphan") -> str:
+    gpus = f"{'GPU' if len(orphan['gpus']) == 1 else 'GPUs'} {words.listed([str(index) for index in orphan['gpus']])}"
+    return f"process {orphan['pid']} ({orphan['command']}) of attempt {orphan['attempt']} on {gpus}"
 
 
 @click.command()
@@ -41,7 +112,7 @@ def drain(node: str, *, as_json: bool) -> None:
 @click.argument("node", type=NODE)
 @terminal.json_option
 def resume(node: str, *, as_json: bool) -> None:
-    """Let a drained node take jobs again."""
+    """Let a node take jobs again that was drained, or excluded because jobs failed on it."""
     _set_state(node, "ready", "takes jobs again", as_json=as_json)
 
 
@@ -62,7 +133,8 @@ def node_table(found: list["Node"]) -> Any:
 
 def _row(node: "Node") -> list[Any]:
     sample = node["sample"] or {}
-    free = sum(device["free_mib"] == device["memory_mib"] for device in node["devices"])
+    usable = [device for device in node["devices"] if device["ownership"] not in TAKEN]
+    free = sum(device["free_mib"] == device["memory_mib"] for device in usable)
     return [
         node["name"],
         terminal.state(node["state"]),
@@ -103,9 +175,15 @@ def _exclusion(name: str, what: "Node | Device") -> Iterator[str]:
 
 
 def device_table(found: list["Node"]) -> Any:
-    heads = ("node", "gpu>", "model", "use>", "used>", "held>", "power>", "temp>", "jobs")
+    heads = ("node", "gpu>", "whose", "model", "use>", "used>", "held>", "power>", "temp>", "jobs")
     rows = [_device_row(node, device) for node in found for device in node["devices"]]
     return terminal.table(heads, rows, flexible=("node", "model", "jobs"))
+
+
+def _notes(found: list["Node"]) -> list[Any]:
+    """Who uses GPUs besides levare."""
+    notes = [device["note"] for node in found for device in node["devices"] if device["note"]]
+    return ["", *map(words.plain, notes)] if notes else []
 
 
 def _device_row(node: "Node", device: "Device") -> list[Any]:
@@ -114,6 +192,7 @@ def _device_row(node: "Node", device: "Device") -> list[Any]:
     return [
         node["name"],
         str(device["index"]),
+        terminal.state(device["ownership"]),
         device["model"] or ("simulated" if device["simulated"] else words.NOTHING),
         words.of_100(sample.get(f"{gpu}_utilisation_percent")),
         words.size(sample.get(f"{gpu}_memory_used_mib")),

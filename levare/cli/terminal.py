@@ -32,6 +32,9 @@ _STYLES = {
     "preempted": "magenta",
     "ready": "green",
     "draining": "yellow",
+    "ours": "cyan",
+    "foreign": "red",
+    "orphan": "red",
 }
 _LEAST_FLEXIBLE, _GAP = 8, 2
 _NATURAL_WIDTH = 1000  # off a terminal nothing is cut: there is no edge to keep to

@@ -299,7 +299,11 @@ class DryRun(TypedDict):
 
 
 class Device(TypedDict):
-    """A GPU of a node and the attempts on it."""
+    """
+    A GPU of a node and the attempts on it.
+
+    `ownership` is `free`, `ours`, `foreign` or `orphan`; of the last two `note` says who uses it.
+    """
 
     uuid: str
     index: int
@@ -310,6 +314,28 @@ class Device(TypedDict):
     excluded_until: str | None
     excluded_reason: str | None
     attempts: list[str]
+    ownership: str
+    note: str | None
+
+
+class Orphan(TypedDict):
+    """A process that an ended attempt left behind on GPUs of its node; `outcome` once it was to be ended."""
+
+    pid: int
+    attempt: str
+    user: str
+    command: str
+    gpus: list[int]
+    outcome: NotRequired[str]
+
+
+class Reap(TypedDict):
+    """The orphans of a node; `requested_at` is None once `reaped` tells what became of those that were to end."""
+
+    node: str
+    requested_at: str | None
+    orphans: list[Orphan]
+    reaped: list[Orphan]
 
 
 class Node(TypedDict):
@@ -339,6 +365,66 @@ class Node(TypedDict):
     excluded_reason: str | None
     attempts: list[str]
     sample: dict[str, Any] | None
+
+
+class Quota(TypedDict):
+    """The most that somebody may use; None bounds nothing."""
+
+    gpus: int | None
+    running: int | None
+    queued: int | None
+    gpu_hours: float | None
+    period_seconds: int
+    borrow: bool
+
+
+class Team(TypedDict):
+    """A team: what is declared of it, what it uses, and its place in the queue."""
+
+    name: str
+    declared: bool
+    weight: float
+    quota: Quota
+    projects: dict[str, Quota]
+    users: dict[str, Quota]
+    entitled_percent: float
+    used_percent: float
+    used_gpu_hours: float
+    period_gpu_hours: float
+    gpus: float
+    borrowed_gpus: float
+    running: int
+    queued: int
+    rank: int
+    why: str
+    updated_at: str | None
+
+
+class Window(TypedDict):
+    """A time for which nodes are kept: for maintenance where `team` is None, else for that team."""
+
+    name: str
+    nodes: list[str]
+    starts: str
+    ends: str
+    team: str | None
+    user: str | None
+    reason: str
+    created_by: str
+    created_at: str
+
+
+class Family(TypedDict):
+    """Jobs of one team, project and name; `held_until` is None unless it is held back for `held_reason`."""
+
+    name: str
+    runs: int
+    typical_seconds: float | None
+    promised_seconds: float | None
+    fast_failures: int
+    held_until: str | None
+    held_reason: str | None
+    updated_at: str
 
 
 class Token(TypedDict):

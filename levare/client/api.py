@@ -16,6 +16,7 @@ from levare.client.answers import (
     ArrayWish,
     Attempt,
     DryRun,
+    Family,
     Health,
     Job,
     Log,
@@ -23,10 +24,13 @@ from levare.client.answers import (
     Metrics,
     Node,
     Pipeline,
+    Reap,
     Samples,
     Step,
+    Team,
     Token,
     Why,
+    Window,
     Wish,
 )
 from levare.client.stream import follow_attempt
@@ -240,8 +244,83 @@ class Client:
         return self._get(f"/v1/nodes/{_part(name)}/samples")["items"]
 
     def set_node_state(self, name: str, state: str) -> Node:
-        """`draining` takes no new attempts and lets those that run end; `ready` takes them again."""
+        """
+        `draining` takes no new attempts and lets those that run end.
+
+        `ready` takes them again, also on what was excluded for failing.
+        """
         return self._wire.ask("PUT", f"/v1/nodes/{_part(name)}/state", json={"state": state})
+
+    def reap(self, name: str, *, dry_run: bool = False) -> Reap:
+        """Have a node end what ended attempts left behind on its GPUs; `last_reap` tells when that is done."""
+        params = {"dry_run": "true"} if dry_run else {}
+        return self._wire.ask("POST", f"/v1/nodes/{_part(name)}/reap", params=params)
+
+    def last_reap(self, name: str) -> Reap:
+        """What is left behind on the GPUs of a node, and what became of what was last to be ended."""
+        return self._get(f"/v1/nodes/{_part(name)}/reap")
+
+    def teams(self) -> list[Team]:
+        return self._get("/v1/teams")["items"]
+
+    def team(self, name: str) -> Team:
+        return self._get(f"/v1/teams/{_part(name)}")
+
+    def set_team(self, name: str, *, dry_run: bool = False, **declared: Any) -> Team:
+        """
+        Declare `weight`, `quota`, `projects` and `users` of a team.
+
+        What is left out, in a quota too, goes back to its default.
+        """
+        return self._wire.ask("PUT", f"/v1/teams/{_part(name)}", params=_dry(dry_run), json=declared)
+
+    def remove_team(self, name: str, *, dry_run: bool = False) -> Team:
+        """Forget what was declared of a team, and return what that was; its jobs and its use stay."""
+        return self._wire.ask("DELETE", f"/v1/teams/{_part(name)}", params=_dry(dry_run))
+
+    def windows(self) -> list[Window]:
+        """Those that are not over."""
+        return self._get("/v1/windows")["items"]
+
+    def window(self, name: str) -> Window:
+        return self._get(f"/v1/windows/{_part(name)}")
+
+    def set_window(
+        self,
+        name: str,
+        nodes: Sequence[str],
+        *,
+        starts: str | datetime,
+        ends: str | datetime,
+        team: str | None = None,
+        user: str | None = None,
+        reason: str = "",
+        dry_run: bool = False,
+    ) -> Window:
+        """Keep nodes for a team, or for one user of it, or, without a team, for maintenance."""
+        times = {"starts": _instant(starts), "ends": _instant(ends)}
+        body = {"nodes": list(nodes), **times, "team": team, "user": user, "reason": reason}
+        return self._wire.ask("PUT", f"/v1/windows/{_part(name)}", params=_dry(dry_run), json=body)
+
+    def remove_window(self, name: str, *, dry_run: bool = False) -> Window:
+        """Give the nodes of a window back."""
+        return self._wire.ask("DELETE", f"/v1/windows/{_part(name)}", params=_dry(dry_run))
+
+    def families(self, *, held: bool = False) -> Iterator[Family]:
+        """Families of jobs by name, or only those that are held now; pages are fetched as they are needed."""
+        after = ""
+        while after is not None:
+            page = self._get("/v1/families", held="true" if held else None, after=after or None, limit=_PAGE)
+            yield from page["items"]
+            after = page["next"]
+
+    def family(self, name: str) -> Family:
+        """What is known of the jobs of one `team/project/name`."""
+        return self._get(f"/v1/families/{_part(name)}")
+
+    def release_family(self, name: str) -> Family:
+        """Let the jobs of a held family start again."""
+        return self._wire.ask("DELETE", f"/v1/families/{_part(name)}/hold")
 
     def tokens(self) -> list[Token]:
         return self._get("/v1/tokens")["items"]
@@ -293,6 +372,10 @@ def _steps(name: str, jobs: Sequence[Step]) -> dict[str, Any]:
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _dry(dry_run: bool) -> dict[str, str]:
+    return {"dry_run": "true"} if dry_run else {}
 
 
 def _instant(moment: str | datetime | None) -> str | None:

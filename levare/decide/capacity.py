@@ -39,8 +39,11 @@ class Room:
     @classmethod
     def emptied(cls, node: Node) -> Self:
         """As if nothing ran on the node, and it and every device of it could be used."""
-        devices = [replace(device, blocked="") for device in node.devices]
-        return cls(replace(node, held=(), devices=devices, state="ready", note=""))
+        return cls.unblocked(replace(node, held=(), state="ready", note=""))
+
+    @classmethod
+    def unblocked(cls, node: Node) -> Self:
+        return cls(replace(node, devices=[replace(device, blocked="") for device in node.devices]))
 
     def copy(self) -> "Room":
         twin = object.__new__(Room)

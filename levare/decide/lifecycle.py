@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
+from levare.decide import retries
 from levare.model import (
     BLOCKED,
     CANCELLED,
@@ -15,6 +16,7 @@ from levare.model import (
     Blocked,
     Ended,
     Move,
+    Node,
     Silent,
 )
 
@@ -22,30 +24,35 @@ MOST_LOSSES = 3
 """How often a job is started again after its node was lost, besides its own retries."""
 
 
-def settle(ended: Iterable[Ended]) -> list[Move]:
-    """A job follows its latest attempt: to its end, or back to the queue."""
-    return [_consequence(attempt) for attempt in ended]
+def settle(ended: Iterable[Ended], nodes: Sequence[Node] = (), *, now: datetime) -> list[Move]:
+    """A job follows its latest attempt: to its end, or back to the queue, for `nodes` to take it up."""
+    return [_consequence(attempt, nodes, now) for attempt in ended]
 
 
-def _consequence(ended: Ended) -> Move:
+def _consequence(ended: Ended, nodes: Sequence[Node], now: datetime) -> Move:
     if ended.outcome == SUCCEEDED:
         return _end(ended, SUCCEEDED)
     if ended.cancel_requested or ended.outcome == CANCELLED:
         return _end(ended, CANCELLED)
-    if ended.outcome == PREEMPTED:
-        return _again(ended, lost=True)
+    if _is_faultless(ended):
+        return _back(ended, nodes)
+    return retries.again(ended, nodes, now=now) if retries.is_tried_again(ended) else _end(ended, FAILED)
+
+
+def _is_faultless(ended: Ended) -> bool:
+    """Whether it goes back without a retry of its own; preemption is no loss of a node."""
     if ended.outcome == LOST:
-        return _again(ended, lost=True) if ended.losses < MOST_LOSSES else _end(ended, FAILED)
-    tries_used = ended.attempt - ended.losses
-    return _again(ended) if tries_used <= ended.retries else _end(ended, FAILED)
+        return ended.losses - ended.preemptions < MOST_LOSSES
+    return ended.outcome == PREEMPTED
 
 
 def _end(ended: Ended, state: str) -> Move:
     return Move(ended.job_id, LIVE, state, ended.reason, ended.exit_code)
 
 
-def _again(ended: Ended, *, lost: bool = False) -> Move:
-    return Move(ended.job_id, LIVE, WAITING, ended.reason, ended.exit_code, lost=lost)
+def _back(ended: Ended, nodes: Sequence[Node]) -> Move:
+    elsewhere = retries.shunned(ended, ended.request, nodes)
+    return Move(ended.job_id, LIVE, WAITING, ended.reason, ended.exit_code, lost=True, shunned=elsewhere)
 
 
 def unblock(blocked: Iterable[Blocked], *, now: datetime) -> list[Move]:

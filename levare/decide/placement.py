@@ -11,13 +11,25 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from levare.decide.backfill import Calendar
-from levare.decide.capacity import Room, could_serve
+from levare.decide.capacity import Room
 from levare.decide.fleet import Fleet, licences_short, without_licences
 from levare.decide.order import AGEING, Lane, Queue, lanes, rank
 from levare.decide.preemption import Claims, Clearing
 from levare.decide.sharing import Books
 from levare.decide.shortage import shortages
-from levare.model import Decision, Node, Placement, Preemption, Promise, Reason, Request, Sharing, Waiting
+from levare.model import (
+    TAKEN,
+    Decision,
+    Device,
+    Node,
+    Placement,
+    Preemption,
+    Promise,
+    Reason,
+    Request,
+    Sharing,
+    Waiting,
+)
 
 __all__ = ["AGEING", "PATIENCE", "PROMISES", "behind", "can_never_run", "place"]
 
@@ -168,7 +180,11 @@ class _Round:
             self.fleet.keep(job, nearest, at=None, later={})
 
     def _may_be_kept(self, room: Room, job: Waiting, request: Request) -> bool:
-        return room.name not in self.fleet.kept and self.fleet.admits(room, job) and could_serve(request, room.node)
+        return (
+            room.name not in self.fleet.kept
+            and self.fleet.admits(room, job)
+            and Room(replace(room.node, held=())).fits(request)
+        )
 
     def _shortages(self, job: Waiting) -> list[Reason]:
         if not self.nodes:
@@ -234,15 +250,17 @@ def _licence(name: str, asked: int, left: int) -> Reason:
 
 
 def _blocked_devices(room: Room, request: Request) -> Iterator[Reason]:
-    """GPUs that would do if they could be used."""
+    """GPUs that cannot be used, and without which there are too few, now or even if nothing ran."""
     blocked = [device for device in room.node.devices if device.blocked]
     if room.is_open and blocked and request.gpus:
-        everything = Room(replace(room.node, devices=[replace(device, blocked="") for device in room.node.devices]))
-        if everything.fits(request):
-            yield from (
-                Reason("gpu-unavailable", "will-wait", f"GPU {device.index} of node {room.name}: {device.blocked}")
-                for device in blocked
-            )
+        empty = replace(room.node, held=())
+        if any(not Room(node).fits(request) and Room.unblocked(node).fits(request) for node in (room.node, empty)):
+            for device in blocked:
+                yield Reason(f"gpu-{_taken_by(device)}", "will-wait", device.blocked)
+
+
+def _taken_by(device: Device) -> str:
+    return device.ownership if device.ownership in TAKEN else "excluded"
 
 
 def _by_when(at: datetime | None) -> str:

@@ -76,6 +76,7 @@ class Books:
         self._memory_mib = {device.uuid: device.memory_mib for node in nodes for device in node.devices}
         self._typical_mib = median(self._memory_mib.values()) if self._memory_mib else 0.0
         self._ledgers = {name: Ledger.of(account) for name, account in sharing.accounts.items()}
+        self._known: dict[tuple[str, str, str], tuple[Ledger, Ledger, Ledger]] = {}
         self._gpus: dict[str, float] = {}
         self._leaving: set[str] = set()
         held = [each for node in nodes for each in node.held]
@@ -128,10 +129,11 @@ class Books:
     def charge(self, job: Waiting) -> None:
         """One job, one element of an array or one whole gang starts now."""
         gpus, hours = self._asked(job)
+        use = self._accrued(cost(job.request, self._typical_mib), _entry(job.expected))
         for ledger in self._of(job):
             ledger.gpus += gpus
             ledger.gpu_hours += hours
-            ledger.use += self._accrued(cost(job.request, self._typical_mib), _entry(job.expected))
+            ledger.use += use
             ledger.running += 1
 
     def release(self, held: Held) -> None:
@@ -168,10 +170,11 @@ class Books:
         """What runs when the decision begins."""
         gpus = gpus_held(held.devices, self._memory_mib)
         ran = max(_entry(held.expected), self._now - (held.placed_at or self._now))
+        use = self._accrued(gpus + GPUS_PER_CPU * held.cpus, ran)
         for ledger in self._of(held):
             ledger.gpus += gpus
             ledger.gpu_hours += gpus * (ran / _HOUR)
-            ledger.use += self._accrued(gpus + GPUS_PER_CPU * held.cpus, ran)
+            ledger.use += use
             ledger.running += held.job_id not in self._gpus
         self._gpus[held.job_id] = self._gpus.get(held.job_id, 0.0) + gpus
 
@@ -184,12 +187,11 @@ class Books:
         return gpus, gpus * (_entry(job.expected) / _HOUR)
 
     def _of(self, whose: Waiting | Held) -> tuple[Ledger, Ledger, Ledger]:
-        team = whose.team
-        return (
-            self._ledger(team),
-            self._ledger(f"{team}/{whose.project}"),
-            self._ledger(f"{team}:{whose.user}"),
-        )
+        key = (whose.team, whose.project, whose.user)
+        if key not in self._known:
+            team, project, user = key
+            self._known[key] = (self._ledger(team), self._ledger(f"{team}/{project}"), self._ledger(f"{team}:{user}"))
+        return self._known[key]
 
     def _ledger(self, name: str) -> Ledger:
         if name not in self._ledgers:

@@ -198,13 +198,16 @@ def _check_array(wish: Submission) -> None:
 def _check_fits(connection: Connection, request: Request) -> None:
     reason = can_never_run(request, load_emptied(connection))
     if reason:
-        fault = Fault(_field(reason.code), reason.message, reason.asked, reason.available)
+        fault = Fault(_field(reason.code, request), reason.message, reason.asked, reason.available)
         raise CanNeverRun(reason.message, _ASK_LESS, [fault])
 
 
-def _field(code: str) -> str:
+def _field(code: str, request: Request) -> str:
     """The field of a submission that a reason of placement speaks of."""
-    return {"too-many-gpus": "gpus", "too-much-cpus": "cpus", "too-much-memory": "memory_mib"}.get(code, "gpus")
+    custom = code.removeprefix("too-much-")
+    if custom in dict(request.resources):
+        return f"resources.{custom}"
+    return _FIELDS.get(code, "gpus")
 
 
 def _unmet(connection: Connection, needs: Mapping[str, str]) -> bool:
@@ -287,6 +290,15 @@ _WISHED = (
     *("backoff_seconds", "memory_growth", "preemptible", "min_runtime_seconds", "warning_signal", "warning_seconds"),
     *("deadline", "only_between", "on_lost", "start_after", "pipeline", "step"),
 )
+_FIELDS = {
+    "too-many-gpus": "gpus",
+    "too-much-cpus": "cpus",
+    "too-much-memory": "memory_mib",
+    "too-much-scratch": "scratch_mib",
+    "too-few-nodes": "nodes",
+    "no-such-node": "nodes",
+    "licence-busy": "resources",
+}
 _LANE = (
     *_REQUESTED,
     *("team", "project", "user", "priority", "deadline", "only_between", "shunned"),

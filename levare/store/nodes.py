@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, case, delete, insert, update
+from sqlalchemy import Connection, bindparam, case, delete, exists, insert, select, update
 
-from levare.model import Device
+from levare.model import FREE, Device
 from levare.store.tables import devices, nodes
 
 
@@ -25,6 +26,14 @@ class NodeFacts:
     scratch_mib: int = 0
     resources: Mapping[str, int] = field(default_factory=dict)
     address: str = ""
+
+
+@dataclass(frozen=True)
+class Owned:
+    """Whose a GPU is, one of `levare.model.OWNERSHIPS`, and in a sentence who uses it besides levare."""
+
+    ownership: str = FREE
+    note: str | None = None
 
 
 def join(connection: Connection, facts: NodeFacts, *, incarnation: str, now: datetime) -> None:
@@ -53,20 +62,41 @@ def join(connection: Connection, facts: NodeFacts, *, incarnation: str, now: dat
 
 
 def _replace_devices(connection: Connection, facts: NodeFacts) -> None:
+    """What is known of a GPU that is still there stays: exclusions, and whose it is, which is slow to find out."""
+    known = {row.uuid: row for row in connection.execute(_KNOWN_DEVICES, {"of_node": facts.name})}
     connection.execute(delete(devices).where(devices.c.node == facts.name))
-    rows = [
-        {
-            "uuid": device.uuid,
-            "node": facts.name,
-            "index": device.index,
-            "model": device.model,
-            "memory_mib": device.memory_mib,
-            "simulated": facts.simulated,
-        }
-        for device in facts.devices
-    ]
+    rows = [_device(facts, device, known.get(device.uuid)) for device in facts.devices]
     if rows:
         connection.execute(insert(devices), rows)
+
+
+def ownerships(connection: Connection, name: str) -> dict[str, Owned]:
+    """What is written of each device of a node, by UUID."""
+    return {row.uuid: Owned(row.ownership, row.note) for row in connection.execute(_OWNERSHIPS, {"of_node": name})}
+
+
+def set_ownerships(connection: Connection, name: str, changes: Mapping[str, Owned], *, incarnation: str) -> bool:
+    """Write whose these devices (UUID -> owned) are now. False if one is not, or no longer, this incarnation's."""
+    rows = [
+        {"of_node": name, "by": incarnation, "device": uuid, "whose": owned.ownership, "says": owned.note}
+        for uuid, owned in changes.items()
+    ]
+    return all(connection.execute(_SET_OWNERSHIP, row).rowcount for row in rows)
+
+
+def _device(facts: NodeFacts, device: Device, before: Any) -> dict[str, Any]:
+    return {
+        "uuid": device.uuid,
+        "node": facts.name,
+        "index": device.index,
+        "model": device.model,
+        "memory_mib": device.memory_mib,
+        "simulated": facts.simulated,
+        "ownership": before.ownership if before else FREE,
+        "note": before and before.note,
+        "excluded_until": before and before.excluded_until,
+        "excluded_reason": before and before.excluded_reason,
+    }
 
 
 def renew(connection: Connection, name: str, *, incarnation: str, now: datetime) -> bool:
@@ -99,3 +129,16 @@ def set_state(connection: Connection, name: str, state: str) -> bool:
 
 def _awake() -> object:
     return case((nodes.c.state == "lost", "ready"), else_=nodes.c.state)
+
+
+_OWNERSHIPS = select(devices.c.uuid, devices.c.ownership, devices.c.note).where(devices.c.node == bindparam("of_node"))
+_SET_OWNERSHIP = (
+    update(devices)
+    .where(
+        devices.c.uuid == bindparam("device"),
+        devices.c.node == bindparam("of_node"),
+        exists().where(nodes.c.name == devices.c.node, nodes.c.incarnation == bindparam("by")),
+    )
+    .values(ownership=bindparam("whose"), note=bindparam("says"))
+)
+_KNOWN_DEVICES = select(devices).where(devices.c.node == bindparam("of_node"))

@@ -2,15 +2,17 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, func, or_, select
 
 from levare.decide.capacity import most_starts
 from levare.decide.durations import expected
+from levare.decide.families import Family
 from levare.decide.gangs import decisive, partings
+from levare.decide.health import Run
 from levare.decide.placement import behind, place
 from levare.model import (
     BLOCKED,
@@ -18,6 +20,7 @@ from levare.model import (
     LIVE,
     NEED_OUTCOMES,
     PLACED,
+    TAKEN,
     WAITING,
     ArrayState,
     Blocked,
@@ -31,17 +34,18 @@ from levare.model import (
     Node,
     Parting,
     Reason,
-    Request,
     Rules,
     Sharing,
     Waiting,
 )
-from levare.store import arrays, sharing, windows
+from levare.store import arrays, health, sharing, windows
+from levare.store.asked import request_of
+from levare.store.endings import ended
+from levare.store.families import held as held_families
+from levare.store.families import known as known_families
 from levare.store.messages import Message, messages_due
 from levare.store.tables import attempts, devices, families, jobs, needs, nodes
 from levare.store.types import Utc, is_one_of
-
-Value = TypeVar("Value")
 
 _USUAL = Rules()
 HEADS = 64
@@ -78,36 +82,47 @@ class Snapshot:
     """Attempts whose gang has broken."""
     unsent: Sequence[Message]
     """What some node is to be told of again."""
+    families: Mapping[str, Family] = field(default_factory=dict)
+    """Of the jobs that have ended."""
+    runs: Sequence[Run] = ()
+    """What ended lately on the nodes on which something has failed soon after its start."""
+    cleared: Mapping[str, datetime] = field(default_factory=dict)
+    """Until when nodes (by name) and GPUs (by UUID) were excluded last."""
 
 
 def load(connection: Connection, *, now: datetime, rules: Rules = _USUAL) -> Snapshot:
     unsettled = connection.execute(_UNSETTLED).all()
     live = [row for row in unsettled if row.state in LIVE]
     fleet, renewals = _nodes(connection, live, now)
+    over = ended(connection, _over(unsettled))
+    runs = health.runs_beside(connection, over, now=now)
     movable = connection.execute(_MOVABLE, {"now": now}).all()
     return Snapshot(
         nodes=fleet,
         renewals=renewals,
         waiting=_waiting(connection, most=most_starts(fleet)),
-        sharing=sharing.load(connection, now=now, rules=rules),
+        sharing=_sharing(connection, now, rules),
         blocked=_blocked(connection, [row for row in movable if row.cancel_requested_at is None]),
         arrays=arrays.to_follow(connection),
-        ended=_ended(unsettled),
+        ended=over,
         live=[LiveAttempt(row.id, row.node, row.on_lost, row.cancel_requested_at is not None) for row in live],
         to_cancel=[row.id for row in movable if row.cancel_requested_at is not None],
         unclaimed_to_cancel=[row.id for row in live if row.state == PLACED and row.cancel_requested_at is not None],
         to_part=[parting for members in _gangs(unsettled) for parting in partings(members)],
         unsent=messages_due(live, {node.name: node.incarnation for node in fleet}, now=now),
+        families=known_families(connection, {each.family for each in over}),
+        runs=runs,
+        cleared=health.cleared(connection) if runs else {},
     )
 
 
 def load_emptied(connection: Connection) -> list[Node]:
-    """The fleet as if nothing ran on it."""
+    """The fleet as if nothing ran on it and nothing were excluded for a while."""
     return _nodes(connection, [], None)[0]
 
 
 def load_nodes(connection: Connection, *, now: datetime) -> list[Node]:
-    """The fleet with what each node holds."""
+    """The fleet with what each node holds, and what is excluded at `now`."""
     return _nodes(connection, connection.execute(_LIVE).all(), now)[0]
 
 
@@ -126,9 +141,8 @@ def explain(connection: Connection, job_id: str, *, now: datetime, rules: Rules 
 def explain_request(connection: Connection, job: Waiting, *, now: datetime, rules: Rules) -> Sequence[Reason]:
     """Why this job, queued or only asked about, would wait."""
     others = [other for other in _waiting(connection, most=HEADS) if other.job_id != job.job_id]
-    decision = place(
-        [*others, job], load_nodes(connection, now=now), now=now, sharing=sharing.load(connection, now=now, rules=rules)
-    )
+    books = _sharing(connection, now, rules)
+    decision = place([*others, job], load_nodes(connection, now=now), now=now, sharing=books)
     if job.job_id not in decision.reasons:
         return [Reason("starting-soon", "will-wait", "There is room for it; it starts at the next decision.")]
     return [*decision.reasons[job.job_id], *behind(_ahead(connection, job))]
@@ -142,7 +156,8 @@ def _nodes(connection: Connection, running: Sequence[Any], now: datetime | None)
         held[row.node].append(_as_held(row, expectations))
     cards: dict[str, list[Device]] = defaultdict(list)
     for row in connection.execute(_DEVICES):
-        cards[row.node].append(Device(row.uuid, row.slot, row.memory_mib, row.model))
+        blocked = (row.note or f"It is {row.ownership}.") if row.ownership in TAKEN else _exclusion(row, now)
+        cards[row.node].append(Device(row.uuid, row.slot, row.memory_mib, row.model, row.ownership, blocked))
     rows = connection.execute(_NODES).all()
     kept = windows.by_node(connection, now=now) if now else {}
     fleet = [
@@ -158,10 +173,17 @@ def _nodes(connection: Connection, running: Sequence[Any], now: datetime | None)
             row.scratch_mib,
             row.resources,
             kept.get(row.name, ()),
+            _exclusion(row, now),
         )
         for row in rows
     ]
     return fleet, {row.name: row.renewals for row in rows}
+
+
+def _exclusion(row: Any, now: datetime | None) -> str:
+    """Why a node or GPU takes nothing now; empty if it does."""
+    is_out = now is not None and row.excluded_until is not None and row.excluded_until > now
+    return (row.excluded_reason or f"Excluded until {row.excluded_until:%Y-%m-%d %H:%M:%S} UTC.") if is_out else ""
 
 
 def _as_held(row: Any, expectations: "Expectations") -> Held:
@@ -185,7 +207,7 @@ def _as_held(row: Any, expectations: "Expectations") -> Held:
         expected=expectations.of(row),
         limit=None if limit is None else timedelta(seconds=limit),
         progress=row.progress,
-        is_ending=row.preempted_at is not None or row.cancel_requested_at is not None,
+        is_ending=_is_told_to_end(row),
         ending_for=row.preempted_for,
     )
 
@@ -205,6 +227,11 @@ class Expectations:
             limit = None if key[1] is None else timedelta(seconds=key[1])
             self._known[key] = expected(self._seconds.get(row.family, ()), limit)
         return self._known[key]
+
+
+def _sharing(connection: Connection, now: datetime, rules: Rules) -> Sharing:
+    books = sharing.load(connection, now=now, rules=rules)
+    return replace(books, held_families=held_families(connection, now=now))
 
 
 def _waiting(connection: Connection, *, most: int) -> list[Waiting]:
@@ -250,28 +277,6 @@ def _as_waiting(row: Any, expectations: Expectations) -> Waiting:
     )
 
 
-def request_of(row: Any) -> Request:
-    """What a row of `jobs` asks for."""
-    return Request(
-        row.gpus,
-        row.gpu_memory_mib,
-        row.cpus,
-        row.memory_mib,
-        row.scratch_mib,
-        row.gpu_model,
-        _pairs(row.resources),
-        _pairs(row.require),
-        _pairs(row.prefer),
-        _pairs(row.avoid),
-        row.nodes,
-        row.spread,
-    )
-
-
-def _pairs(values: Mapping[str, Value]) -> tuple[tuple[str, Value], ...]:
-    return tuple(sorted(values.items()))
-
-
 def _ahead(connection: Connection, job: Waiting) -> int:
     older = and_(jobs.c.priority == job.priority, jobs.c.created_at < job.since)
     first = or_(jobs.c.priority > job.priority, older)
@@ -293,11 +298,10 @@ def _needs_of(connection: Connection, job_ids: Sequence[str]) -> Mapping[str, di
     return found
 
 
-def _ended(unsettled: Sequence[Any]) -> list[Ended]:
-    """Of each job that is over the one attempt that decides it."""
+def _over(unsettled: Sequence[Any]) -> list[Any]:
+    """Of each job that is over the one attempt that decides what becomes of it."""
     deciding = {member.attempt_id for members in _gangs(unsettled) if (member := decisive(members))}
-    over = (row for row in unsettled if row.state not in LIVE)
-    return [_as_ended(row) for row in over if row.nodes == 1 or row.id in deciding]
+    return [row for row in unsettled if row.state not in LIVE and (row.nodes == 1 or row.id in deciding)]
 
 
 def _gangs(unsettled: Sequence[Any]) -> list[list[Member]]:
@@ -309,22 +313,11 @@ def _gangs(unsettled: Sequence[Any]) -> list[list[Member]]:
 
 
 def _as_member(row: Any) -> Member:
-    was_ended = any(wish is not None for wish in (row.peer_ended_at, row.preempted_at, row.cancel_requested_at))
-    return Member(row.id, row.rank, row.node, row.state, row.exit_code, row.ended_at, was_ended)
+    return Member(row.id, row.rank, row.node, row.state, row.exit_code, row.ended_at, _is_told_to_end(row))
 
 
-def _as_ended(row: Any) -> Ended:
-    return Ended(
-        row.job_id,
-        row.id,
-        row.state,
-        row.exit_code,
-        row.reason or "",
-        row.number,
-        row.retries,
-        row.losses,
-        row.cancel_requested_at is not None,
-    )
+def _is_told_to_end(row: Any) -> bool:
+    return any(wish is not None for wish in (row.peer_ended_at, row.preempted_at, row.cancel_requested_at))
 
 
 def _blockers(connection: Connection, job: Any) -> list[Reason]:
@@ -334,7 +327,9 @@ def _blockers(connection: Connection, job: Any) -> list[Reason]:
         for name, need in sorted(needed.items())
         if not need.is_met
     ]
-    if job.start_after:
+    if job.attempt and job.reason:
+        unmet.append(Reason("backoff", "will-wait", job.reason))
+    elif job.start_after:
         unmet.append(Reason("start-after", "will-wait", f"Starts at {job.start_after.isoformat()} at the earliest."))
     return unmet
 

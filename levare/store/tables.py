@@ -8,10 +8,21 @@ not validate, so requests are validated before they come here and CHECKs hold th
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, LargeBinary, MetaData, Text, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    text,
+)
 from sqlmodel import Field, SQLModel
 
-from levare.model import ATTEMPT_STATES, JOB_STATES
+from levare.model import ATTEMPT_STATES, FREE, JOB_STATES, OWNERSHIPS
 from levare.store.types import Json, Utc
 
 metadata = MetaData(
@@ -43,6 +54,10 @@ def _json() -> Any:
 
 def _instant(*, index: bool = False, nullable: bool = True) -> Any:
     return Column(Utc, index=index, nullable=nullable)
+
+
+def _list() -> Any:
+    return Column(Json, nullable=False, server_default="[]")
 
 
 _IS_ARRAY = text("array_size IS NOT NULL")
@@ -193,6 +208,7 @@ class AttemptRow(Table, table=True):
         Index("ix_attempts_job", "job_id", "number", "rank", unique=True),
         Index("ix_attempts_live", "state", "node"),
         Index("ix_attempts_settled", "settled", "state"),
+        Index("ix_attempts_ended", "node", "ended_at"),
     )
 
     id: str = Field(primary_key=True)
@@ -290,12 +306,19 @@ class NodeRow(Table, table=True):
     excluded_until: datetime | None = Field(sa_column=_instant())
     """It takes nothing new until then, for `excluded_reason`."""
     excluded_reason: str | None = Field(sa_column=Column(Text))
+    orphans: list[dict[str, Any]] = Field(sa_column=_list())
+    """Processes on its GPUs that ended attempts left behind, each proven."""
+    reap_requested_at: datetime | None = Field(sa_column=_instant())
+    """When somebody asked to end them; NULL once that is done."""
+    reaped: list[dict[str, Any]] = Field(sa_column=_list())
+    """What became of each when it was last done."""
 
 
 class DeviceRow(Table, table=True):
-    """A GPU of a node, real or simulated."""
+    """A GPU of a node, real or simulated, and whose it is."""
 
     __tablename__ = "devices"
+    __table_args__ = (CheckConstraint(_one_of("ownership", OWNERSHIPS), name="ownership"),)
 
     uuid: str = Field(primary_key=True)
     node: str = Field(sa_column=Column(ForeignKey("nodes.name"), index=True, nullable=False))
@@ -305,6 +328,9 @@ class DeviceRow(Table, table=True):
     simulated: bool
     excluded_until: datetime | None = Field(sa_column=_instant())
     excluded_reason: str | None = Field(sa_column=Column(Text))
+    ownership: str = Field(sa_column=Column(String, nullable=False, server_default=FREE))
+    note: str | None = Field(sa_column=Column(Text))
+    """Who uses it besides levare, in a sentence; NULL where nobody does."""
 
 
 class FamilyRow(Table, table=True):
@@ -317,8 +343,9 @@ class FamilyRow(Table, table=True):
     """Of its last successful runs, newest last; a bounded number of them."""
     fast_failures: int
     """How many runs in a row have failed soon after their start."""
-    held_until: datetime | None = Field(sa_column=_instant())
-    """None of it starts until then."""
+    held_until: datetime | None = Field(sa_column=_instant(index=True))
+    """None of it starts until then, for `held_reason`."""
+    held_reason: str | None = Field(sa_column=Column(Text))
     updated_at: datetime = Field(sa_column=_instant(nullable=False))
 
 
@@ -359,7 +386,7 @@ class UseDayRow(Table, table=True):
     team: str = Field(primary_key=True)
     project: str = Field(primary_key=True)
     user: str = Field(primary_key=True)
-    day: str = Field(primary_key=True)
+    day: str = Field(primary_key=True, index=True)
     """Such as 2030-01-31."""
     gpu_seconds: float
     cpu_seconds: float

@@ -1,20 +1,20 @@
 """Teams: weights and quotas as people declare them, and how each team stands."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, distinct, select
+from sqlalchemy import Connection, bindparam, delete, select
 
 from levare.decide.sharing import Books, Standing
 from levare.errors import Fault, NotFound, QuotaQueued
-from levare.model import LIVE, Held, Node, Quota, Sharing
+from levare.model import LIVE, Quota, Sharing
 from levare.store import audit, sharing
 from levare.store.audit import Actor
 from levare.store.sharing import project_account, quota_of, user_account
-from levare.store.snapshot import load_emptied
-from levare.store.tables import attempts, jobs, teams, use
+from levare.store.snapshot import load_nodes
+from levare.store.tables import jobs, teams, use
 from levare.store.types import is_one_of
 from levare.store.upsert import upsert
 
@@ -67,7 +67,7 @@ def find(connection: Connection, shared: Sharing, *, now: datetime) -> list[Row]
     """
     names = sorted(set(connection.execute(_NAMES).scalars()))
     rows = {row.name: row for row in connection.execute(select(teams))}
-    books = Books(shared, _fleet(connection), now=now)
+    books = Books(shared, load_nodes(connection, now=now), now=now)
     for name in names:
         books.team_claim(name)
     waiting = sharing.queued(connection, names)
@@ -124,8 +124,8 @@ def _team(standing: Standing, row: Any, waiting: int, hours: float) -> Row:
         "declared": row is not None,
         "entitled_percent": round(100 * standing.entitled, 2),
         "used_percent": round(100 * standing.used, 2),
-        "used_gpu_hours": round(standing.use / _SECONDS_PER_GPU_HOUR, 3),
-        "period_gpu_hours": round(hours, 3),
+        "used_gpu_hours": round(standing.use / _SECONDS_PER_GPU_HOUR, 6),
+        "period_gpu_hours": round(hours, 6),
         "gpus": round(standing.gpus, 3),
         "borrowed_gpus": round(standing.borrowed, 3),
         "running": standing.running,
@@ -134,27 +134,6 @@ def _team(standing: Standing, row: Any, waiting: int, hours: float) -> Row:
         "why": standing.why,
         "updated_at": row.updated_at if row else None,
     }
-
-
-def _fleet(connection: Connection) -> list[Node]:
-    """The nodes with what runs on them, and whose it is."""
-    held: dict[str, list[Held]] = {}
-    for row in connection.execute(_HELD):
-        run = Held(
-            row.id,
-            row.job_id,
-            row.devices,
-            row.cpus,
-            row.memory_mib,
-            team=row.team,
-            project=row.project,
-            user=row.user,
-            priority=row.priority,
-            placed_at=row.placed_at,
-            is_ending=row.preempted_at is not None,
-        )
-        held.setdefault(row.node, []).append(run)
-    return [replace(node, held=held.get(node.name, ())) for node in load_emptied(connection)]
 
 
 def _queue_limits(declared: Any, team: str, project: str, user: str) -> dict[str, tuple[str, int]]:
@@ -190,12 +169,5 @@ _LOCK = select(teams.c.name).where(_OF_NAME).with_for_update()
 _PUT = upsert(teams, replacing=("weight", "quota", "projects", "users", "updated_at"))
 _REMOVE = delete(teams).where(_OF_NAME)
 _BEGUN_OR_NOT = is_one_of(jobs.c.state, ("blocked", "waiting", *LIVE))
-_NAMES = select(teams.c.name).union(select(distinct(use.c.team)), select(distinct(jobs.c.team)).where(_BEGUN_OR_NOT))
+_NAMES = select(teams.c.name).union(select(use.c.team), select(jobs.c.team).where(_BEGUN_OR_NOT))
 _OF_ATTEMPT = ("id", "job_id", "node", "devices", "cpus", "memory_mib", "placed_at", "preempted_at")
-_HELD = (
-    select(
-        *(attempts.c[name] for name in _OF_ATTEMPT), *(jobs.c[name] for name in ("team", "project", "user", "priority"))
-    )
-    .join(jobs, jobs.c.id == attempts.c.job_id)
-    .where(is_one_of(attempts.c.state, LIVE))
-)

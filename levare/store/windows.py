@@ -44,7 +44,7 @@ def put(connection: Connection, name: str, wish: Wish, *, actor: Actor, now: dat
     if faults:
         raise InvalidRequest(f"{faults[0].field}: {faults[0].message}.", "Correct it and send it again.", faults)
     before = _find(connection, name)
-    changed = vars(wish) | {"nodes": sorted(wish.nodes)}
+    changed = vars(wish) | {"nodes": sorted(set(wish.nodes))}
     if before is None or any(before[key] != value for key, value in changed.items()):
         made = {"created_by": actor.name, "created_at": now}
         _PUT.run(connection, [{"name": name, **changed, **made}])
@@ -91,7 +91,7 @@ def _wrong_nodes(connection: Connection, wish: Wish) -> list[Fault]:
     known = set(connection.execute(_KNOWN, {"names": list(wish.nodes)}).scalars())
     return [
         Fault("nodes", f"{node} is no node", node, "nodes that `levare nodes` lists")
-        for node in wish.nodes
+        for node in sorted(set(wish.nodes))
         if node not in known
     ]
 

@@ -6,13 +6,16 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
 
 from app import answers
 from levare import model
-from levare.store import nodes
+from levare.decide.families import Family
+from levare.decide.health import Exclusion
+from levare.store import families, health, nodes, snapshot
 from tests.end_to_end.serving import Api, refused, serving
 
 OPEN = ("/healthz", "/readyz", "/openapi.json", "/docs")
@@ -89,6 +92,42 @@ def test_a_node_is_drained_and_resumed(api: Api):
     refused(api.client.put("/v1/nodes/n1/state", json={"state": "lost"}), 422, "invalid-request")
     refused(api.client.put("/v1/nodes/n2/state", json={"state": "ready"}), 404, "not-found")
     refused(api.client.get("/v1/nodes/n2/samples"), 404, "not-found")
+
+
+def test_resuming_a_node_takes_back_what_was_excluded(api: Api):
+    api.join()
+    now = datetime.now(UTC)
+    with api.database.writing() as connection:
+        for device in (None, "n1-0"):
+            exclusion = Exclusion("n1", device, now + timedelta(hours=1), "Jobs failed on it.", ())
+            assert health.exclude(connection, exclusion, now=now)
+
+    api.client.put("/v1/nodes/n1/state?dry_run=true", json={"state": "ready"}).raise_for_status()
+    with api.database.reading() as connection:
+        (node,) = snapshot.load_nodes(connection, now=now)
+    assert (node.note, node.devices[0].blocked) == ("Jobs failed on it.", "Jobs failed on it.")
+    assert api.client.put("/v1/nodes/n1/state", json={"state": "ready"}).json()["state"] == "ready"
+    with api.database.reading() as connection:
+        (node,) = snapshot.load_nodes(connection, now=datetime.now(UTC))
+    assert (node.note, node.devices[0].blocked) == ("", "")
+
+
+def test_a_held_family_is_listed_and_released(api: Api):
+    name, until = "default/default/a b/c%", datetime.now(UTC) + timedelta(hours=1)
+    with api.database.writing() as connection:
+        held = Family(name, (), 5, until, "5 jobs failed.")
+        families.keep(connection, [held, Family("z", (60.0,))], now=datetime.now(UTC))
+
+    page = api.get("/v1/families", limit=1)
+    assert ([family["name"] for family in page["items"]], page["next"]) == ([name], name)
+    assert api.get("/v1/families", after=name)["items"][0]["typical_seconds"] == 60
+    assert api.get("/v1/families", held="true", fields="held_reason")["items"] == [{"held_reason": "5 jobs failed."}]
+    path = f"/v1/families/{quote(name, safe='')}"
+    assert api.client.delete(f"{path}/hold?dry_run=true").json()["held_until"] is None
+    assert api.get(path)["held_until"]
+    assert api.client.delete(f"{path}/hold").json()["held_until"] is None
+    assert api.get("/v1/families", held="true")["items"] == []
+    refused(api.client.delete("/v1/families/nothing/hold"), 404, "not-found")
 
 
 def test_a_lost_node_cannot_be_drained(api: Api):

@@ -158,3 +158,23 @@ def test_a_node_and_a_gpu_tell_until_when_and_why_they_are_excluded(api: Api):
     told = {"excluded_until": "2026-01-01T12:00:00Z", "excluded_reason": "It failed 3 times."}
     assert told.items() <= node.items()
     assert told.items() <= node["devices"][0].items()
+
+
+@pytest.mark.parametrize(
+    ("wish", "field", "value", "limit"),
+    [
+        ({"scratch_mib": 4097}, "scratch_mib", 4097, 4096),
+        ({"resources": {"licence": 4}}, "resources.licence", 4, 3),
+        ({"resources": {"other": 1}}, "resources.other", 1, 0),
+        ({"nodes": 2}, "nodes", 2, 1),
+        ({"require": {"zone": "b"}}, "nodes", 1, 0),
+        ({"avoid": {"zone": "a"}}, "nodes", 1, 0),
+        ({"gpu_model": "A100"}, "nodes", 1, 0),
+    ],
+)
+def test_what_no_node_offers_is_refused_with_the_numbers(api: Api, wish: Any, field: str, value: int, limit: int):
+    api.join(labels={"zone": "a"}, scratch_mib=4096, resources={"licence": 3})
+
+    [error] = refused(api.client.post("/v1/jobs", json=TRUE | wish), 422, "can-never-run")["errors"]
+
+    assert (error["field"], error["value"], error["limit"]) == (field, value, limit)

@@ -279,6 +279,31 @@ def test_drain_and_resume_are_seen_by_everyone(shell: Shell):
     assert "1 of 1 nodes ready, 0 of 2 GPUs held" in shell.succeed("top", "--once")
 
 
+def test_a_team_is_set_in_parts_and_bounds_what_is_submitted_for_it(shell: Shell):
+    shell.succeed("teams", "set", "vision", "--weight", "2", "--queued", "1", "--no-borrow", "--gpus", "8")
+    shell.succeed("teams", "set", "vision", "--gpu-hours", "2000", "--period", "7d", "--gpus", "none")
+
+    found = json.loads(shell.succeed("teams", "vision", "--json"))
+    assert (found["weight"], found["quota"]["gpus"], found["quota"]["borrow"]) == (2, None, False)
+    assert (found["quota"]["queued"], found["quota"]["period_seconds"]) == (1, 604800)
+    shell.succeed("submit", "--team", "vision", "--", "true")
+    assert "1 of its quota" in shell.levare("submit", "--team", "vision", "--", "true").stderr
+    assert "vision" in shell.succeed("teams")
+    assert "weighs 1" in shell.succeed("teams", "remove", "vision")
+
+
+def test_a_window_keeps_a_node_until_it_is_removed(shell: Shell):
+    shell.api.join("n1")
+
+    made = shell.succeed("windows", "add", "upgrade", "--node", "n1", "--from", "+1h", "--until", "+2h")
+    assert made.startswith("upgrade keeps n1 from ")
+    assert "maintenance" in shell.succeed("windows")
+    assert (
+        "n9 is no node" in shell.levare("windows", "add", "w", "--node", "n9", "--from", "+1h", "--until", "+2h").stderr
+    )
+    assert shell.succeed("windows", "remove", "upgrade") == "upgrade gives n1 back\n"
+
+
 def test_doctor_finds_what_is_missing(own_shell: Shell):
     done = own_shell.levare("doctor", "--json")
 

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Iterator
+from datetime import datetime
 
 import pytest
 
@@ -36,6 +37,19 @@ def test_the_digits_example_learns_and_leaves_its_history(running: Fleet):
     assert attempt["gpu_utilisation_percent"] > 0
     assert metrics["summary"]["val"]["accuracy"]["last"] > 0.9
     assert attempt["points"] == len(metrics["items"])
+
+
+def test_what_a_job_has_used_is_charged_to_its_team(running: Fleet):
+    job_id = running.python("import time; time.sleep(1)", gpus=2, team="charged")
+    running.await_end(job_id)
+
+    (attempt,) = running.attempts(job_id)
+    team = running.client.get("/v1/teams/charged").json()
+    held = datetime.fromisoformat(attempt["ended_at"]) - datetime.fromisoformat(attempt["placed_at"])
+    assert held.total_seconds() > 1
+    assert team["used_gpu_hours"] == pytest.approx(2.05 * held.total_seconds() / 3600, abs=1e-5)
+    assert team["period_gpu_hours"] == pytest.approx(2 * held.total_seconds() / 3600, abs=1e-5)
+    assert (team["running"], team["queued"], team["gpus"]) == (0, 0, 0)
 
 
 def test_a_job_sees_its_gpus_and_none_of_our_secrets(running: Fleet):

@@ -47,6 +47,20 @@ def levare_run(api: Api, *args: str, **extra: Any) -> Result:
     return CliRunner().invoke(levare, list(args), obj=client, **extra)
 
 
+def a_family(**other: Any) -> dict[str, Any]:
+    family = {
+        "name": "a/b/c",
+        "runs": 0,
+        "typical_seconds": None,
+        "promised_seconds": None,
+        "fast_failures": 0,
+        "held_until": None,
+        "held_reason": None,
+        "updated_at": "2030-01-01T12:00:00Z",
+    }
+    return family | other
+
+
 def a_job(**other: Any) -> dict[str, Any]:
     job = {
         "id": JOB,
@@ -162,7 +176,7 @@ def a_node(name: str = "node-a", **other: Any) -> dict[str, Any]:
         "memory_mib": 131072,
         "cpus_free": 8,
         "memory_free_mib": 65536,
-        "devices": [device | {"free_mib": 0, "attempts": [f"{JOB}-1"]}],
+        "devices": [device | {"free_mib": 0, "attempts": [f"{JOB}-1"], "ownership": "ours", "note": None}],
         "version": "0.1.0",
         "joined_at": "2030-01-01T12:00:00Z",
         "renewed_at": datetime.now(UTC).isoformat(),

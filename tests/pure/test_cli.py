@@ -15,6 +15,7 @@ from tests.pure.scripted import (
     JOB,
     URL,
     Api,
+    a_family,
     a_healthy_api,
     a_job,
     a_log,
@@ -185,9 +186,13 @@ def test_without_a_command_the_help_is_printed():
         ["cancel", JOB],
         ["nodes"],
         ["nodes", "node-a"],
+        ["nodes", "show", "node-a"],
+        ["nodes", "reap", "node-a"],
         ["drain", "node-a"],
         ["resume", "node-a"],
         ["top"],
+        ["families"],
+        ["families", "release", "a/b/c"],
         ["tokens"],
         ["tokens", "list"],
         ["wait", JOB],
@@ -203,9 +208,12 @@ def test_json_is_all_that_goes_to_stdout(args: list[str]):
     api.on(f"GET /v1/jobs/{JOB}/attempts", {"items": []}).on(f"GET /v1/jobs/{JOB}/logs", a_log(b"hi"))
     api.on(f"GET /v1/jobs/{JOB}/metrics", {"items": [], "next": None, "summary": {}})
     api.on(f"GET /v1/jobs/{JOB}/why", {"job": JOB, "state": "succeeded", "reasons": []})
+    api.on("GET /v1/families", {"items": [], "next": None}).on("DELETE /v1/families/a/b/c/hold", a_family())
     api.on("GET /v1/tokens", {"items": []}).on("GET /v1/nodes/node-a", a_node()).on(
         "PUT /v1/nodes/node-a/state", a_node()
     )
+    reap = {"node": "node-a", "requested_at": None, "orphans": [], "reaped": []}
+    api.on("POST /v1/nodes/node-a/reap", reap)
     place = args.index("--") if "--" in args else len(args)
 
     result = levare_run(api, *args[:place], "--json", *args[place:])

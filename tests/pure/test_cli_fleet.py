@@ -10,6 +10,7 @@ import pytest
 from tests.pure.scripted import (
     JOB,
     Api,
+    a_family,
     a_healthy_api,
     a_job,
     a_node,
@@ -25,7 +26,7 @@ def test_nodes_show_what_is_free_and_one_node_its_gpus():
     one = levare_run(api, "nodes", "node-a").stdout
 
     assert rows[1][:8] == ["node-a", "ready", "0/1", "8/16", "64GiB", "42%", "25%", "1"]
-    assert f"0  NVIDIA H100  97%  40GiB  80/80GiB   650W   61C  {JOB}" in one
+    assert f"0  ours   NVIDIA H100  97%  40GiB  80/80GiB   650W   61C  {JOB}" in one
     assert json.loads(levare_run(api, "nodes", "--json").stdout)["items"][0]["name"] == "node-a"
 
 
@@ -97,6 +98,29 @@ def test_tokens_are_listed_and_revoked_by_name():
     assert levare_run(api, "tokens", "list").stdout == listed
 
 
+def test_families_show_how_long_they_take_and_why_they_are_held():
+    held = {"fast_failures": 5, "held_until": "2030-01-01T12:10:00Z", "held_reason": "5 jobs failed."}
+    known = a_family(name="a/b/d", runs=3, typical_seconds=90.0, promised_seconds=7200.0)
+    api = Api().on("GET /v1/families", {"items": [a_family(**held)], "next": "a/b/c"}, {"items": [known], "next": None})
+
+    result = levare_run(api, "families", "--held")
+    rows = [line.split() for line in result.stdout.splitlines()]
+
+    assert rows[1][:5] == ["a/b/c", "0", "-", "-", "5"]
+    assert rows[2] == ["a/b/d", "3", "1m30s", "2h00m", "0", "-"]
+    assert "5 jobs failed." in result.stderr
+    assert [dict(asked.url.params) for asked in api.asked] == [
+        {"held": "true", "limit": "200"},
+        {"held": "true", "after": "a/b/c", "limit": "200"},
+    ]
+
+
+def test_a_family_is_released_by_its_name():
+    api = Api().on("DELETE /v1/families/a/b/c/hold", a_family())
+
+    assert levare_run(api, "families", "release", "a/b/c").stdout == "a/b/c is not held: its jobs start as others do\n"
+
+
 def test_doctor_is_content_when_all_is_well(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("LEVARE_HOME", str(tmp_path))
 
@@ -151,3 +175,74 @@ def test_doctor_names_what_is_wrong_and_what_to_do(place: str, answer: Any, fail
     assert (result.exit_code, found["ok"]) == (1, False)
     assert [check["name"] for check in wrong] == [failing]
     assert wrong[0]["next_step"]
+
+
+TAKEN = "GPU 0 of node-a is used by process 4711 of bob (python train.py), which levare did not start."
+ORPHAN = {"pid": 12, "attempt": f"{JOB}-1", "user": "alice", "command": "python left.py", "gpus": [0, 1]}
+
+
+def a_taken_node() -> dict[str, Any]:
+    node = a_node()
+    return node | {"devices": [node["devices"][0] | {"free_mib": 81920, "ownership": "foreign", "note": TAKEN}]}
+
+
+@pytest.mark.parametrize("args", [["nodes"], ["nodes", "show"], ["nodes", "node-a"], ["nodes", "show", "node-a"]])
+def test_a_gpu_that_others_use_is_not_free_and_its_owner_is_told(args: list[str]):
+    api = Api().on("GET /v1/nodes", {"items": [a_taken_node()]}).on("GET /v1/nodes/node-a", a_taken_node())
+
+    lines = levare_run(api, *args).stdout.splitlines()
+
+    assert lines[1].split()[:3] == ["node-a", "ready", "0/1"]
+    assert lines[-1] == TAKEN
+
+
+def a_reap(**other: Any) -> dict[str, Any]:
+    return {"node": "node-a", "requested_at": None, "orphans": [], "reaped": [], **other}
+
+
+def test_a_reap_waits_for_the_node_and_says_what_became_of_each():
+    asked = a_reap(requested_at="2030-01-01T12:00:00Z", orphans=[ORPHAN])
+    done = a_reap(reaped=[ORPHAN | {"outcome": "killed"}])
+    api = Api().on("POST /v1/nodes/node-a/reap", asked).on("GET /v1/nodes/node-a/reap", asked, done)
+
+    result = levare_run(api, "nodes", "reap", "node-a")
+
+    assert (result.exit_code, result.stdout) == (
+        0,
+        f"process 12 (python left.py) of attempt {JOB}-1 on GPUs 0, 1 did not end by itself and was killed\n",
+    )
+
+
+def test_a_reap_fails_when_something_remains():
+    done = a_reap(requested_at="2030-01-01T12:00:00Z", orphans=[ORPHAN])
+    api = Api().on("POST /v1/nodes/node-a/reap", done)
+    api.on("GET /v1/nodes/node-a/reap", a_reap(reaped=[ORPHAN | {"outcome": "remains"}]))
+
+    assert levare_run(api, "nodes", "reap", "node-a").exit_code == 1
+
+
+def test_a_reap_of_nothing_says_so_and_is_no_failure():
+    api = Api().on("POST /v1/nodes/node-a/reap", a_reap(reaped=[ORPHAN | {"outcome": "remains"}]))
+
+    result = levare_run(api, "nodes", "reap", "node-a")
+
+    assert (result.exit_code, result.stdout) == (0, "Nothing is left behind on the GPUs of node-a.\n")
+
+
+def test_a_dry_run_of_a_reap_lists_what_would_end():
+    api = Api().on("POST /v1/nodes/node-a/reap", a_reap(orphans=[ORPHAN]))
+
+    result = levare_run(api, "nodes", "reap", "node-a", "--dry-run")
+
+    assert "process 12 (python left.py)" in result.stdout
+    assert result.stdout.endswith("would be ended\n")
+    assert dict(api.asked[0].url.params) == {"dry_run": "true"}
+
+
+def test_a_reap_of_an_unknown_node_is_refused_with_the_next_step():
+    refusal = a_problem("not-found", 404, detail="There is no node 'nope'.", next_step="`levare nodes` lists them.")
+
+    result = levare_run(Api().on("POST /v1/nodes/nope/reap", refusal), "nodes", "reap", "nope")
+
+    assert result.exit_code == 1
+    assert "There is no node 'nope'." in result.stderr

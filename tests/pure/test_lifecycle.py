@@ -32,14 +32,17 @@ def an_ending(outcome: str, *, attempt: int = 1, retries: int = 0, losses: int =
     ],
 )
 def test_a_job_follows_its_latest_attempt(ended: Ended, state: str):
-    (move,) = settle([ended])
+    (move,) = settle([ended], now=NOON)
 
     assert move.state == state
     assert move.exit_code == 3
 
 
 def test_a_loss_is_counted_apart_from_the_retries():
-    assert [move.lost for move in settle([an_ending("lost"), an_ending("failed", retries=1)])] == [True, False]
+    assert [move.lost for move in settle([an_ending("lost"), an_ending("failed", retries=1)], now=NOON)] == [
+        True,
+        False,
+    ]
 
 
 def test_a_job_goes_on_when_all_it_needs_has_succeeded():

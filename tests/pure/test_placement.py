@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
@@ -183,3 +184,50 @@ def test_what_can_never_run_is_placed_nowhere_and_all_else_fits_the_empty_fleet(
     decision = place([Waiting("j", request, 5, NOON)], nodes, now=NOON)
 
     assert bool(decision.placements) == (bool(nodes) and can_never_run(request, nodes) is None)
+
+
+def taken(node: Node, *indices: int, by: str = "foreign") -> Node:
+    cards = [
+        replace(card, ownership=by, blocked=f"GPU {card.index} of {node.name} is bob's.")
+        if card.index in indices
+        else card
+        for card in node.devices
+    ]
+    return replace(node, devices=cards)
+
+
+def test_a_gpu_that_others_use_is_offered_neither_whole_nor_in_part_and_is_the_reason():
+    jobs = [a_job("whole", gpus=1), a_job("part", gpus=1, gpu_memory_mib=GIB), a_job("none")]
+
+    decision = place(jobs, [taken(a_node(gpus=1), 0)], now=NOON)
+
+    assert [placement.job_id for placement in decision.placements] == ["none"]
+    for job in ("whole", "part"):
+        reasons = decision.reasons[job]
+        assert [(r.code, r.kind) for r in reasons] == [("gpus-busy", "will-wait"), ("gpu-foreign", "will-wait")]
+        assert reasons[1].message == "GPU 0 of n1 is bob's."
+
+
+def test_a_job_takes_the_gpus_that_others_leave_alone():
+    decision = place([a_job("j", gpus=2)], [taken(a_node(gpus=3), 1, by="orphan")], now=NOON)
+
+    assert set(decision.placements[0].devices) == {"n1-0", "n1-2"}
+
+
+def test_others_are_a_reason_also_where_jobs_are_in_the_way_now():
+    busy = taken(a_node(gpus=4, held=(a_run("n1-1", "n1-2"),)), 0, by="orphan")
+
+    assert codes(place([a_job("j", gpus=4)], [busy], now=NOON), "j") == ["gpus-busy", "gpu-orphan"]
+    assert codes(place([a_job("j", gpus=3)], [busy], now=NOON), "j") == ["gpus-busy"]
+
+
+def test_no_node_is_kept_for_a_job_that_others_keep_from_running_there():
+    patient = a_job("big", gpus=2, since=NOON - PATIENCE)
+
+    decision = place([patient, a_job("small", gpus=1, priority=0)], [taken(a_node(gpus=2), 0)], now=NOON)
+
+    assert [placement.job_id for placement in decision.placements] == ["small"]
+
+
+def test_what_others_use_today_is_no_reason_never_to_run():
+    assert can_never_run(Request(gpus=2), [taken(a_node(gpus=2), 0, 1)]) is None

@@ -1,12 +1,13 @@
 """What a node says of itself by LEVARE_* variables, and what is refused."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from levare.errors import InvalidSetting
 from levare.settings import load
-from levare.written import MOST_OF_RESOURCE, amount, hours, label
+from levare.written import MOST_OF_RESOURCE, amount, duration_seconds, hours, label
 
 
 def test_labels_resources_and_licences_are_pairs_between_commas():
@@ -60,7 +61,7 @@ def test_a_wrong_setting_is_refused_with_its_name_and_an_example(name: str, text
 def test_what_is_written_is_read():
     assert label("zone=eu-1.a_b") == ("zone", "eu-1.a_b")
     assert amount(f"licence={MOST_OF_RESOURCE}") == ("licence", MOST_OF_RESOURCE)
-    assert (hours("22:00-06:30"), hours("00:00-23:59")) == ((1320, 390), (0, 1439))
+    assert [hours(text) for text in ("22:00-06:30", "00:00-23:59")] == ["22:00-06:30", "00:00-23:59"]
 
 
 @pytest.mark.parametrize(
@@ -69,3 +70,25 @@ def test_what_is_written_is_read():
 def test_hours_that_are_none_are_refused_with_an_example(text: str):
     with pytest.raises(ValueError, match="22:00-06:00"):
         hours(text)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("15m", 900), ("1h30m", 5400), ("2w", 1209600)])
+def test_a_duration_is_read_as_people_write_it(text: str, seconds: int):
+    assert duration_seconds(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "h", "1.5h", "-1h", "1y", "1h 30m"])
+def test_what_is_no_duration_is_refused(text: str):
+    with pytest.raises(ValueError, match="such as 90s"):
+        duration_seconds(text)
+
+
+def test_the_half_life_is_a_week_unless_it_is_set():
+    assert load({}).half_life == timedelta(days=7)
+    assert load({"LEVARE_HALF_LIFE": "36h"}).half_life == timedelta(hours=36)
+
+
+@pytest.mark.parametrize("text", ["soon", "59m", "367d", "99999999999999w"])
+def test_a_half_life_that_is_none_is_refused_with_what_is_allowed(text: str):
+    with pytest.raises(InvalidSetting, match=f"LEVARE_HALF_LIFE is '{text}'. Set a duration from 1h to 366d"):
+        load({"LEVARE_HALF_LIFE": text})

@@ -195,6 +195,15 @@ def test_the_latest_started_and_least_urgent_are_borrowed():
     assert [kept.is_borrowed(each) for each in (early, late, urgent)] == [False, True, False]
 
 
+def test_what_leaves_takes_no_room_within_the_quota():
+    going = a_run("going", gpus=2, team="a", priority=9, is_ending=True)
+    staying = a_run("staying", gpus=3, first=2, team="a", priority=5)
+    weak = a_run("weak", gpus=2, first=5, team="a", priority=1)
+    kept = books(going, staying, weak, accounts=[a_quota(gpus=4)])
+
+    assert [kept.is_borrowed(each) for each in (going, staying, weak)] == [False, False, True]
+
+
 def test_a_gang_is_borrowed_and_released_as_one():
     first, second = (
         Held(f"g-1{rank}", "g", {f"g{start + i}": CARD for i in range(4)}, 0, 0, team="a", placed_at=NOON)
@@ -266,3 +275,31 @@ def test_a_standing_compares_all_teams_that_are_known():
 
     assert (b.entitled, b.used, b.rank, b.borrowed, b.running, b.gpus) == (pytest.approx(1 / 3), 1, 2, 1, 1, 3)
     assert (a.entitled, a.used, a.rank, a.teams) == (pytest.approx(2 / 3), 0, 1, 2)
+
+
+def test_the_example_of_the_guide_holds():
+    def claims(hours: int) -> tuple[int, int]:
+        """Of vision and of speech, in weighted GPU-hours per weight, when vision's job has run for so long."""
+        week, ran = 7 * DAY, hours * HOUR
+        uses = accrued(10, DAY, week) * fading(week + ran, week), accrued(5, DAY, week) * fading(ran, week)
+        accounts = [Account("vision", weight=2, use=uses[0]), Account("speech", use=uses[1])]
+        held = [a_run("x", gpus=8, cpus=8, ran=ran, team="vision")] if hours else []
+        kept = books(*held, accounts=accounts)
+        return round(kept.team_claim("vision") / 3600), round(kept.team_claim("speech") / 3600)
+
+    assert [claims(hours) for hours in (0, 13, 14)] == [(57, 114), (107, 108), (111, 108)]
+
+
+def test_a_standing_says_why_in_a_sentence():
+    held = a_run("x", team="b")
+
+    assert books().standing("a").why == (
+        "Is owed 1 of 1 parts of the fleet, for there is no other team; priority and age alone decide."
+    )
+    idle = books(accounts=[Account("a"), Account("b")]).standing("a")
+    assert idle.why.endswith("; nobody has had anything lately, so priority and age decide.")
+    kept = books(held, accounts=[Account("a", weight=2), Account("c")])
+    assert kept.standing("a").why == (
+        "Is owed 2 of 4 parts of the fleet and has had 0% of what was used lately, so it comes first."
+    )
+    assert kept.standing("b").why.endswith("and has had 100% of what was used lately, so it comes after 2 other teams.")

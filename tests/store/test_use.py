@@ -81,6 +81,7 @@ def test_many_who_settle_the_same_at_once_charge_it_once(database: Database, add
     for i, job in enumerate(jobs):
         run(database, job, NOON, NOON + (i + 1) * HOUR, gpus=1)
 
+    odd, even = (1, 3, 5), (2, 4, 6)
     with ThreadPoolExecutor(6) as pool:
         shifted = [jobs[i:] + jobs[:i] for i in range(6)]
         list(pool.map(lambda order: [settle(database, each, now=NOON + 9 * HOUR) for each in order], shifted))
@@ -88,7 +89,9 @@ def test_many_who_settle_the_same_at_once_charge_it_once(database: Database, add
     found = rows(database, use_days)
     assert sum(row.attempts for row in found) == 6
     assert sum(row.gpu_seconds for row in found) == sum(range(1, 7)) * 3600
-    assert len(rows(database, use)) == 2
+    expected = [sum(accrued(1.1, i * HOUR, WEEK) * fading((6 - i) * HOUR, WEEK) for i in each) for each in (odd, even)]
+    faded = [row.use * fading(NOON + 6 * HOUR - row.as_of, WEEK) for row in rows(database, use)]
+    assert faded == pytest.approx(expected)
 
 
 def test_the_order_in_which_attempts_are_settled_changes_nothing(database: Database, add_job, add_node):

@@ -6,7 +6,7 @@ from alembic import op
 from levare.store.types import Utc
 
 revision = "0011"
-down_revision = "0014"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,179 @@
+"""Teams: how each stands, and what is declared of it."""
+
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+from pydantic import BaseModel, Field
+from sqlalchemy import Connection
+from starlette.responses import Response
+
+from app.answers import At, answer
+from app.bodies import Body, Label, Whole
+from app.call import Asked, Call, DryRun
+from app.pages import fields_of, picked, selected
+from levare.model import Quota
+from levare.pulse import beat_bell
+from levare.store import sharing, teams, views
+from levare.store.teams import Declared
+
+router = APIRouter(prefix="/v1/teams", tags=["teams"])
+
+_MOST = 1_000_000
+_MOST_PARTS = 1000
+_HOUR_SECONDS, _YEAR_SECONDS = 3600, 366 * 24 * 3600
+
+Limit = Annotated[Whole, Field(ge=0, le=_MOST)]
+Hours = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+
+
+class QuotaRequest(Body):
+    """The most that somebody may use; null bounds nothing."""
+
+    gpus: Limit | None = Field(None, description="GPUs at once; a part of a GPU counts as a part.", examples=[8])
+    running: Limit | None = Field(None, description="Jobs that run at once.", examples=[20])
+    queued: Limit | None = Field(None, description="Jobs that have not begun; more are refused.", examples=[500])
+    gpu_hours: Hours | None = Field(None, description="GPU-hours within the last `period_seconds`.", examples=[2000])
+    period_seconds: Whole = Field(
+        int(Quota.period.total_seconds()),
+        ge=_HOUR_SECONDS,
+        le=_YEAR_SECONDS,
+        description="The time that `gpu_hours` are of; 30 days by default.",
+        examples=[2592000],
+    )
+    borrow: bool = Field(
+        True, description="Whether it may hold more than `gpus` as long as nobody within a quota wants them."
+    )
+
+    def quota(self) -> Quota:
+        period = timedelta(seconds=self.period_seconds)
+        return Quota(self.gpus, self.running, self.queued, self.gpu_hours, period, self.borrow)
+
+
+def _no_quota() -> QuotaRequest:
+    return QuotaRequest.model_validate({})
+
+
+class TeamRequest(Body):
+    """All that is declared of a team; what is left out goes back to its default."""
+
+    weight: float = Field(
+        1.0,
+        ge=0.001,
+        le=1000,
+        allow_inf_nan=False,
+        description="Its share of the fleet is its weight among those of all teams.",
+        examples=[2],
+    )
+    quota: QuotaRequest = Field(default_factory=_no_quota, description="Of the whole team.")
+    projects: dict[Label, QuotaRequest] = Field(
+        default_factory=dict, max_length=_MOST_PARTS, description="Quotas of its projects.", examples=[{}]
+    )
+    users: dict[Label, QuotaRequest] = Field(
+        default_factory=dict, max_length=_MOST_PARTS, description="Quotas of its users.", examples=[{}]
+    )
+
+    def declared(self) -> Declared:
+        projects = {name: each.quota() for name, each in self.projects.items()}
+        users = {name: each.quota() for name, each in self.users.items()}
+        return Declared(self.weight, self.quota.quota(), projects, users)
+
+
+class QuotaAnswer(BaseModel):
+    """The most that somebody may use; null bounds nothing."""
+
+    gpus: int | None = Field(examples=[8])
+    running: int | None = Field(examples=[20])
+    queued: int | None = Field(examples=[500])
+    gpu_hours: float | None = Field(examples=[2000])
+    period_seconds: int = Field(description="The time that `gpu_hours` are of.", examples=[2592000])
+    borrow: bool = Field(description="Whether it may hold more than `gpus` as long as nobody else wants them.")
+
+
+class Team(BaseModel):
+    """A team: what is declared of it, what it uses, and its place in the queue."""
+
+    name: str = Field(examples=["vision"])
+    declared: bool = Field(description="False for a team of which only jobs tell: it weighs 1 and has no quota.")
+    weight: float = Field(examples=[2])
+    quota: QuotaAnswer
+    projects: dict[str, QuotaAnswer] = Field(description="Quotas of its projects.")
+    users: dict[str, QuotaAnswer] = Field(description="Quotas of its users.")
+    entitled_percent: float = Field(description="Its weight among those of all teams.", examples=[66.67])
+    used_percent: float = Field(description="Its part of all use lately, with what runs.", examples=[61.0])
+    used_gpu_hours: float = Field(
+        description="Its use lately in weighted GPU-hours; use weighs half after each half-life.", examples=[310.5]
+    )
+    period_gpu_hours: float = Field(
+        description="GPU-hours of the attempts that ended within the period of its quota.", examples=[1250.0]
+    )
+    gpus: float = Field(description="GPUs that it holds now; a part of a GPU counts as a part.", examples=[10])
+    borrowed_gpus: float = Field(description="Those of them above its quota.", examples=[2])
+    running: int = Field(description="Jobs that hold something now.", examples=[4])
+    queued: int = Field(description="Jobs that have not begun.", examples=[12])
+    rank: int = Field(description="1 for the team that comes first; teams that stand alike share a rank.", examples=[2])
+    why: str = Field(
+        description="Its place in the queue in a sentence.",
+        examples=[
+            "Is owed 2 of 3 parts of the fleet and has had 61% of what was used lately, so it comes after 1 other team."
+        ],
+    )
+    updated_at: At | None = Field(description="When it was last declared.")
+
+
+class Teams(BaseModel):
+    items: list[Team]
+
+
+TeamName = Annotated[Label, Path(description="The name of a team.", examples=["vision"])]
+TeamFields = Annotated[str | None, fields_of(Team)]
+_FIELDS = tuple(Team.model_fields)
+
+
+@router.get("", response_model=Teams)
+def list_teams(call: Asked, fields: TeamFields = None) -> Response:
+    """List the teams that are declared, have used something or have jobs, with what each is owed and has had."""
+    names = selected(Team, fields)
+    with call.database.reading() as connection:
+        shared = sharing.load(connection, now=call.now, rules=call.rules)
+        rows = teams.find(connection, shared, now=call.now)
+    return answer({"items": [picked(row, names) for row in rows]})
+
+
+@router.get("/{name}", response_model=Team)
+def read_team(name: TeamName, call: Asked, fields: TeamFields = None) -> Response:
+    """Look at a team."""
+    names = selected(Team, fields)
+    with call.database.reading() as connection:
+        row = _team(connection, name, call)
+    return answer(picked(row, names))
+
+
+@router.put("/{name}", response_model=Team)
+def set_team(name: TeamName, body: TeamRequest, call: Asked, dry_run: DryRun = False) -> Response:
+    """Declare the weight and the quotas of a team; whatever was declared of it before is replaced."""
+    with call.writing(dry_run=dry_run) as connection:
+        teams.put(connection, name, body.declared(), actor=call.actor, now=call.now)
+        row = _team(connection, name, call)
+    _wake(call, dry_run=dry_run)
+    return answer(picked(row, _FIELDS))
+
+
+@router.delete("/{name}", response_model=Team)
+def remove_team(name: TeamName, call: Asked, dry_run: DryRun = False) -> Response:
+    """Forget what was declared of a team, and answer what that was; its jobs and its use stay."""
+    with call.writing(dry_run=dry_run) as connection:
+        row = _team(connection, name, call)
+        teams.remove(connection, name, actor=call.actor, now=call.now)
+    _wake(call, dry_run=dry_run)
+    return answer(picked(row, _FIELDS))
+
+
+def _team(connection: Connection, name: str, call: Call) -> views.Row:
+    shared = sharing.load(connection, now=call.now, rules=call.rules)
+    return teams.one(connection, name, shared, now=call.now)
+
+
+def _wake(call: Call, *, dry_run: bool) -> None:
+    if not dry_run:
+        call.pulse.ring(beat_bell())
