@@ -20,6 +20,8 @@ levare = Commands(
         Lazy("logs", "Print what a job has written, or follow it.", "levare.cli.logs"),
         Lazy("wait", "Wait until jobs have ended; exit with their code.", "levare.cli.wait"),
         Lazy("cancel", "Cancel jobs.", "levare.cli.jobs"),
+        Lazy("pipeline", "Submit, show and cancel pipelines: jobs that need each other.", "levare.cli.pipelines"),
+        Lazy("pipelines", "List pipelines, newest first.", "levare.cli.pipelines"),
         Lazy("top", "Watch nodes, GPUs and running jobs.", "levare.cli.top"),
         Lazy("nodes", "List the nodes with what is free on them.", "levare.cli.nodes"),
         Lazy("drain", "Give a node nothing new; what runs there runs on.", "levare.cli.nodes"),

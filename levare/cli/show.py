@@ -68,6 +68,10 @@ def _facts(job: "Job") -> Any:
             ("reason", job["reason"]),
             ("exit code", None if job["exit_code"] is None else str(job["exit_code"])),
             ("progress", progress),
+            ("elements", words.elements(job)),
+            ("element of", job["array_id"] and f"{job['array_id']}, number {job['array_index']}"),
+            ("parameters", words.given(job)),
+            ("step of", job["pipeline"] and f"{job['pipeline']}, {job['step']}"),
             ("command", shlex.join(job["command"])),
             ("directory", job["cwd"]),
             ("of", f"{job['user']}, team {job['team']}, project {job['project']}"),
@@ -75,7 +79,7 @@ def _facts(job: "Job") -> Any:
             *wishes.rare_needs(job),
             ("limits", ", ".join(limits)),
             *wishes.rare_terms(job),
-            ("needs", ", ".join(job["needs"])),
+            ("needs", words.needs(job)),
             ("not before", job["start_after"] and words.clock(job["start_after"])),
             ("node", job["node"]),
             ("submitted", f"{words.clock(job['created_at'])}, {words.since(job['created_at'])} ago"),
@@ -106,6 +110,8 @@ def standing(job: "Job") -> str:
         return f"{who} has been {job['state']} for {words.since(job['created_at'])}; it asks for {wanted}."
     if job["state"] in FINAL:
         return f"{who} {ending(job)}" + (f": {job['reason']}" if job["reason"] else ".")
+    if job["array"]:
+        return f"{who} does not wait: all its elements have begun ({words.elements(job)})."
     done = f", {words.percent(job['progress'])} done" if job["progress"] else ""
     return f"{who} does not wait: it is {job['state']} on {job['node']}, for {words.lasted(job)}{done}."
 

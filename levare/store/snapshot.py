@@ -16,13 +16,13 @@ from levare.decide.health import Run
 from levare.decide.placement import behind, place
 from levare.model import (
     BLOCKED,
-    CANCELLED,
-    FAILED,
     FINAL,
     LIVE,
+    NEED_OUTCOMES,
     PLACED,
     TAKEN,
     WAITING,
+    ArrayState,
     Blocked,
     DayWindow,
     Device,
@@ -30,6 +30,7 @@ from levare.model import (
     Ended,
     Held,
     Member,
+    Need,
     Node,
     Parting,
     Reason,
@@ -37,7 +38,7 @@ from levare.model import (
     Sharing,
     Waiting,
 )
-from levare.store import health, sharing, windows
+from levare.store import arrays, health, sharing, windows
 from levare.store.asked import request_of
 from levare.store.endings import ended
 from levare.store.families import held as held_families
@@ -69,6 +70,8 @@ class Snapshot:
     """Of each lane as many as could start at the very most."""
     sharing: Sharing
     blocked: Sequence[Blocked]
+    arrays: Sequence[ArrayState]
+    """Those whose elements have moved so far that the array has to follow."""
     ended: Sequence[Ended]
     live: Sequence[LiveAttempt]
     to_cancel: Sequence[str]
@@ -100,6 +103,7 @@ def load(connection: Connection, *, now: datetime, rules: Rules = _USUAL) -> Sna
         waiting=_waiting(connection, most=most_starts(fleet)),
         sharing=_sharing(connection, now, rules),
         blocked=_blocked(connection, [row for row in movable if row.cancel_requested_at is None]),
+        arrays=arrays.to_follow(connection),
         ended=over,
         live=[LiveAttempt(row.id, row.node, row.on_lost, row.cancel_requested_at is not None) for row in live],
         to_cancel=[row.id for row in movable if row.cancel_requested_at is not None],
@@ -129,6 +133,8 @@ def explain(connection: Connection, job_id: str, *, now: datetime, rules: Rules 
         return []
     if job.state == BLOCKED:
         return _blockers(connection, job)
+    if arrays.startable(connection, [job]).get(job.id) == 0:
+        return arrays.why_capped(job)
     return explain_request(connection, _as_waiting(job, Expectations(connection, [job])), now=now, rules=rules)
 
 
@@ -232,8 +238,10 @@ def _waiting(connection: Connection, *, most: int) -> list[Waiting]:
     """The first of each lane, at most `most` of each: so much as could start."""
     firsts = connection.execute(_FIRSTS).all() if most else []
     behind = [_behind(connection, first, min(most, HEADS)) for first in firsts]
-    expectations = Expectations(connection, [row for lane in behind for row in lane])
-    return [waiting for lane in behind for waiting in _lane(lane, expectations)]
+    rows = [row for lane in behind for row in lane]
+    expectations, counts = Expectations(connection, rows), arrays.startable(connection, rows)
+    found = (waiting for lane in behind for waiting in _lane(lane, expectations))
+    return [replace(job, count=counts[job.job_id]) if job.job_id in counts else job for job in found]
 
 
 def _lane(rows: Sequence[Any], expectations: Expectations) -> Iterator[Waiting]:
@@ -278,16 +286,16 @@ def _ahead(connection: Connection, job: Waiting) -> int:
 
 
 def _blocked(connection: Connection, rows: Sequence[Any]) -> list[Blocked]:
-    states = _states_of_needs(connection, [row.id for row in rows])
-    return [Blocked(row.id, states[row.id], row.start_after) for row in rows]
+    needed = _needs_of(connection, [row.id for row in rows])
+    return [Blocked(row.id, needed[row.id], row.start_after) for row in rows]
 
 
-def _states_of_needs(connection: Connection, job_ids: Sequence[str]) -> Mapping[str, dict[str, str]]:
-    states: dict[str, dict[str, str]] = defaultdict(dict)
+def _needs_of(connection: Connection, job_ids: Sequence[str]) -> Mapping[str, dict[str, Need]]:
+    found: dict[str, dict[str, Need]] = defaultdict(dict)
     if job_ids:
         for row in connection.execute(_NEEDS, {"jobs": job_ids}):
-            states[row.job_id][row.needed_id] = row.state
-    return states
+            found[row.job_id][row.needed_id] = Need(row.state, row.outcome)
+    return found
 
 
 def _over(unsettled: Sequence[Any]) -> list[Any]:
@@ -313,11 +321,11 @@ def _is_told_to_end(row: Any) -> bool:
 
 
 def _blockers(connection: Connection, job: Any) -> list[Reason]:
-    states = _states_of_needs(connection, [job.id])[job.id]
+    needed = _needs_of(connection, [job.id])[job.id]
     unmet = [
-        Reason("needs", "will-wait", f"Needs {needed}, which is {state}.")
-        for needed, state in sorted(states.items())
-        if state != "succeeded"
+        Reason("needs", "will-wait", f"Needs {name} {need.wish}; it is {need.state}.")
+        for name, need in sorted(needed.items())
+        if not need.is_met
     ]
     if job.attempt and job.reason:
         unmet.append(Reason("backoff", "will-wait", job.reason))
@@ -343,6 +351,7 @@ def _firsts() -> Any:
     first = (
         select(head.c.id)
         .where(head.c.state == WAITING, head.c.cancel_requested_at.is_(None), head.c.lane == lanes.c.lane)
+        .where(arrays.may_start(head))
         .order_by(head.c.created_at, head.c.id)
         .limit(1)
         .scalar_subquery()
@@ -357,20 +366,21 @@ def _following() -> Any:
     )
     queued = and_(jobs.c.state == WAITING, jobs.c.cancel_requested_at.is_(None), jobs.c.lane == bindparam("lane"))
     return (
-        select(jobs.c.id, jobs.c.created_at, jobs.c.family, jobs.c.timeout_seconds)
-        .where(queued, after)
+        select(*(jobs.c[name] for name in _OF_FOLLOWING))
+        .where(queued, after, arrays.may_start(jobs))
         .order_by(jobs.c.created_at, jobs.c.id)
         .limit(bindparam("most"))
     )
 
 
 def _movable() -> Any:
-    """Blocked jobs that can move, for all they need is over and it is time, or a need failed; and unbegun cancels."""
-    hopeless = _needs_a_job_that(lambda needed: is_one_of(needed.c.state, (FAILED, CANCELLED)))
+    """Blocked jobs that can move, for all they need is over and it is time, or a need is hopeless; unbegun cancels."""
+    hopeless = _needs_a_job_that(_cannot_end_as_wanted)
     unmet = _needs_a_job_that(lambda needed: ~is_one_of(needed.c.state, FINAL))
     is_time = or_(jobs.c.start_after.is_(None), jobs.c.start_after <= bindparam("now", type_=Utc))
     can_move = and_(jobs.c.state == BLOCKED, or_(hopeless, and_(is_time, ~unmet)))
     unwanted = and_(is_one_of(jobs.c.state, (BLOCKED, WAITING)), jobs.c.cancel_requested_at.is_not(None))
+    unwanted = and_(unwanted, jobs.c.array_next == 0)  # an array that has begun ends with its elements
     return (
         select(jobs.c.id, jobs.c.start_after, jobs.c.cancel_requested_at)
         .where(or_(can_move, unwanted))
@@ -384,6 +394,11 @@ def _needs_a_job_that(test: Any) -> ColumnElement[bool]:
     return exists().where(needs.c.job_id == jobs.c.id, needs.c.needed_id == needed.c.id, test(needed))
 
 
+def _cannot_end_as_wanted(needed: Any) -> ColumnElement[bool]:
+    fates = [(outcome, state) for outcome in NEED_OUTCOMES for state in FINAL if Need(state, outcome).is_hopeless]
+    return or_(*(and_(needs.c.outcome == outcome, needed.c.state == state) for outcome, state in fates))
+
+
 def _attempts_and_jobs() -> Any:
     """The latest attempts with what a decision needs of their jobs."""
     a, j = attempts.c, jobs.c
@@ -394,10 +409,12 @@ def _attempts_and_jobs() -> Any:
     )
 
 
+_OF_FOLLOWING = ("id", "created_at", "family", "timeout_seconds", "array_size", "array_cap", "array_next")
 _OF_WAITING = (
     *("id", "priority", "created_at", "gpus", "gpu_memory_mib", "cpus", "memory_mib", "scratch_mib", "gpu_model"),
     *("resources", "require", "prefer", "avoid", "nodes", "spread", "team", "project", "user", "family"),
     *("timeout_seconds", "deadline", "only_between", "shunned", "lane"),
+    *("array_size", "array_cap", "array_next"),
 )
 _OF_ATTEMPT = (
     *("id", "job_id", "number", "state", "node", "queue", "devices", "cpus", "memory_mib"),
@@ -416,7 +433,7 @@ _NODES = select(nodes).order_by(nodes.c.name)
 _FIRSTS, _FOLLOWING = _firsts(), _following()
 _MOVABLE = _movable()
 _NEEDS = (
-    select(needs.c.job_id, needs.c.needed_id, jobs.c.state)
+    select(needs.c.job_id, needs.c.needed_id, needs.c.outcome, jobs.c.state)
     .join(jobs, jobs.c.id == needs.c.needed_id)
     .where(needs.c.job_id.in_(bindparam("jobs", expanding=True)))
 )
