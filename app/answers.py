@@ -25,6 +25,38 @@ AttemptState = Literal[
 At = Annotated[AwareDatetime, Field(examples=["2030-01-01T12:00:00.250000Z"])]
 
 
+class Need(BaseModel):
+    """How a needed job must end, where it is not its success."""
+
+    job: str = Field(examples=["a1b2c3d4e5"])
+    on: Literal["success", "failure", "always"] = Field(examples=["failure"])
+
+
+ListOfRows = list[dict[str, str | bool | int | float]]
+
+
+class ArrayProgress(BaseModel):
+    """How many elements of an array are in which state; they add up to its size."""
+
+    size: int = Field(examples=[200])
+    cap: int | None = Field(description="The most that are begun and not ended; null for no limit.", examples=[8])
+    opened: int = Field(description="How many have become jobs, with ids like k3v9x2m1qa_0.", examples=[45])
+    waiting: int = Field(examples=[155])
+    running: int = Field(description="Placed, starting or running.", examples=[8])
+    succeeded: int = Field(examples=[36])
+    failed: int = Field(examples=[1])
+    cancelled: int = Field(examples=[0])
+
+
+class ArrayWish(BaseModel):
+    """What tells the elements of an array apart, as a submit takes it."""
+
+    size: int | None = Field(examples=[100])
+    grid: dict[str, list[str | bool | int | float]] | None = Field(examples=[{"lr": [0.1, 0.01]}])
+    list: ListOfRows | None = Field(examples=[None])
+    cap: int | None = Field(examples=[3])
+
+
 class Job(BaseModel):
     """A wish to run a command, and what became of it."""
 
@@ -50,7 +82,10 @@ class Job(BaseModel):
     avoid: dict[str, str] = Field(description="Labels that its node must not have.", examples=[{"node": "node-b"}])
     nodes: int = Field(description="On how many nodes it runs at once, with all it asks for on each.", examples=[1])
     spread: bool = Field(description="On the emptiest node that serves, not the fullest.", examples=[False])
-    needs: list[str] = Field(description="Ids of jobs that must succeed first.", examples=[["a1b2c3d4e5"]])
+    needs: list[str | Need] = Field(
+        description="Jobs that must end first: ids of those that must succeed, objects for others.",
+        examples=[["a1b2c3d4e5"]],
+    )
     timeout_seconds: int | None = Field(description="Seconds until it is ended; null for never.", examples=[3600])
     grace_seconds: int = Field(description="Seconds from SIGTERM to SIGKILL.", examples=[10])
     retries: int = Field(description="How often it is started again after a failure.", examples=[2])
@@ -81,14 +116,14 @@ class Job(BaseModel):
     started_at: At | None = Field(description="When its latest attempt started.")
     finished_at: At | None
     cancel_requested_at: At | None = Field(description="When somebody asked to cancel it.")
-    pipeline: str | None = Field(description="The pipeline that it was submitted with.", examples=["nightly"])
-    step: str | None = Field(description="Which step of the pipeline it is.", examples=["train"])
-    parameters: dict[str, Any] = Field(
-        description="What makes it different from the others of its sweep.", examples=[{"lr": 0.1}]
+    pipeline: str | None = Field(description="The id of the pipeline that it is a step of.", examples=["p7d2m9x4ka"])
+    step: str | None = Field(description="Its name there.", examples=["train"])
+    array: ArrayProgress | None = Field(description="How far its elements are, if it is an array.")
+    array_id: str | None = Field(description="The array that it is an element of.", examples=["k3v9x2m1qa"])
+    array_index: int | None = Field(description="Which of them, from 0.", examples=[7])
+    parameters: dict[str, str | bool | int | float] = Field(
+        description="What tells it from the other elements of a sweep.", examples=[{"lr": 0.1, "seed": 1}]
     )
-    array: dict[str, Any] | None = Field(description="Of an array, what it consists of; null for a single job.")
-    array_id: str | None = Field(description="The array that it is an element of.", examples=["a1b2c3d4e5"])
-    array_index: int | None = Field(description="Its number in the array, from 0.", examples=[3])
 
 
 class Jobs(BaseModel):
@@ -139,30 +174,6 @@ class Attempt(BaseModel):
 
 class Attempts(BaseModel):
     items: list[Attempt]
-
-
-class Reason(BaseModel):
-    """Why a job waits."""
-
-    code: str = Field(description="Stable across versions.", examples=["gpus-busy"])
-    kind: Literal["will-wait", "can-never-run", "misconfigured"]
-    message: str = Field(examples=["Asks for 4 whole GPUs on one node; the most that are free on one is 2 (node-a)."])
-    asked: float | None = Field(examples=[4])
-    available: float | None = Field(examples=[2])
-
-
-class Why(BaseModel):
-    job: str = Field(examples=["k3v9x2m1qa"])
-    state: JobState
-    reasons: list[Reason] = Field(description="Empty unless the job is blocked or waiting.")
-
-
-class Verdict(BaseModel):
-    """What a submit would do."""
-
-    accepted: Literal[True] = Field(description="A job that would be refused is answered with the problem instead.")
-    state: JobState = Field(description="The state that it would have at first.")
-    reasons: list[Reason] = Field(description="Why it would wait.")
 
 
 class Point(BaseModel):

@@ -1,9 +1,10 @@
 """What the API takes. Nothing unknown, nothing unbounded, no NUL anywhere."""
 
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
+from app.arrays import ArrayRequest
 from app.values import Amounts, Ending, Hours, Label, Labels, Signal, Time, Whole, distinct, refusal
 from levare.store.jobs import Submission
 
@@ -44,11 +45,36 @@ def _within(most: int, texts: list[str], values: T) -> T:
 Argument = Annotated[str, Field(pattern=_NO_NUL, max_length=MOST_COMMAND_BYTES)]
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=256)]
 Value = Annotated[str, Field(pattern=_NO_NUL, max_length=MOST_ENV_BYTES)]
+NeedOutcome = Literal["success", "failure", "always"]
 JobId = Annotated[str, Field(pattern=r"^[0-9A-Za-z_-]{1,64}$")]
 
 
 class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class NeededJob(Body):
+    """A job and how it must end."""
+
+    job: JobId = Field(description="Its id.", examples=["a1b2c3d4e5"])
+    on: NeedOutcome = Field(
+        "success",
+        description="`success` or `failure` as its end, or `always` for any end, a cancel included.",
+        examples=["failure"],
+    )
+
+
+def _as_object(value: Any) -> Any:
+    return {"job": value} if isinstance(value, str) else value
+
+
+def _distinct_needs(values: list[NeededJob]) -> list[NeededJob]:
+    if len({need.job for need in values}) < len(values):
+        raise refusal("free of repetitions")
+    return values
+
+
+Need = Annotated[NeededJob, BeforeValidator(_as_object, json_schema_input_type=JobId | NeededJob)]
 
 
 class JobRequest(Body):
@@ -109,10 +135,10 @@ class JobRequest(Body):
         1, ge=1, le=64, description="On how many nodes it runs at once; all else it asks for is of each.", examples=[1]
     )
     spread: bool = Field(False, description="On the emptiest node that serves, not the fullest.", examples=[False])
-    needs: Annotated[list[JobId], AfterValidator(distinct)] = Field(
+    needs: Annotated[list[Need], AfterValidator(_distinct_needs)] = Field(
         default_factory=list,
         max_length=1000,
-        description="Ids of jobs that must succeed before it starts.",
+        description="Jobs that must end before it starts: an id, for its success, or an object that says how.",
         examples=[[]],
         json_schema_extra={"uniqueItems": True},
     )
@@ -178,8 +204,12 @@ class JobRequest(Body):
         examples=["keep"],
     )
 
+    array: ArrayRequest | None = Field(None, description="Many jobs in one; null for a single job.")
+
     def submission(self) -> Submission:
-        return Submission(**{name: getattr(self, name) for name in type(self).model_fields})
+        fields: dict[str, Any] = {name: getattr(self, name) for name in JobRequest.model_fields}
+        needs = {need.job: need.on for need in self.needs}
+        return Submission(**{**fields, "needs": needs, "array": self.array and self.array.elements()})
 
 
 class NodeState(Body):

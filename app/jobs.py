@@ -1,5 +1,6 @@
 """Jobs: submit, list, look at, cancel, and why one waits."""
 
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
@@ -7,25 +8,26 @@ from fastapi import APIRouter, Header, Path, Query
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from app.answers import Attempt, Attempts, Job, Jobs, JobState, Verdict, Why, answer
+from app.answers import ArrayWish, Attempt, Attempts, Job, Jobs, JobState, answer
 from app.bodies import JobRequest
 from app.call import Asked, Call, DryRun
 from app.document import refusals
 from app.ids import new_id
 from app.pages import Cursor, Limit, cursor_after, fields_of, picked, place_of, selected
+from app.why import Verdict, Why
 from levare.errors import (
     CanNeverRun,
     Conflict,
     Contradiction,
     IdempotencyMismatch,
+    InvalidArray,
     InvalidRequest,
     QuotaQueued,
     UnknownNeeds,
 )
 from levare.model import FINAL
 from levare.pulse import beat_bell, node_bell
-from levare.store import attempts, jobs, views
-from levare.store.snapshot import explain
+from levare.store import arrays, attempts, explain, jobs, views
 from levare.store.views import JobFilter
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -35,6 +37,7 @@ Exactly = Annotated[
     str | None, Query(max_length=200, pattern=r"^[^\x00]*$", description="Only jobs with exactly this.")
 ]
 States = Annotated[list[JobState] | None, Query(description="Only these states; repeat it for several.")]
+OfArray = Annotated[str | None, Query(max_length=64, description="Only elements of this array, by their index.")]
 Order = Annotated[Literal["newest", "oldest"], Query(description="What comes first.")]
 Key = Annotated[
     str | None,
@@ -47,14 +50,18 @@ Key = Annotated[
 JobFields = Annotated[str | None, fields_of(Job)]
 AttemptFields = Annotated[str | None, fields_of(Attempt)]
 _FIELDS = tuple(Job.model_fields)
+JOB_REFUSALS = (
+    *(InvalidRequest, Contradiction, InvalidArray, UnknownNeeds, CanNeverRun, IdempotencyMismatch, Conflict),
+    QuotaQueued,
+)
+"""Why a submit may be refused."""
 
 
 @router.post(
     "",
     status_code=HTTPStatus.CREATED,
     response_model=Job,
-    responses={200: {"model": Verdict, "description": "A dry run: what would happen."}}
-    | refusals(InvalidRequest, Contradiction, UnknownNeeds, CanNeverRun, IdempotencyMismatch, Conflict, QuotaQueued),
+    responses={200: {"model": Verdict, "description": "A dry run: what would happen."}} | refusals(*JOB_REFUSALS),
 )
 def submit_job(body: JobRequest, call: Asked, dry_run: DryRun = False, idempotency_key: Key = None) -> Response:
     """
@@ -73,14 +80,16 @@ def submit_job(body: JobRequest, call: Asked, dry_run: DryRun = False, idempoten
 
 
 def _submit(connection: Connection, body: JobRequest, call: Call, key: str | None) -> views.Row:
-    return jobs.submit(connection, body.submission(), job_id=new_id(), actor=call.actor, key=key, now=call.now)
+    return jobs.submit(
+        connection, body.submission(), job_id=new_id(), actor=call.actor, key=key, now=call.now, rules=call.rules
+    )
 
 
 def _verdict(body: JobRequest, call: Call, key: str | None) -> dict[str, Any]:
     with call.writing(dry_run=True) as connection:
         job = _submit(connection, body, call, key)
-        reasons = explain(connection, job["id"], now=call.now, rules=call.rules)
-    return {"accepted": True, "state": job["state"], "reasons": reasons}
+        case = explain.load(connection, job["id"], now=call.now, rules=call.rules)
+    return {"accepted": True} | case.tell() | {"job": None}
 
 
 @router.get("", response_model=Jobs)
@@ -92,13 +101,18 @@ def list_jobs(
     project: Exactly = None,
     name: Exactly = None,
     user: Exactly = None,
+    array: OfArray = None,
     limit: Limit = 50,
     cursor: Cursor = None,
     order: Order = "newest",
     fields: JobFields = None,
 ) -> Response:
-    """List jobs, in an order that no new job disturbs."""
-    wanted, names = JobFilter(state or (), team, project, name, user), selected(Job, fields)
+    """
+    List jobs, in an order that no new job disturbs.
+
+    An array is one job here; its elements are listed with `array`, and among others where a `state` is asked for.
+    """
+    wanted, names = JobFilter(state or (), team, project, name, user, array), selected(Job, fields)
     after, is_newest_first = place_of(cursor), order == "newest"
     with call.database.reading() as connection:
         rows = views.find_jobs(connection, wanted, limit=limit + 1, after=after, newest_first=is_newest_first)
@@ -131,12 +145,30 @@ def cancel_job(job_id: JobId, call: Asked, dry_run: DryRun = False) -> Response:
     """
     with call.writing(dry_run=dry_run) as connection:
         job = jobs.wish_cancel(connection, job_id, actor=call.actor, now=call.now)
-        where = attempts.live_nodes(connection, job_id)
+        where = places_of(connection, job)
     if dry_run or job["state"] in FINAL:
         return answer(picked(job, _FIELDS))
-    for bell in (beat_bell(), *map(node_bell, where)):
-        call.pulse.ring(bell)
+    wake(call, where)
     return answer(picked(job, _FIELDS), HTTPStatus.ACCEPTED)
+
+
+def places_of(connection: Connection, job: views.Row) -> list[str]:
+    """The nodes on which something of a job runs."""
+    find = arrays.nodes_of if job["array"] else attempts.live_nodes
+    return find(connection, job["id"])
+
+
+def wake(call: Call, nodes: Iterable[str]) -> None:
+    """Tell beat and these nodes that there is something to do."""
+    for bell in (beat_bell(), *map(node_bell, nodes)):
+        call.pulse.ring(bell)
+
+
+@router.get("/{job_id}/array", response_model=ArrayWish)
+def read_array(job_id: JobId, call: Asked) -> Response:
+    """What tells the elements of an array apart, as a submit takes it."""
+    with call.database.reading() as connection:
+        return answer(views.array(connection, job_id))
 
 
 @router.get("/{job_id}/attempts", response_model=Attempts)
@@ -150,8 +182,11 @@ def list_attempts(job_id: JobId, call: Asked, fields: AttemptFields = None) -> R
 
 @router.get("/{job_id}/why", response_model=Why)
 def explain_job(job_id: JobId, call: Asked) -> Response:
-    """Every reason why a job waits, with numbers."""
+    """
+    Why a job waits, with numbers; when it will start, who comes first, what would start it now.
+
+    Of a job that does not wait, what became of it. Estimates hold as long as nothing more urgent is submitted.
+    """
     with call.database.reading() as connection:
-        state = views.job(connection, job_id)["state"]
-        reasons = explain(connection, job_id, now=call.now, rules=call.rules)
-    return answer({"job": job_id, "state": state, "reasons": reasons})
+        case = explain.load(connection, job_id, now=call.now, rules=call.rules)
+    return answer(case.tell())

@@ -11,7 +11,21 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
-from app import docs, document, families, health, jobs, logs, metrics, nodes, problems, teams, tokens, windows
+from app import (
+    docs,
+    document,
+    families,
+    health,
+    jobs,
+    logs,
+    metrics,
+    nodes,
+    pipelines,
+    problems,
+    teams,
+    tokens,
+    windows,
+)
 from app.auth import Auth
 from app.call import Parts
 from app.limits import Body, Door, Shield
@@ -20,7 +34,7 @@ from levare.settings import Settings
 from levare.store.engine import Database
 from levare.store.sharing import rules_of
 
-_MODULES = (jobs, logs, metrics, nodes, families, teams, windows, tokens, health, docs)
+_MODULES = (jobs, pipelines, logs, metrics, nodes, families, teams, windows, tokens, health, docs)
 
 
 def create(settings: Settings, *, stopping: Event | None = None) -> FastAPI:

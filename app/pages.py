@@ -52,7 +52,8 @@ def _decoded(cursor: str) -> tuple[datetime, str] | None:
     except ValueError:
         return None
     row_id = text.partition(" ")[2]
-    is_ours = at.tzinfo == UTC and row_id.isalnum() and cursor_after({"created_at": at, "id": row_id}) == cursor
+    is_clean = at.tzinfo == UTC and row_id.replace("_", "").isalnum()
+    is_ours = is_clean and cursor_after({"created_at": at, "id": row_id}) == cursor
     return (at, row_id) if is_ours else None
 
 

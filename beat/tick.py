@@ -15,10 +15,11 @@ from sqlalchemy import Connection
 from beat import aftermath
 from beat.aftermath import Aftermath
 from beat.leader import Leader
-from levare.decide import lifecycle
+from levare.decide import arrays, lifecycle
 from levare.decide.placement import place
 from levare.model import WAITING, Decision, Move, Parting, Rules, Silent
-from levare.store import attempts, nodes, snapshot, wishes
+from levare.store import attempts, nodes, pipelines, snapshot, wishes
+from levare.store.arrays import is_awaited
 from levare.store.engine import Database
 from levare.store.messages import Message, mark_sent
 from levare.store.snapshot import Snapshot
@@ -64,8 +65,7 @@ class Plan:
     def calls_for_another(self) -> bool:
         """Whether its consequences may allow more at once."""
         back_in_the_queue = any(move.state == WAITING for move in self.moves)
-        told_to_end = self.decision.preemptions or self.to_part
-        return back_in_the_queue or bool(self.lost_attempts or self.unclaimed_to_cancel or told_to_end)
+        return back_in_the_queue or bool(self.lost_attempts or self.unclaimed_to_cancel)
 
 
 class Tick:
@@ -90,8 +90,9 @@ class Tick:
         with self._database.writing() as connection:
             self._leader.renew_in(connection)
             messages, to_wake = self._apply(connection, plan, now)
+            again = plan.calls_for_another or is_awaited(connection, plan.moves)
         self._wake(to_wake)
-        return messages, plan.calls_for_another
+        return messages, again or bool(to_wake)
 
     def _decide(self, seen: Snapshot, now: datetime) -> Plan:
         silences = self._watchman.silences(seen.renewals)
@@ -105,6 +106,7 @@ class Tick:
             *lifecycle.settle(seen.ended, seen.nodes, now=now),
             *lifecycle.cancel(seen.to_cancel),
             *lifecycle.unblock(seen.blocked, now=now),
+            *arrays.follow(seen.arrays),
         ]
         lost_nodes = {
             name: seen.renewals[name] for name, silence in silences.items() if silence >= self._rules.lost_after
@@ -137,6 +139,7 @@ class Tick:
         to_wake += wishes.part(connection, plan.to_part, now=now)
         aftermath.write(connection, plan.aftermath, plan.moves, now=now)
         attempts.move(connection, plan.moves, now=now, half_life=self._rules.half_life)
+        pipelines.stay_close(connection, plan.moves)
         mark_sent(connection, plan.unsent, plan.incarnations, now=now)
         placed = attempts.place(connection, plan.decision.placements, plan.incarnations, now=now)
         return [*plan.unsent, *placed], to_wake

@@ -46,6 +46,14 @@ class UnknownNeeds(LevareError):
     code, title, status = "unknown-needs", "A needed job does not exist", 422
 
 
+class InvalidArray(LevareError):
+    code, title, status = "invalid-array", "The array contradicts itself", 422
+
+
+class InvalidPipeline(LevareError):
+    code, title, status = "invalid-pipeline", "The pipeline contradicts itself", 422
+
+
 class NotFound(LevareError):
     code, title, status = "not-found", "There is no such thing", 404
 

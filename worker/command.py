@@ -81,8 +81,11 @@ def _exec(argv: list[str], env: Mapping[str, str]) -> NoReturn:
         os.execve(argv[0], argv, env)  # noqa: S606
     failure = FileNotFoundError()
     for folder in env.get("PATH", os.defpath).split(":"):
+        path = f"{folder or '.'}/{argv[0]}"
+        if not os.access(path, os.F_OK):  # to raise and to catch an exception touches many pages
+            continue
         try:
-            os.execve(f"{folder or '.'}/{argv[0]}", argv, env)  # noqa: S606
+            os.execve(path, argv, env)  # noqa: S606
         except (FileNotFoundError, NotADirectoryError):
             continue
         except PermissionError as error:

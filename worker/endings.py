@@ -21,7 +21,7 @@ def outcome_of(ending: Ending | None, spec: Spec, *, now: datetime) -> Outcome:
     if ending is None:
         return Outcome(LOST, "Its supervisor is gone and left no ending.", ended_at=now)
     return Outcome(
-        state=_STATES.get(ending.cause) or (SUCCEEDED if ending.exit_code == 0 else FAILED),
+        state=_state(ending, spec),
         reason=_sentence(ending, spec),
         exit_code=ending.exit_code,
         signal=ending.signal,
@@ -32,6 +32,21 @@ def outcome_of(ending: Ending | None, spec: Spec, *, now: datetime) -> Outcome:
     )
 
 
+def _state(ending: Ending, spec: Spec) -> str:
+    if ending.cause != "exited":
+        return _STATES[ending.cause]
+    if ending.exit_code == 0:
+        return SUCCEEDED
+    return TIMED_OUT if _left_at_warning(ending, spec) else FAILED
+
+
+def _left_at_warning(ending: Ending, spec: Spec) -> bool:
+    """Whether it ended by itself after it had been warned of its limit: it has saved its work and left in time."""
+    if spec.timeout_seconds is None or not spec.warning_signal or ending.cause != "exited" or not ending.exit_code:
+        return False
+    return ending.ended_at - ending.started_at >= spec.timeout_seconds - spec.warning_seconds
+
+
 def _sentence(ending: Ending, spec: Spec) -> str:
     sentences = {
         "timed_out": f"Ran longer than its limit of {spec.timeout_seconds} s.",
@@ -40,6 +55,8 @@ def _sentence(ending: Ending, spec: Spec) -> str:
         "out_of_memory": ending.error or f"Used more than the {spec.memory_max_mib} MiB of memory it asked for.",
         "not_started": f"Could not start: {ending.error}",
     }
+    if _left_at_warning(ending, spec):
+        return f"Warned of its limit of {spec.timeout_seconds} s, it left with code {ending.exit_code}."
     return sentences.get(ending.cause) or _plain(ending)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from signal import Signals
 
+from levare.model import input_variable
 from levare.store.attempts import Claimed
 from levare.store.gangs import Gang
 
@@ -50,10 +51,17 @@ def environment(claimed: Claimed, *, run: Path, home: Path, inherited: Mapping[s
         "LEVARE_ATTEMPT": claimed.attempt_id,
         "LEVARE_METRICS": str(run / "metrics.jsonl"),
         "LEVARE_CHECKPOINTS": str(job / "checkpoints"),
-        "LEVARE_OUTPUT": str(job / "output"),
+        "LEVARE_OUTPUT": str(output_of(claimed.job_id, home=home)),
+        **{input_variable(step): str(output_of(job_id, home=home)) for step, job_id in claimed.inputs},
         **({"LEVARE_WARNING": number_of(claimed.warning_signal).name} if claimed.warning_signal else {}),
         **(_of_gang(claimed.gang) if claimed.gang else {}),
     }
+
+
+def output_of(job_id: str, *, home: Path) -> Path:
+    """Where a job leaves its results; elements of an array beside each other, in the folder of the array."""
+    array_id, _, index = job_id.rpartition("_")
+    return home / "jobs" / array_id / "output" / index if array_id else home / "jobs" / job_id / "output"
 
 
 def _of_gang(gang: Gang) -> dict[str, str]:
@@ -74,8 +82,8 @@ def number_of(name: str) -> Signals:
 def folders(claimed: Claimed, *, home: Path) -> Path:
     """Make the folders that a job keeps across attempts; return the one to start in."""
     job = home / "jobs" / claimed.job_id
-    for name in ("checkpoints", "output"):
-        (job / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+    for folder in (job, job / "checkpoints", output_of(claimed.job_id, home=home)):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if claimed.cwd:
         return Path(claimed.cwd)
     (job / "work").mkdir(exist_ok=True, mode=0o700)

@@ -11,7 +11,7 @@ import structlog
 
 from levare.pulse import Pulse
 from levare.settings import Settings
-from worker.probe.attempts import Attempts, Measured
+from worker.probe.attempts import Attempts
 from worker.probe.facts import Gpus
 from worker.probe.machine import Machine
 from worker.probe.reading import Reading
@@ -30,7 +30,6 @@ class Usage:
     """What an attempt has used since this worker watches it; None for what was never seen."""
 
     peak_memory_mib: int | None = None
-    cpu_seconds: float | None = None
     gpu_memory_mib: int | None = None
     """Its peak."""
     gpu_utilisation_percent: float | None = None
@@ -87,9 +86,8 @@ class Heart:
         tracked = self._try("live", self._live, nothing_lives)
         readings = self._readings = self._try("gpus", lambda: self._gpus.readings(tracked), [])
         node = self._try("machine", lambda: self._machine.sample(readings), {})
-        measured = self._try("attempts", lambda: self._attempts.sample(tracked, readings), {})
-        self._ledger.add(measured, monotonic())
-        samples = {attempt_id: each.sample for attempt_id, each in measured.items()}
+        samples = self._try("attempts", lambda: self._attempts.sample(tracked, readings), {})
+        self._ledger.add(samples, monotonic())
         if not self._try("pulse", lambda: self._pulse.beat(self._node, node, samples), otherwise=True):
             self._say("pulse", "redis does not answer")
 
@@ -117,18 +115,15 @@ class Heart:
 class _Account:
     seen_at: float
     peak_memory_mib: float = 0.0
-    cpu_seconds: float = 0.0
     gpu_memory_mib: float | None = None
     utilisation_sum: float = 0.0
     utilisation_count: int = 0
 
-    def after(self, measured: Measured, seen_at: float) -> "_Account":
-        sample = measured.sample
+    def after(self, sample: Mapping[str, float], seen_at: float) -> "_Account":
         busy, gpu_memory = sample.get("gpu_utilisation_percent"), sample.get("gpu_memory_mib")
         return _Account(
             seen_at,
             max(self.peak_memory_mib, sample["memory_mib"]),
-            max(self.cpu_seconds, measured.cpu_seconds),
             self.gpu_memory_mib if gpu_memory is None else max(self.gpu_memory_mib or 0.0, gpu_memory),
             self.utilisation_sum + (busy or 0.0),
             self.utilisation_count + (busy is not None),
@@ -137,7 +132,6 @@ class _Account:
     def usage(self) -> Usage:
         return Usage(
             ceil(self.peak_memory_mib),
-            round(self.cpu_seconds, 2),
             None if self.gpu_memory_mib is None else ceil(self.gpu_memory_mib),
             round(self.utilisation_sum / self.utilisation_count, 2) if self.utilisation_count else None,
         )
@@ -149,10 +143,10 @@ class _Ledger:
     def __init__(self) -> None:
         self._accounts: dict[str, _Account] = {}
 
-    def add(self, measured: Mapping[str, Measured], at: float) -> None:
+    def add(self, samples: Mapping[str, Mapping[str, float]], at: float) -> None:
         accounts = {
             attempt_id: self._accounts.get(attempt_id, _Account(at)).after(each, at)
-            for attempt_id, each in measured.items()
+            for attempt_id, each in samples.items()
         }
         remembered = {key: old for key, old in self._accounts.items() if at - old.seen_at < _REMEMBERED_SECONDS}
         self._accounts = remembered | accounts

@@ -1,5 +1,8 @@
 """The reader's half of `joblog.py`: the bytes of a job's log in their true places, never one of those that are gone."""
 
+# ruff: noqa: PTH208
+
+import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -7,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _MOST_TORN_READS = 100
+_NAME = re.compile(r"out\.(?:(\d+)\.)?log")
 
 
 @dataclass(frozen=True)
@@ -19,11 +23,7 @@ class LogPiece:
 
 def size(folder: Path) -> int:
     """How many bytes the job has written, kept or not."""
-    ends = [0]
-    for start, path in _files(folder):
-        with suppress(FileNotFoundError):
-            ends.append(start + path.stat().st_size)
-    return max(ends)
+    return max((start + _size(path) for start, path in _files(folder)), default=0)
 
 
 def cut(folder: Path) -> int:
@@ -62,9 +62,16 @@ def _read_file(folder: Path, offset: int, limit: int) -> bytes:
         return b""
 
 
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 def _files(folder: Path) -> Iterator[tuple[int, Path]]:
     """Each file of the log, and where its first byte belongs."""
     with suppress(FileNotFoundError):
-        for path in folder.iterdir():
-            if match := re.fullmatch(r"out\.(?:(\d+)\.)?log", path.name):
-                yield int(match[1] or 0), path
+        for name in os.listdir(folder):
+            if match := _NAME.fullmatch(name):
+                yield int(match[1] or 0), folder / name

@@ -5,43 +5,32 @@ Between the two there are only files, a lock and signals, so either may die and 
 side is `supervisor.py`; what the files promise is said there and in `joblog.py`.
 """
 
-import array
 import fcntl
 import os
 import signal
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from threading import Lock, Thread
 from typing import Any
 
 from worker import files, logreader, proc
 from worker.cgroup import Cgroup
+from worker.hold import Hold
 from worker.logreader import LogPiece
 from worker.proc import boot_id
 
 __all__ = [
     "Ending",
-    "Launcher",
     "LogPiece",
     "RunDir",
     "Spec",
     "State",
     "boot_id",
     "end_attempt",
-    "signal_supervisor",
 ]
 
-_HERE = Path(__file__).parent
-_PYTHON = (getattr(sys, "_base_executable", sys.executable), "-I", "-S", "-E", "-X", "utf8")
-_FORK_SERVER_SECONDS = 10.0
-_APPEARING_SECONDS = 0.5
 _PAUSE_SECONDS = 0.01
 _KILLING_SECONDS = 10.0
 
@@ -112,7 +101,8 @@ class RunDir:
     def write_spec(self, spec: Spec) -> None:
         """Readable by this user only: the environment may hold secrets."""
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        files.put(str(self.path / "spec.json"), asdict(spec))
+        files.put(str(self.path / "spec.json"), vars(spec))
+        self._spec = spec
 
     def spec(self) -> Spec:
         return self._spec
@@ -142,9 +132,9 @@ class RunDir:
         finally:
             os.close(fd)
 
-    def open_supervisor(self) -> int | None:
+    def open_supervisor(self) -> Hold | None:
         """
-        A pidfd of the living supervisor, for the caller to close, or None.
+        The living supervisor, for the caller to close, or None.
 
         Never one of another process that has its number by now: the number is pinned first, then start time, boot and
         lock are compared.
@@ -157,7 +147,7 @@ class RunDir:
         except ProcessLookupError:
             return None
         if self._is_supervised_by(state):
-            return pidfd
+            return Hold(pidfd)
         os.close(pidfd)
         return None
 
@@ -193,13 +183,6 @@ class RunDir:
         return files.get(str(self.path / name))
 
 
-def signal_supervisor(pidfd: int | None, number: int = signal.SIGTERM) -> None:
-    """SIGTERM cancels, SIGHUP makes room, SIGUSR1 and SIGUSR2 reach the job. One that has ended hears nothing."""
-    if pidfd is not None:
-        with suppress(ProcessLookupError):
-            signal.pidfd_send_signal(pidfd, number)
-
-
 def end_attempt(run: RunDir) -> int:
     """
     Kill what is left of an attempt whose supervisor is gone, and return how many processes that were.
@@ -220,117 +203,6 @@ def end_attempt(run: RunDir) -> int:
             group.kill()
         time.sleep(_PAUSE_SECONDS)
     return len(found)
-
-
-class Launcher:
-    """
-    Starts supervisors, through a fork-server where that works and as plain processes where it does not.
-
-    Safe to use from several threads. What it has started does not depend on it.
-    """
-
-    def __init__(self, *, fork_server: bool = True) -> None:
-        self._fork_server = fork_server
-        self._guard = Lock()
-        self._server: subprocess.Popen[bytes] | None = None
-        self._channel: socket.socket | None = None
-
-    def start(self, run: RunDir) -> int:
-        """
-        Start the supervisor of a run dir whose spec is written; return its pidfd, for the caller to close.
-
-        Whatever fails on the way, the attempt starts once: the supervisor's own lock sees to it.
-        """
-        with self._guard:
-            if self._fork_server:
-                with suppress(OSError):
-                    return self._fork(run)
-                self._drop_server()
-                if (pidfd := _appearing(run)) is not None:
-                    return pidfd
-            return _spawn(run)
-
-    def close(self) -> None:
-        """End the fork-server; supervisors go on."""
-        with self._guard:
-            self._drop_server()
-
-    def _fork(self, run: RunDir) -> int:
-        channel = self._channel or self._start_server()
-        try:
-            channel.send(os.fsencode(run.path.absolute()))
-        except OSError:  # it has died since the last start and has forked nothing for this one
-            self._drop_server()
-            channel = self._start_server()
-            channel.send(os.fsencode(run.path.absolute()))
-        return _answer(channel)
-
-    def _start_server(self) -> socket.socket:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            ours.settimeout(_FORK_SERVER_SECONDS)
-            self._channel = ours
-            self._server = _popen("forkserver.py", str(theirs.fileno()), pass_fds=(theirs.fileno(),))
-        return ours
-
-    def _drop_server(self) -> None:
-        if self._channel:
-            self._channel.close()
-        if self._server:
-            self._server.kill()
-            self._server.wait()
-        self._channel = self._server = None
-
-
-def _spawn(run: RunDir) -> int:
-    process = _popen("supervisor.py", str(run.path.absolute()))
-    pidfd = os.pidfd_open(process.pid)
-    Thread(target=process.wait, name=f"reap-{run.attempt}", daemon=True).start()
-    return pidfd
-
-
-def _popen(script: str, argument: str, pass_fds: tuple[int, ...] = ()) -> "subprocess.Popen[bytes]":
-    """A process that keeps nothing of the worker's: no secrets, no terminal, no pipe held open after its end."""
-    kept = {name: value for name, value in os.environ.items() if name == "LD_LIBRARY_PATH"}
-    with _signals_blocked():
-        return subprocess.Popen(
-            [*_PYTHON, str(_HERE / script), argument],
-            env=kept,
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            pass_fds=pass_fds,
-            start_new_session=True,
-        )
-
-
-@contextmanager
-def _signals_blocked() -> Iterator[None]:
-    """A process starts with the mask of its parent's thread: what asks it early to end waits until it is heard."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGHUP})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _answer(channel: socket.socket) -> int:
-    answer, control, _, _ = channel.recvmsg(4096, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC)
-    for level, kind, data in control:
-        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-            return array.array("i", data)[0]
-    raise ConnectionError(f"The fork-server answered {answer!r}.")
-
-
-def _appearing(run: RunDir) -> int | None:
-    """The supervisor that a fork-server has started after all, just before it failed to answer."""
-    deadline = time.monotonic() + _APPEARING_SECONDS
-    while time.monotonic() < deadline or run.is_locked():
-        if (pidfd := run.open_supervisor()) is not None:
-            return pidfd
-        time.sleep(_PAUSE_SECONDS)
-    return None
 
 
 def _left(run: RunDir, group: Cgroup | None) -> set[int]:

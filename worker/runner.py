@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from shutil import rmtree
-from threading import Lock
+from threading import Event, Lock, Thread
 
 from structlog import get_logger
 
@@ -23,7 +23,9 @@ from levare.store.audit import Actor
 from levare.store.engine import Database
 from worker.environment import environment, folders, number_of
 from worker.heart import Tracked, Usage
-from worker.rundir import Launcher, RunDir, Spec, signal_supervisor
+from worker.hold import Hold
+from worker.launcher import Launcher
+from worker.rundir import RunDir, Spec
 from worker.watch import Watch, persist
 
 log = get_logger()
@@ -42,12 +44,17 @@ class Runner:
         self._settings, self._database, self._incarnation = settings, database, incarnation
         self._usage, self._after_ending = usage, after_ending
         self._launcher = Launcher()
+        self._inherited = dict(os.environ)
         self._guard = Lock()
         self._watches: dict[str, Watch] = {}
         self._taking: set[str] = set()
 
     def take(self, attempt_id: str) -> Watch | None:
-        """Watch an attempt, starting it if it is ours to start; None if it is not, or if it is being taken already."""
+        """
+        Take an attempt on, starting it if it is ours to start; None if it is not, or if it is being taken already.
+
+        Somebody must `follow` it then.
+        """
         with self._guard:
             if attempt_id in self._watches:
                 return self._watches[attempt_id]
@@ -111,21 +118,21 @@ class Runner:
     def _adopt_one(self, mine: Mine) -> None:
         run = self._run_dir(mine.attempt_id)
         if run.state() is not None or run.ending() is not None:
-            self._watch(run, mine, run.open_supervisor(), adopted=True)
-        elif mine.state == STARTING:
-            self.take(mine.attempt_id)
+            _follow_in_a_thread(self._watch(run, mine, run.open_supervisor(), adopted=True))
+        elif mine.state == STARTING and (watch := self.take(mine.attempt_id)):
+            _follow_in_a_thread(watch)
         elif mine.state == RUNNING:
             self._give_up(mine.attempt_id, Outcome(LOST, "Nothing of it is left on its node."))
 
     def _end_stray(self, run: RunDir) -> None:
         """A supervisor whose attempt is over in SQL was given up while this node was out of reach."""
-        pidfd = run.open_supervisor()
-        if pidfd is None:
+        supervisor = run.open_supervisor()
+        if supervisor is None:
             rmtree(run.path, ignore_errors=True)
             return
         log.warning("stray.ended", attempt=run.attempt)
-        signal_supervisor(pidfd)
-        os.close(pidfd)
+        supervisor.signal()
+        supervisor.close()
 
     def _begin(self, attempt_id: str) -> Watch | None:
         with self._database.writing() as connection:
@@ -148,19 +155,18 @@ class Runner:
         adopted = run.state() is not None
         if claimed.is_unwanted and not adopted:
             return self._give_up(claimed.attempt_id, Outcome(CANCELLED, "Cancelled before it started."))
-        pidfd = run.open_supervisor() if adopted else self._start(run, claimed)
+        supervisor = run.open_supervisor() if adopted else self._start(run, claimed)
         mine = Mine(claimed.attempt_id, STARTING, claimed.queue, claimed.devices)
-        return self._watch(run, mine, pidfd, adopted=adopted)
+        return self._watch(run, mine, supervisor, adopted=adopted)
 
     def _give_up(self, attempt_id: str, outcome: Outcome) -> None:
         """Record an ending that no process has had."""
         over = replace(outcome, ended_at=datetime.now(UTC))
-        persist(self._database, lambda connection: attempts.finish(connection, attempt_id, over))
+        persist(self._database, lambda connection: attempts.finish(connection, attempt_id, over), stopping=Event())
         self._after_ending(None)
 
-    def _start(self, run: RunDir, claimed: Claimed) -> int:
+    def _start(self, run: RunDir, claimed: Claimed) -> Hold:
         cwd = folders(claimed, home=self._settings.home)
-        run.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         run.write_spec(self._spec(run, claimed, cwd))
         log.info("attempt.starting", attempt=claimed.attempt_id, devices=list(claimed.devices))
         return self._launcher.start(run)
@@ -171,7 +177,7 @@ class Runner:
         return Spec(
             attempt=claimed.attempt_id,
             argv=list(claimed.command),
-            env=environment(claimed, run=run.path, home=self._settings.home, inherited=os.environ),
+            env=environment(claimed, run=run.path, home=self._settings.home, inherited=self._inherited),
             cwd=str(cwd),
             grace_seconds=claimed.grace_seconds,
             timeout_seconds=claimed.timeout_seconds,
@@ -185,11 +191,19 @@ class Runner:
             warning_seconds=claimed.warning_seconds,
         )
 
-    def _watch(self, run: RunDir, mine: Mine, pidfd: int | None, *, adopted: bool) -> Watch:
-        watch = Watch(run, mine, pidfd, database=self._database, usage=self._usage, over=self._forget, adopted=adopted)
+    def _watch(self, run: RunDir, mine: Mine, supervisor: Hold | None, *, adopted: bool) -> Watch:
+        watch = Watch(
+            run,
+            mine,
+            supervisor,
+            database=self._database,
+            usage=self._usage,
+            release=self._launcher.release,
+            over=self._forget,
+            adopted=adopted,
+        )
         with self._guard:
             self._watches[mine.attempt_id] = watch
-        watch.start()
         return watch
 
     def _forget(self, watch: Watch) -> None:
@@ -203,3 +217,7 @@ class Runner:
 
     def _run_dir(self, attempt_id: str) -> RunDir:
         return RunDir(self._settings.runs / attempt_id)
+
+
+def _follow_in_a_thread(watch: Watch) -> None:
+    Thread(target=watch.follow, name=f"watch-{watch.attempt_id}", daemon=True).start()

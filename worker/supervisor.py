@@ -180,8 +180,10 @@ class Supervisor:
     def _about_memory(self, code: int) -> str | None:
         if self.tree.oom_kills:
             return f"The kernel killed {self.tree.oom_kills} processes of the job for lack of memory."
+        if code != -signal.SIGKILL or self.cause != "exited":
+            return None
         others = _machine_oom_kills() - self.oom_kills_before
-        if code == -signal.SIGKILL and self.cause == "exited" and others > 0:
+        if others > 0:
             return f"Killed while this machine ran out of memory ({others} processes were killed): perhaps for that."
         return None
 

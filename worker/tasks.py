@@ -35,8 +35,10 @@ def register(app: Celery, runner: Runner, herald: Herald) -> None:
         watch = _take(runner, attempt_id)
         if watch is None or not watch.attend():
             raise Ignore  # stale, repeated, or somebody waits for it already: a normal answer
-        herald.announce(watch)
-        watch.done.wait()
+        try:
+            herald.announce(watch)
+        finally:
+            watch.follow()
         if watch.outcome is None:
             raise Ignore  # this worker goes away, the training does not
         if watch.outcome.state in (CANCELLED, PREEMPTED):

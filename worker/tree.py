@@ -27,7 +27,8 @@ class Tree:
 
     def reap(self) -> None:
         try:
-            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            while (ended := os.wait4(-1, os.WNOHANG))[0]:
+                self._count(ended[2])
                 if ended[0] == self.pid:
                     self.status = ended[1]
         except ChildProcessError:
@@ -79,10 +80,13 @@ class Tree:
         found = proc.descendants(os.getpid()) or set(proc.marked(self._attempt))
         return found.union(self.cgroup.pids() if self.cgroup else ())
 
+    def _count(self, usage: resource.struct_rusage) -> None:
+        """Of a process that was reaped, and of all that it had reaped itself."""
+        self.cpu_seconds += usage.ru_utime + usage.ru_stime
+        self.peak_memory_mib = max(self.peak_memory_mib, ceil(usage.ru_maxrss / 1024))
+
     def _measure(self) -> None:
-        """The kernel counts what was reaped, and the largest process of it; a cgroup counts all, together."""
-        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-        self.cpu_seconds, self.peak_memory_mib = usage.ru_utime + usage.ru_stime, ceil(usage.ru_maxrss / 1024)
+        """What was reaped counts each by itself, and the largest process of it; a cgroup counts all, together."""
         if self.cgroup:
             self.cpu_seconds = max(self.cpu_seconds, self.cgroup.cpu_seconds())
             self.peak_memory_mib = max(self.peak_memory_mib, self.cgroup.peak_memory_mib())

@@ -185,7 +185,7 @@ class Truth(Thread):
             actor=self._actor,
             now=datetime.now(UTC),
         )
-        persist(self._database, done)
+        persist(self._database, done, stopping=Event())  # this thread ends with its process
         for each in reaped:
             log.warning("orphan.reaped", pid=each.orphan.pid, attempt=each.orphan.attempt, outcome=each.outcome)
         self._look_at = monotonic()

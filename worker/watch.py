@@ -1,19 +1,18 @@
 """
-One thread per attempt: waits for its supervisor, ships what it writes, records how it ended.
+Watches one attempt: waits for its supervisor, ships what it writes, records how it ended.
 
-The process is not a child of this one. It is known by a pidfd, so nothing here can end it, and a
-worker that starts anew watches it on.
+It runs in the thread of the Celery task that waits for the attempt, or in one of its own where there is
+none yet. The process is not a child of this one. It is held by a pidfd, so nothing here can end it, and
+a worker that starts anew watches it on.
 """
 
-import os
-import select
 import signal
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from shutil import rmtree
-from threading import Event, Lock, Thread
+from threading import Event, Lock
 from time import time
 
 from sqlalchemy import Connection
@@ -26,37 +25,43 @@ from levare.store.engine import Database
 from worker.checkpoints import Checkpoints
 from worker.endings import outcome_of
 from worker.heart import Usage
-from worker.rundir import RunDir, end_attempt, signal_supervisor
+from worker.hold import Hold
+from worker.rundir import RunDir, end_attempt
 from worker.ship import LogShipper, MetricsShipper, Persist
 
 log = get_logger()
 
-_SHIP_EVERY_MS = 250
-_FIRST_LOOK_MS = 40
+_SHIP_EVERY_SECONDS = 0.25
+_FIRST_LOOK_SECONDS = 0.04
 """What ends sooner is never written down as running: it saves a transaction where there are many."""
 _MOST_PAUSE_SECONDS = 5.0
 
 
-class Watch(Thread):
+class WorkerStops(Exception):
+    """This worker goes away; the attempt goes on, and the next worker watches it."""
+
+
+class Watch:
     def __init__(
         self,
         run: RunDir,
         mine: Mine,
-        pidfd: int | None,
+        supervisor: Hold | None,
         *,
         database: Database,
         usage: Callable[[str], Usage],
+        release: Callable[[Hold], object],
         over: Callable[["Watch"], None],
         adopted: bool,
     ) -> None:
-        super().__init__(name=f"watch-{mine.attempt_id}", daemon=True)
         self.attempt_id, self.queue, self.devices = mine.attempt_id, mine.queue, mine.devices
-        self.run_dir, self._adopted = run, adopted
+        self.run_dir, self._adopted, self._has_told = run, adopted, False
         self.outcome: Outcome | None = None
         self.done = Event()
         """Set when the attempt is over, with an outcome, or when this worker goes away, without one."""
-        self._unattended, self._signalling = Lock(), Lock()
-        self._pidfd, self._database, self._usage, self._over = pidfd, database, usage, over
+        self._unattended, self._begun, self._signalling = Lock(), Lock(), Lock()
+        self._supervisor, self._database, self._usage = supervisor, database, usage
+        self._release, self._over = release, over
 
     def attend(self) -> bool:
         """Become the one Celery body that waits for this attempt; False if there is one already."""
@@ -65,52 +70,63 @@ class Watch(Thread):
     def cancel(self) -> None:
         """Ask the supervisor to end the whole tree; asking again changes nothing."""
         with self._signalling:
-            signal_supervisor(self._pidfd)
+            if self._supervisor:
+                self._supervisor.signal()
 
     def make_room(self) -> None:
         """Ask the supervisor to warn the job and to end it then; asking again changes nothing."""
         with self._signalling:
-            signal_supervisor(self._pidfd, signal.SIGHUP)
+            if self._supervisor:
+                self._supervisor.signal(signal.SIGHUP)
 
-    def run(self) -> None:
+    def follow(self) -> None:
+        """Return when `done` is set: watch, unless another thread does already."""
+        if self._begun.acquire(blocking=False):
+            self._run()
+        self.done.wait()
+
+    def _run(self) -> None:
         try:
             self._watch()
+        except WorkerStops:  # it stays taken, so that nobody here takes it up again
+            return
         except Exception:
             log.exception("watch.failed", attempt=self.attempt_id)
-        finally:
-            self._close()
-            self.done.set()
-            self._over(self)
+        self._let_go()
+        self.done.set()
+        self._over(self)
 
-    def _close(self) -> None:
+    def _let_go(self) -> None:
         with self._signalling:
-            if self._pidfd is not None:
-                os.close(self._pidfd)
-            self._pidfd = None
+            supervisor, self._supervisor = self._supervisor, None
+        if supervisor:
+            self._release(supervisor)
 
     def _watch(self) -> None:
-        if not self._exits_within(_FIRST_LOOK_MS) or self._is_of_gang():
-            self._persist(self._write_started)
+        if not self._ends_within(_FIRST_LOOK_SECONDS) or self._is_of_gang():
+            self._tell_started()
         log_shipper, metrics_shipper = self._shippers()
         checkpoints = self._checkpoints()
-        while not self._exits_within(_SHIP_EVERY_MS):
+        while not self._ends_within(_SHIP_EVERY_SECONDS):
+            if self.done.is_set():
+                raise WorkerStops
+            self._tell_started()
             for shipper in (log_shipper, metrics_shipper, checkpoints):
                 shipper.ship(self._persist)
         log_shipper.ship(self._persist, final=True)
         metrics_shipper.ship(self._persist, final=True)
         self._finish()
 
-    def _exits_within(self, milliseconds: int) -> bool:
-        if self._pidfd is None:
-            return True
-        poll = select.poll()
-        poll.register(self._pidfd, select.POLLIN)
-        return bool(poll.poll(milliseconds))
+    def _ends_within(self, seconds: float) -> bool:
+        return self._supervisor is None or self._supervisor.ends(seconds)
 
-    def _write_started(self, connection: Connection) -> None:
-        state = self.run_dir.state()
+    def _tell_started(self) -> None:
+        """Once the command runs; on a busy machine that takes its time."""
+        state = None if self._has_told else self.run_dir.state()
         if state is not None:
-            attempts.started(connection, self.attempt_id, at=datetime.fromtimestamp(state.started_at, UTC))
+            at = datetime.fromtimestamp(state.started_at, UTC)
+            self._persist(lambda connection: attempts.started(connection, self.attempt_id, at=at))
+            self._has_told = True
 
     def _shippers(self) -> tuple[LogShipper, MetricsShipper]:
         log_position, offset, points = self._positions() if self._adopted else (0, 0, 0)
@@ -174,20 +190,24 @@ class Watch(Thread):
 
     @property
     def _persist(self) -> Persist:
-        return lambda write: persist(self._database, write)
+        return lambda write: persist(self._database, write, stopping=self.done)
 
 
-def persist(database: Database, write: Callable[[Connection], object]) -> None:
-    """Write, and while the database does not answer, try again: an ending is never given up."""
+def persist(database: Database, write: Callable[[Connection], object], *, stopping: Event) -> None:
+    """
+    Write, and while the database does not answer, try again: an ending is never given up.
+
+    Raise WorkerStops if this worker goes away meanwhile; the next one finds the ending on disk.
+    """
     pause = 0.1
-    patience = Event()
     while True:
         try:
             with database.writing() as connection:
                 write(connection)
         except SQLAlchemyError as error:
             log.warning("database.unreachable", error=str(error.__cause__ or error), retry_in_seconds=pause)
-            patience.wait(pause)
+            if stopping.wait(pause):
+                raise WorkerStops from error
             pause = min(pause * 2, _MOST_PAUSE_SECONDS)
         else:
             return

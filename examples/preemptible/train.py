@@ -1,7 +1,7 @@
 """
 Fit a line through noise, and make room when asked: the pattern of every training that may be preempted.
 
-    levare submit --warning-signal USR1 --warning-seconds 30 -- python examples/preemptible/train.py
+    levare submit --signal-before USR1@30s -- python examples/preemptible/train.py
 
 It saves a checkpoint when it is warned and now and then besides, leaves with 143, and goes on from there when it is
 started again: with the very numbers of a run that nobody disturbed. Standard library and levare only.

@@ -25,6 +25,7 @@ _MOST_OF_COMMAND = 40  # of a command that stands in for a name
 @click.option("--project", help="Only jobs of this project.")
 @click.option("--name", help="Only jobs of this name.")
 @click.option("--user", help="Only jobs that this token submitted.")
+@click.option("--array", metavar="JOB", type=JOB, help="Only elements of this array, which are not listed otherwise.")
 @click.option("--limit", metavar="N", type=click.IntRange(min=1), default=50, help="At most so many; 50 by default.")
 @click.option("--all", "everything", is_flag=True, help="All of them.")
 @terminal.json_option
@@ -72,7 +73,7 @@ def _row(job: "Job") -> list[Any]:
         words.resources(job),
         job["node"] or words.NOTHING,
         words.lasted(job),
-        words.percent(job["progress"]),
+        words.done(job),
     ]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from levare.model import NEED_OUTCOMES, SUCCESS
 from levare.written import SIGNALS, amount, duration_seconds, ending, hours, label, size_mib
 
 NO_LIMIT = "none"
@@ -54,6 +55,21 @@ class Variable(click.ParamType):
         if not equals and name not in os.environ:
             self.fail(f"{name} has no value here to pass on; write {name}=VALUE.", param, ctx)
         return name, text if equals else os.environ[name]
+
+
+class Need(click.ParamType):
+    """`JOB`, which must succeed, or `JOB:failure`, or `JOB:always` for any end: as the API takes it."""
+
+    name = "need"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        job, colon, on = value.strip().partition(":")
+        if not job or (colon and on not in NEED_OUTCOMES):
+            self.fail(f"{value!r} is not JOB, JOB:failure or JOB:always.", param, ctx)
+        return {"job": job, "on": on} if colon and on != SUCCESS else job
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return JOB.shell_complete(ctx, param, incomplete)
 
 
 class Limit(click.ParamType):
@@ -102,7 +118,7 @@ def _warning(text: str) -> tuple[str, int]:
 
 SIZE, HOURS, WARNING = Written("size", size_mib), Written("hours", hours), Written("signal@duration", _warning)
 LABEL, AMOUNT, ENDING = Written("label=value", label), Written("name=n", amount), Written("ending", ending)
-DURATION, MOMENT, VARIABLE = Written("duration", duration_seconds), Moment(), Variable()
+DURATION, MOMENT, VARIABLE, NEED = Written("duration", duration_seconds), Moment(), Variable(), Need()
 COUNT, GPU_HOURS = Limit(int), Limit(float)
 JOB, NODE, TOKEN, TEAM, WINDOW = Name("job"), Name("node"), Name("token"), Name("team"), Name("window")
 FAMILY = Name("family")

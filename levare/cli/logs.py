@@ -176,7 +176,9 @@ def _start_of_tail(data: bytes, lines: int) -> int:
 
 def _say_why_empty(client: "Client", job: str) -> None:
     found = client.job(job)
-    if found["state"] in FINAL:
+    if found["array"]:
+        terminal.note(f"{job} is an array, and each of its elements has a log: `levare logs {job}_0`.")
+    elif found["state"] in FINAL:
         terminal.note(f"{job} has written nothing.")
     else:
         terminal.note(f"{job} has written nothing yet; it is {found['state']}. `levare why {job}` says more.")

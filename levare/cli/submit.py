@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from levare.cli import terminal, words
-from levare.cli.kinds import AMOUNT, DURATION, ENDING, HOURS, JOB, LABEL, MOMENT, SIZE, VARIABLE, WARNING
+from levare.cli.groups import array_options, taken_from
+from levare.cli.kinds import AMOUNT, DURATION, ENDING, HOURS, JOB, LABEL, MOMENT, NEED, SIZE, VARIABLE, WARNING
 from levare.cli.sections import Sectioned
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 SENT = ("PATH", "VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV", "LANG")
 """Variables of the submitter's shell that go with a job, so that its `python` is the one meant here."""
+_NEEDS = "Start when this job has succeeded, or with JOB:failure, JOB:always when it has ended so; repeatable."
 _ON_LOST = ("keep", "requeue")
 _FOLLOW = "Stay: print its log, exit with its code. Ctrl-C leaves it running."
 _RESOURCE = "A custom resource and how many of it, such as licence=1; repeatable."
@@ -39,6 +41,7 @@ _SECTIONS = {
         *("nodes", "require", "prefer", "avoid", "spread"),
     ),
     "When it starts": ("priority", "start_after", "only_between", "deadline", "needs"),
+    "How often": ("array", "sweep", "sweep_file", "cap"),
     "How it ends": (
         *("timeout_seconds", "grace_seconds", "warning", "retries", "retry_on", "backoff_seconds", "memory_growth"),
         *("preemptible", "min_runtime_seconds", "on_lost"),
@@ -73,7 +76,8 @@ def _as_mapping(ctx: click.Context, param: click.Parameter, pairs: Iterable[tupl
 @click.option("--avoid", type=LABEL, multiple=True, callback=_as_mapping, help=_AVOID)
 @click.option("--nodes", metavar="N", type=click.IntRange(1, 64), help="Machines it runs on at once; 1 by default.")
 @click.option("--spread", is_flag=True, default=None, help="On the emptiest machine that serves, not the fullest.")
-@click.option("--needs", metavar="JOB", multiple=True, type=JOB, help="Start after this job has succeeded; repeatable.")
+@click.option("--needs", metavar="JOB", multiple=True, type=NEED, help=_NEEDS)
+@array_options
 @click.option("--retries", metavar="N", type=click.IntRange(0, 100), help="How often to try again when it fails.")
 @click.option("--retry-on", type=ENDING, multiple=True, help=_RETRY_ON)
 @click.option("--backoff", "backoff_seconds", type=DURATION, help="Time to the first retry; doubled for each more.")
@@ -89,7 +93,7 @@ def _as_mapping(ctx: click.Context, param: click.Parameter, pairs: Iterable[tupl
 @click.option("--at", "start_after", type=MOMENT, help="Start no earlier: 2030-12-24T20:00, or +30m.")
 @click.option("--cwd", metavar="DIRECTORY", help="Where to run: here by default, '' for a directory of its own.")
 @click.option("--on-lost", type=click.Choice(_ON_LOST), help="If its machine falls silent: wait, or start elsewhere.")
-@click.option("--dry-run", is_flag=True, help="Only say whether it would be accepted, and why it would wait.")
+@click.option("--dry-run", is_flag=True, help="Only say if it would be accepted, why it would wait, and until when.")
 @click.option("--follow", is_flag=True, help=_FOLLOW)
 @terminal.json_option
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
@@ -103,7 +107,7 @@ def submit(command: Sequence[str], *, dry_run: bool, follow: bool, as_json: bool
     The job gets PATH, VIRTUAL_ENV, CONDA_PREFIX, CONDA_DEFAULT_ENV and LANG of this shell and what
     --env says; nothing else of this environment.
     """
-    wish = _wish(**options)
+    wish = taken_from(options) | _wish(**options)
     with terminal.connect() as client:
         if dry_run:
             return _tell_dry_run(client.dry_run(command, **wish), as_json=as_json)
@@ -119,6 +123,7 @@ def rerun(job: str, *, follow: bool, as_json: bool) -> int:
     with terminal.connect() as client:
         old = client.job(job)
         wish: Any = {name: old[name] for name in _AGAIN} | _deadline_to_come(old)
+        wish |= {"array": client.array(job)} if old["array"] else {}
         return _tell(client, client.submit(old["command"], **wish), follow=follow, as_json=as_json)
 
 
@@ -126,6 +131,11 @@ def _deadline_to_come(job: "Job") -> dict[str, str]:
     """The deadline, unless it has passed: a new job cannot keep it."""
     deadline = words.moment(job["deadline"])
     return {"deadline": job["deadline"] or ""} if deadline and deadline > datetime.now(UTC) else {}
+
+
+def here() -> dict[str, Any]:
+    """What goes without saying: where we are, and the variables of SENT."""
+    return {"cwd": str(Path.cwd()), "env": {name: os.environ[name] for name in SENT if os.environ.get(name)}}
 
 
 def _wish(
@@ -136,7 +146,7 @@ def _wish(
     **rest: Any,
 ) -> Any:
     """What was said, and what goes without saying: where we are, and the variables of SENT."""
-    sent = {name: os.environ[name] for name in SENT if os.environ.get(name)}
+    sent = here()["env"]
     said = {name: value for name, value in rest.items() if value not in (None, (), {})}
     place = str(Path.cwd()) if cwd is None else cwd and str(Path(cwd).absolute())
     later = {"start_after": start_after} if start_after else {}
@@ -158,7 +168,7 @@ def _tell_dry_run(answer: "DryRun", *, as_json: bool) -> int:
     if as_json:
         terminal.document(answer)
         return 0
-    click.echo(f"It would be accepted, and be {answer['state']} at first.")
-    for reason in answer["reasons"]:
-        click.echo(f"  - {words.plain(reason['message'])}")
+    from levare.cli.why import of_trial, tell
+
+    tell(of_trial(answer, datetime.now(UTC)))
     return 0

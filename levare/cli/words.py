@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the answers come with httpx, which takes longer to import than --help may take
-    from levare.client.answers import Attempt, Job, Trend
+    from levare.client.answers import Attempt, Job, Need, Trend
 
 NOTHING = "-"
 _SHORT_SECONDS, _STEP, _LARGE = 10, 1024, 1e9
@@ -77,6 +77,29 @@ def percent(part: float | None) -> str:
     return NOTHING if part is None else f"{math.floor(part * 100 + 1e-9)}%"
 
 
+def done(job: "Job") -> str:
+    """`40%` as the training tells it, or `37/200` elements of an array."""
+    array = job["array"]
+    if array is None:
+        return percent(job["progress"])
+    return f"{array['succeeded'] + array['failed'] + array['cancelled']}/{array['size']}"
+
+
+def elements(job: "Job") -> str | None:
+    """`200, at most 8 at a time: 155 waiting, 8 running, 36 succeeded, 1 failed`; None for what is no array."""
+    array = job["array"]
+    if array is None:
+        return None
+    cap = f", at most {array['cap']} at a time" if array["cap"] else ""
+    counts = {name: array[name] for name in ("waiting", "running", "succeeded", "failed", "cancelled")}
+    return f"{array['size']}{cap}: " + ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+
+
+def given(job: "Job") -> str:
+    """`lr=0.1 seed=1`: what tells an element from the others."""
+    return " ".join(f"{name}={value}" for name, value in job["parameters"].items())
+
+
 def of_100(value: float | None) -> str:
     return NOTHING if value is None else f"{value:.0f}%"
 
@@ -91,6 +114,15 @@ def resources(job: "Job") -> str:
 
 def labels(values: Mapping[str, str]) -> str:
     return ", ".join(f"{name}={value}" for name, value in values.items())
+
+
+def needs(job: "Job") -> str:
+    """`a, b:failure`: as --needs takes them."""
+    return ", ".join(needs_of(job["needs"]))
+
+
+def needs_of(needed: "Sequence[str | Need]") -> list[str]:
+    return [need if isinstance(need, str) else f"{need['job']}:{need['on']}" for need in needed]
 
 
 def _gpus(count: int, memory_mib: int | None) -> str:

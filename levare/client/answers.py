@@ -2,7 +2,36 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, Required, TypedDict
+
+
+class Need(TypedDict):
+    """How a needed job must end: `on` is `success`, `failure` or `always`."""
+
+    job: str
+    on: str
+
+
+class ArrayWish(TypedDict, total=False):
+    """Many jobs in one: `size` of them, or one for each combination of `grid`, or one for each row of `list`."""
+
+    size: int
+    grid: Mapping[str, Sequence[str | float | bool]]
+    list: Sequence[Mapping[str, str | float | bool]]
+    cap: int | None
+
+
+class ArrayProgress(TypedDict):
+    """How many elements of an array are in which state; `opened` of them are jobs of their own."""
+
+    size: int
+    cap: int | None
+    opened: int
+    waiting: int
+    running: int
+    succeeded: int
+    failed: int
+    cancelled: int
 
 
 class Wish(TypedDict, total=False):
@@ -24,7 +53,7 @@ class Wish(TypedDict, total=False):
     avoid: Mapping[str, str]
     nodes: int
     spread: bool
-    needs: Sequence[str]
+    needs: Sequence[str | Need]
     retries: int
     retry_on: Sequence[str]
     backoff_seconds: int
@@ -40,6 +69,7 @@ class Wish(TypedDict, total=False):
     env: Mapping[str, str]
     cwd: str
     start_after: str | datetime | None
+    array: ArrayWish | None
     on_lost: str
 
 
@@ -68,7 +98,7 @@ class Job(TypedDict):
     avoid: dict[str, str]
     nodes: int
     spread: bool
-    needs: list[str]
+    needs: list[str | Need]
     timeout_seconds: int | None
     grace_seconds: int
     retries: int
@@ -95,9 +125,37 @@ class Job(TypedDict):
     pipeline: str | None
     step: str | None
     parameters: dict[str, Any]
-    array: dict[str, Any] | None
+    array: ArrayProgress | None
     array_id: str | None
     array_index: int | None
+
+
+class Step(Wish, total=False):
+    """A job of a pipeline that is to be; its `needs` may name other steps."""
+
+    step: Required[str]
+    command: Required[Sequence[str]]
+
+
+class StepState(TypedDict):
+    """A step of a pipeline; `needs` has steps by name, other jobs by id."""
+
+    step: str
+    job: str
+    state: str
+    needs: list[str | Need]
+    reason: str | None
+    started_at: str | None
+    finished_at: str | None
+
+
+class Pipeline(TypedDict):
+    id: str
+    name: str
+    user: str
+    state: str
+    created_at: str
+    steps: list[StepState]
 
 
 class AttemptDevice(TypedDict):
@@ -214,30 +272,6 @@ class Samples(TypedDict):
 
     items: list[dict[str, Any]]
     usage: dict[str, float | None]
-
-
-class Reason(TypedDict):
-    """Why a job waits; `kind` is `will-wait`, `can-never-run` or `misconfigured`."""
-
-    code: str
-    kind: str
-    message: str
-    asked: float | None
-    available: float | None
-
-
-class Why(TypedDict):
-    job: str
-    state: str
-    reasons: list[Reason]
-
-
-class DryRun(TypedDict):
-    """What a submit would do: the state that the job would have at first, and why it would wait."""
-
-    accepted: bool
-    state: str
-    reasons: list[Reason]
 
 
 class Device(TypedDict):

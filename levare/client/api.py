@@ -13,8 +13,8 @@ import httpx
 
 from levare.client import address
 from levare.client.answers import (
+    ArrayWish,
     Attempt,
-    DryRun,
     Family,
     Health,
     Job,
@@ -22,15 +22,17 @@ from levare.client.answers import (
     LogEvent,
     Metrics,
     Node,
+    Pipeline,
     Reap,
     Samples,
+    Step,
     Team,
     Token,
-    Why,
     Window,
     Wish,
 )
 from levare.client.stream import follow_attempt
+from levare.client.why import DryRun, Why
 from levare.client.wire import Wire
 from levare.model import FINAL
 
@@ -95,14 +97,23 @@ class Client:
         project: str | None = None,
         name: str | None = None,
         user: str | None = None,
+        array: str | None = None,
         order: str | None = None,
         limit: int | None = None,
     ) -> Iterator[Job]:
-        """At most `limit` jobs, newest first unless `order` says otherwise; pages are fetched as they are needed."""
-        wanted = {"state": state, "team": team, "project": project, "name": name, "user": user, "order": order}
+        """
+        At most `limit` jobs, newest first unless `order` says otherwise; pages are fetched as they are needed.
+
+        An array is one job here. Its elements are listed with `array`, and where a `state` is asked for.
+        """
+        wanted = {"state": state, "team": team, "project": project, "name": name, "user": user}
+        wanted |= {"array": array, "order": order}
+        return self._pages("/v1/jobs", limit, **wanted)
+
+    def _pages(self, path: str, limit: int | None, **wanted: Any) -> Iterator[Any]:
         cursor, left = None, limit
         while left is None or left > 0:
-            page = self._get("/v1/jobs", **wanted, cursor=cursor, limit=min(left or _PAGE, _PAGE))
+            page = self._get(path, **wanted, cursor=cursor, limit=min(left or _PAGE, _PAGE))
             yield from page["items"]
             left = None if left is None else left - len(page["items"])
             cursor = page["next_cursor"]
@@ -111,6 +122,10 @@ class Client:
 
     def job(self, job: str) -> Job:
         return self._get(f"/v1/jobs/{_part(job)}")
+
+    def array(self, job: str) -> ArrayWish:
+        """What tells the elements of an array apart, as `submit` takes it."""
+        return _given(self._get(f"/v1/jobs/{_part(job)}/array"))  # pyright: ignore[reportReturnType]
 
     def cancel(self, job: str) -> Job:
         """Wish that a job be cancelled; to wish it again, or for a final job, changes nothing."""
@@ -130,6 +145,26 @@ class Client:
             time.sleep(pause)
             pause = min(1.5 * pause, _LONGEST_LOOK)
         return found
+
+    def submit_pipeline(self, jobs: Sequence[Step], *, name: str = "", idempotency_key: str | None = None) -> Pipeline:
+        """Submit several jobs at once, all or none; each has a `step`, and `needs` may name steps."""
+        headers = {"Idempotency-Key": idempotency_key or uuid4().hex}
+        return self._wire.ask("POST", "/v1/pipelines", json=_steps(name, jobs), headers=headers)
+
+    def dry_run_pipeline(self, jobs: Sequence[Step], *, name: str = "") -> Pipeline:
+        """What `submit_pipeline` would make; nothing changes."""
+        return self._wire.ask("POST", "/v1/pipelines", json=_steps(name, jobs), params={"dry_run": "true"})
+
+    def pipelines(self, *, limit: int | None = None) -> Iterator[Pipeline]:
+        """At most `limit` pipelines, newest first."""
+        return self._pages("/v1/pipelines", limit)
+
+    def pipeline(self, pipeline: str) -> Pipeline:
+        return self._get(f"/v1/pipelines/{_part(pipeline)}")
+
+    def cancel_pipeline(self, pipeline: str) -> Pipeline:
+        """Wish that all jobs of a pipeline be cancelled; those that are over stay as they are."""
+        return self._wire.ask("DELETE", f"/v1/pipelines/{_part(pipeline)}")
 
     def attempts(self, job: str) -> list[Attempt]:
         return self._get(f"/v1/jobs/{_part(job)}/attempts")["items"]
@@ -196,6 +231,7 @@ class Client:
         return self._get(f"/v1/jobs/{_part(job)}/samples", attempt=attempt, rank=rank, limit=limit)
 
     def why(self, job: str) -> Why:
+        """Why a job waits, when it will start, who comes first, and what would start it now."""
         return self._get(f"/v1/jobs/{_part(job)}/why")
 
     def nodes(self) -> list[Node]:
@@ -325,6 +361,13 @@ class Client:
 def _body(command: Sequence[str], wish: Wish) -> dict[str, Any]:
     instants = {name: _instant(wish.get(name)) for name in ("start_after", "deadline")}
     return {"command": list(command), **wish, **_given(instants)}
+
+
+def _steps(name: str, jobs: Sequence[Step]) -> dict[str, Any]:
+    plain = [
+        {key: _instant(value) if isinstance(value, datetime) else value for key, value in job.items()} for job in jobs
+    ]
+    return {"name": name, "jobs": plain}
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:

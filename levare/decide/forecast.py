@@ -24,10 +24,10 @@ ENTRY = timedelta(minutes=5)
 NOW = "It starts at the next decision."
 NEVER = "Never as it is, so there is no time to tell."
 _UNKNOWN = (
-    "Cannot be told: nothing that is known to end or to begin makes room for it. Runs with no limit (--timeout), no "
-    "progress and no earlier runs of their kind have no known end."
+    "Nothing that is known to end or to begin lets it start; runs with no limit (--timeout), no progress and no "
+    "earlier runs of their kind have no known end."
 )
-_TOO_FAR = "Cannot be told: it is further ahead than can be foreseen."
+_TOO_FAR = "It is further ahead than can be foreseen."
 
 
 @dataclass(frozen=True)

@@ -56,18 +56,22 @@ def _back(ended: Ended, nodes: Sequence[Node]) -> Move:
 
 
 def unblock(blocked: Iterable[Blocked], *, now: datetime) -> list[Move]:
-    """A blocked job goes on when all it needs has succeeded and its time has come; it is skipped when a need failed."""
+    """
+    A blocked job goes on when all it needs has ended as wanted and its time has come.
+
+    When a need cannot be met any more it is skipped: cancelled, and so neither a success nor a failure for others.
+    """
     moves = (_unblocked(job, now) for job in blocked)
     return [move for move in moves if move]
 
 
 def _unblocked(job: Blocked, now: datetime) -> Move | None:
-    hopeless = sorted(needed for needed, state in job.needs.items() if state in (FAILED, CANCELLED))
+    hopeless = [(needed, need) for needed, need in sorted(job.needs.items()) if need.is_hopeless]
     if hopeless:
-        fates = ", ".join(f"{needed} {job.needs[needed]}" for needed in hopeless)
-        return Move(job.job_id, (BLOCKED,), CANCELLED, f"Skipped because it needs {fates}.")
+        fates = "; ".join(f"it needs {needed} {need.wish}, and {needed} {need.fate}" for needed, need in hopeless)
+        return Move(job.job_id, (BLOCKED,), CANCELLED, f"Skipped because {fates}.")
     is_time = job.start_after is None or job.start_after <= now
-    if is_time and all(state == SUCCEEDED for state in job.needs.values()):
+    if is_time and all(need.is_met for need in job.needs.values()):
         return Move(job.job_id, (BLOCKED,), WAITING)
     return None
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, exists, func, insert, or_, select, update
 
+from levare.decide.arrays import OPEN
 from levare.model import (
     BLOCKED,
     CANCELLED,
@@ -34,9 +35,10 @@ from levare.model import (
     Placement,
     Sharing,
 )
-from levare.store import use
+from levare.store import arrays, use
 from levare.store.gangs import Gang, gang_of
 from levare.store.messages import Message
+from levare.store.needs import inputs_of
 from levare.store.tables import attempts, jobs
 from levare.store.types import Utc, is_one_of
 
@@ -61,6 +63,8 @@ class Claimed:
     is_unwanted: bool
     """Somebody wants it ended already."""
     gang: Gang | None = None
+    inputs: Sequence[tuple[str, str]] = ()
+    """Steps of its pipeline that it needs, and their jobs."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,7 @@ def place(
     A gang has an attempt on each of its nodes, all with one number.
     """
     chosen: dict[str, list[Placement]] = defaultdict(list)
-    for placement in placements:
+    for placement in arrays.open_elements(connection, list(placements), now=now):
         chosen[placement.job_id].append(placement)
     taken = connection.execute(_PLACE, {"chosen": list(chosen)}).all() if chosen else []
     names = {row.id: row.name for row in taken}
@@ -148,6 +152,7 @@ def claim(connection: Connection, attempt_id: str, *, node: str, incarnation: st
         job.warning_seconds,
         any(wish is not None for wish in (job.cancel_requested_at, claimed.preempted_at, claimed.peer_ended_at)),
         gang_of(connection, attempt_id) if job.nodes > 1 else None,
+        inputs_of(connection, job.array_id or claimed.job_id, pipeline=job.pipeline) if job.pipeline else (),
     )
 
 
@@ -253,6 +258,8 @@ _JOB = _J.id == bindparam("job")
 _OF_NODE = _A.node == bindparam("of_node")
 _AT = bindparam("at", type_=Utc)
 _NEEDED_TO_START = (
+    "pipeline",
+    "array_id",
     "command",
     "cwd",
     "env",
@@ -266,7 +273,7 @@ _NEEDED_TO_START = (
     "cancel_requested_at",
 )
 _OUTCOME = [field.name for field in fields(Outcome)]
-_EXPECTED = {(BLOCKED,), (WAITING,), (BLOCKED, WAITING), LIVE}
+_EXPECTED = {(BLOCKED,), (WAITING,), (BLOCKED, WAITING), LIVE, OPEN}
 
 _PLACE = (
     update(jobs)

@@ -22,4 +22,7 @@ class Actor:
 def record(connection: Connection, actor: Actor, action: str, about: str, *, now: datetime, **detail: Any) -> None:
     """Append a row. `action` is `noun.past`; nothing secret belongs into `detail`."""
     row = {"at": now, "actor": actor.name, "action": action, "object": about, "source": actor.source, "detail": detail}
-    connection.execute(insert(audit), row)
+    connection.execute(_INSERT, row)
+
+
+_INSERT = insert(audit)

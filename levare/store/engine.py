@@ -26,7 +26,9 @@ _BUSY_TIMEOUT_MS = 10_000
 class Database:
     def __init__(self, url: str) -> None:
         self.url = _with_driver(url)
-        if _is_sqlite(self.url):
+        self._writer: Connection | None = None
+        self.is_sqlite = make_url(self.url).get_backend_name() == "sqlite"
+        if self.is_sqlite:
             self._reads, self._writes = _sqlite(self.url, "BEGIN"), _sqlite(self.url, "BEGIN IMMEDIATE")
             self._turn: AbstractContextManager[object] = _Turn(_path(self.url))
         else:
@@ -45,14 +47,33 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """One transaction: committed at the end, rolled back by any exception. Keep it short, keep the network out."""
-        with self._turn, self._writes.begin() as connection:
+        with self._turn, self._begin() as connection:
             yield connection
 
-    @property
-    def is_sqlite(self) -> bool:
-        return _is_sqlite(self.url)
+    @contextmanager
+    def _begin(self) -> Iterator[Connection]:
+        """
+        Where writers take turns one connection is enough, and is kept: to get one from a pool costs like a statement.
+
+        One that has met an error is not used again.
+        """
+        if not self.is_sqlite:
+            with self._writes.begin() as connection:
+                yield connection
+            return
+        connection, self._writer = self._writer or self._writes.connect(), None
+        try:
+            with connection.begin():
+                yield connection
+        except BaseException:
+            connection.close()
+            raise
+        self._writer = connection
 
     def dispose(self) -> None:
+        if self._writer:
+            self._writer.close()
+            self._writer = None
         self._reads.dispose()
         self._writes.dispose()
         if isinstance(self._turn, _Turn):
@@ -82,10 +103,6 @@ def _with_driver(url: str) -> str:
     """`postgresql://` and the older `postgres://` mean psycopg, the driver that levare brings."""
     scheme, _, rest = url.partition("://")
     return f"postgresql+psycopg://{rest}" if scheme in ("postgresql", "postgres") else url
-
-
-def _is_sqlite(url: str) -> bool:
-    return make_url(url).get_backend_name() == "sqlite"
 
 
 def _path(url: str) -> Path:

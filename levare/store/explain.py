@@ -10,15 +10,16 @@ from sqlalchemy import Connection, bindparam, select
 from levare.decide.explain import Explanation, verdict
 from levare.decide.explain import explain as explanation
 from levare.decide.forecast import Estimate
-from levare.model import BLOCKED, FINAL, PLACED, RUNNING, WAITING, Node, Reason, Rules, Sharing, Waiting
-from levare.store import views
-from levare.store.snapshot import HEADS, load_lanes, load_nodes, load_sharing, states_of_needs, waiting_of
+from levare.model import BLOCKED, CANCELLED, FINAL, PLACED, RUNNING, WAITING, Node, Reason, Rules, Sharing, Waiting
+from levare.store import arrays, views
+from levare.store.snapshot import HEADS, load_lanes, load_nodes, load_sharing, needs_of, waiting_of
 from levare.store.tables import jobs
 
 Row = Mapping[str, Any]
 
+_USUAL = Rules()
 _NO_TIME = Estimate(None, None, "It has begun already.")
-_BLOCKED = Estimate(None, None, "Cannot be told before it may start: it does not stand in the queue yet.")
+_BLOCKED = Estimate(None, None, "Before it may start it does not stand in the queue.")
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Case:
         return {"job": self.job["id"], "state": self.job["state"], "message": standing(self.job)}
 
 
-def load(connection: Connection, job_id: str, *, now: datetime, rules: Rules) -> Case:
+def load(connection: Connection, job_id: str, *, now: datetime, rules: Rules = _USUAL) -> Case:
     """The facts about a job; NotFound without it."""
     job = views.job(connection, job_id)
     if job["state"] == BLOCKED:
@@ -67,8 +68,10 @@ def load(connection: Connection, job_id: str, *, now: datetime, rules: Rules) ->
     if job["state"] != WAITING or job["cancel_requested_at"]:
         return Case(job)
     row = connection.execute(_JOB, {"id": job_id}).one()
+    if arrays.startable(connection, [row]).get(job_id) == 0:
+        return Case(job, blockers=arrays.why_capped(row))
     nodes, sharing = load_nodes(connection, now=now), load_sharing(connection, now=now, rules=rules)
-    return Case(job, queue=Queue(waiting_of(connection, row), load_lanes(connection), nodes, sharing, now))
+    return Case(job, queue=Queue(waiting_of(connection, row), load_lanes(connection, most=HEADS), nodes, sharing, now))
 
 
 def told(found: Explanation) -> dict[str, Any]:
@@ -87,20 +90,25 @@ def told(found: Explanation) -> dict[str, Any]:
 
 def standing(job: Row) -> str:
     """How a job stands, in a sentence; times are UTC."""
-    state, node = job["state"], job["node"]
+    state = job["state"]
     if state in FINAL:
-        verb, reason = ("was cancelled" if state == "cancelled" else state), job["reason"]
+        verb, reason = ("was cancelled" if state == CANCELLED else state), job["reason"]
         return f"It {verb} at {_told(job['finished_at'])}" + (f": {reason}" if reason else ".")
     if job["cancel_requested_at"]:
         return f"It is being cancelled, as was asked for at {_told(job['cancel_requested_at'])}."
-    if state == BLOCKED:
-        return "It may not start yet."
-    if state == WAITING:
-        return f"It has waited since {_told(job['created_at'])}."
-    if state == RUNNING:
+    if state in (BLOCKED, WAITING):
+        return "It may not start yet." if state == BLOCKED else f"It has waited since {_told(job['created_at'])}."
+    return _alive(job)
+
+
+def _alive(job: Row) -> str:
+    if job["array"]:
+        return "All its elements have begun."
+    if job["state"] == RUNNING:
         waited = (job["started_at"] - job["created_at"]) // timedelta(minutes=1)
-        return f"It has run on {node} since {_told(job['started_at'])}; before that it waited for {waited} min."
-    return f"It has its place on {node}, which {'is being told of it' if state == PLACED else 'is starting it'}."
+        return f"It has run on {job['node']} since {_told(job['started_at'])}; before that it waited for {waited} min."
+    doing = "is being told of it" if job["state"] == PLACED else "is starting it"
+    return f"It has its place on {job['node']}, which {doing}."
 
 
 def _plain(estimate: Estimate) -> dict[str, Any]:
@@ -127,10 +135,9 @@ def _priority(found: Explanation) -> dict[str, Any]:
 
 
 def _blockers(connection: Connection, job: Row) -> Iterator[Reason]:
-    states = states_of_needs(connection, [job["id"]])[job["id"]]
-    for needed, state in sorted(states.items()):
-        if state != "succeeded":
-            yield Reason("needs", "will-wait", f"Needs {needed}, which is {state}.")
+    for name, need in sorted(needs_of(connection, [job["id"]])[job["id"]].items()):
+        if not need.is_met:
+            yield Reason("needs", "will-wait", f"Needs {name} {need.wish}; it is {need.state}.")
     if job["attempt"] and job["reason"]:
         yield Reason("backoff", "will-wait", job["reason"])
     elif job["start_after"]:

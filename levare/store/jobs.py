@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from levare.decide import arrays as decide
 from levare.decide.placement import can_never_run
-from levare.errors import CanNeverRun, Conflict, Fault, IdempotencyMismatch, UnknownNeeds
-from levare.model import BLOCKED, CANCELLED, FAILED, FINAL, SUCCEEDED, SUCCESS, WAITING, Request, Rules, scale_of
-from levare.store import audit, views
+from levare.errors import CanNeverRun, Conflict, Fault, IdempotencyMismatch, InvalidArray, UnknownNeeds
+from levare.model import BLOCKED, FINAL, WAITING, Elements, Need, Request, Rules, scale_of
+from levare.store import arrays, audit, views
 from levare.store.audit import Actor
 from levare.store.contradictions import refuse_contradictions
 from levare.store.snapshot import load_emptied
@@ -23,6 +24,7 @@ from levare.store.teams import refuse_beyond_queue
 
 Value = TypeVar("Value")
 
+_INSERT = insert(jobs)
 _USUAL = Rules()
 _LONGEST_NAME = 200
 _ASK_LESS = "Ask for less, or add a node that has it; `levare nodes` shows what there is."
@@ -49,7 +51,8 @@ class Submission:
     avoid: Mapping[str, str] = field(default_factory=dict)
     nodes: int = 1
     spread: bool = False
-    needs: Sequence[str] = ()
+    needs: Mapping[str, str] = field(default_factory=dict)
+    """Id of a job -> how it has to end."""
     retries: int = 0
     retry_on: Sequence[str] = ()
     backoff_seconds: int = 0
@@ -66,6 +69,9 @@ class Submission:
     cwd: str = ""
     start_after: datetime | None = None
     on_lost: str = "keep"
+    array: Elements | None = None
+    pipeline: str | None = None
+    step: str | None = None
 
     @property
     def request(self) -> Request:
@@ -110,17 +116,16 @@ def submit(
     QuotaQueued where too many wait.
     """
     if key is None:
-        return _insert(connection, wish, job_id, actor, now, rules)
-    known = _known(connection, wish, actor, key)
+        return insert_job(connection, wish, job_id, actor, now, rules=rules)
+    known = known_job(connection, wish.digest, actor, key)
     if known:
         return known
     try:
         with connection.begin_nested():
-            job = _insert(connection, wish, job_id, actor, now, rules)
-            row = {"token_id": actor.token_id, "key": key, "digest": wish.digest, "job_id": job_id, "created_at": now}
-            connection.execute(insert(idempotency), row)
+            job = insert_job(connection, wish, job_id, actor, now, rules=rules)
+            record_key(connection, actor, key, digest=wish.digest, job_id=job_id, now=now)
     except IntegrityError:  # the same key came at the same instant, and was faster
-        job = _known(connection, wish, actor, key)
+        job = known_job(connection, wish.digest, actor, key)
         if job is None:
             raise
     return job
@@ -134,17 +139,18 @@ def wish_cancel(connection: Connection, job_id: str, *, actor: Actor, now: datet
         .values(cancel_requested_at=now, cancelled_by=actor.name)
     )
     if connection.execute(wish).rowcount:
+        arrays.wish_cancel(connection, job_id, by=actor.name, now=now)
         audit.record(connection, actor, "job.cancel_requested", job_id, now=now)
     return views.job(connection, job_id)
 
 
-def _known(connection: Connection, wish: Submission, actor: Actor, key: str) -> Mapping[str, Any] | None:
-    """The job that this key of this token gave before."""
+def known_job(connection: Connection, digest: str, actor: Actor, key: str) -> Mapping[str, Any] | None:
+    """The job that this key of this token gave before; IdempotencyMismatch if that was for another wish."""
     columns = select(idempotency.c.digest, idempotency.c.job_id)
     row = connection.execute(columns.where(idempotency.c.token_id == actor.token_id, idempotency.c.key == key)).first()
     if row is None:
         return None
-    if row.digest != wish.digest:
+    if row.digest != digest:
         fault = Fault("Idempotency-Key", f"was used for job {row.job_id} with another body", key, "one body a key")
         raise IdempotencyMismatch(
             f"The key {key!r} made job {row.job_id} from another body.", "Send a new key with a new body.", [fault]
@@ -152,9 +158,11 @@ def _known(connection: Connection, wish: Submission, actor: Actor, key: str) -> 
     return views.job(connection, row.job_id)
 
 
-def _insert(  # noqa: PLR0917
-    connection: Connection, wish: Submission, job_id: str, actor: Actor, now: datetime, rules: Rules
+def insert_job(
+    connection: Connection, wish: Submission, job_id: str, actor: Actor, now: datetime, *, rules: Rules
 ) -> Mapping[str, Any]:
+    """Record a job that no key is known for."""
+    _check_array(wish)
     refuse_contradictions(wish, now=now)
     _check_fits(connection, wish.request, rules)
     refuse_beyond_queue(connection, team=wish.team, project=wish.project, user=actor.name)
@@ -162,13 +170,40 @@ def _insert(  # noqa: PLR0917
     too_early = wish.start_after is not None and wish.start_after > now
     state = BLOCKED if needs_unmet or too_early else WAITING
     row = new_row(wish, job_id, state, actor, now)
-    connection.execute(insert(jobs), row)
+    connection.execute(_INSERT, row)
     if wish.needs:
         connection.execute(
-            insert(needs), [{"job_id": job_id, "needed_id": needed, "outcome": SUCCESS} for needed in wish.needs]
+            insert(needs),
+            [{"job_id": job_id, "needed_id": needed, "outcome": outcome} for needed, outcome in wish.needs.items()],
         )
     audit.record(connection, actor, "job.submitted", job_id, now=now, name=wish.name, team=wish.team)
     return views.new_job(row, wish.needs)
+
+
+def record_key(connection: Connection, actor: Actor, key: str, *, digest: str, job_id: str, now: datetime) -> None:
+    """Remember what the key has made. IntegrityError if the same key came at the same instant, and was faster."""
+    row = {"token_id": actor.token_id, "key": key, "digest": digest, "job_id": job_id, "created_at": now}
+    connection.execute(insert(idempotency), row)
+
+
+def _check_array(wish: Submission) -> None:
+    """Every brace in an argument must name a parameter, for no element could start otherwise."""
+    if wish.array is None:
+        return
+    known = decide.names(wish.array)
+    wrong = decide.wrong_placeholders(wish.command, known)
+    if wrong:
+        named = ", ".join(f"{{{name}}}" for name in known)
+        faults = [Fault(f"command.{number}", "is no parameter of the array", found, named) for number, found in wrong]
+        raise InvalidArray(
+            f"{wrong[0][1]} in the command is no parameter of the array.",
+            f"There are {named}; write {{{{ and }}}} for braces that are meant as they are.",
+            faults,
+        )
+    count = decide.count_placeholders(wish.command)
+    if count > decide.MOST_PLACEHOLDERS:
+        fault = Fault("command", "has too many parameters in braces", count, decide.MOST_PLACEHOLDERS)
+        raise InvalidArray(f"The command names parameters {count} times.", "Read them from the environment.", [fault])
 
 
 def _check_fits(connection: Connection, request: Request, rules: Rules) -> None:
@@ -186,8 +221,8 @@ def _field(code: str, request: Request) -> str:
     return _FIELDS.get(code, "gpus")
 
 
-def _unmet(connection: Connection, needs: Sequence[str]) -> bool:
-    """Whether a need is still to succeed; raise if one is unknown or can no longer succeed."""
+def _unmet(connection: Connection, needs: Mapping[str, str]) -> bool:
+    """Whether a need is still to end as it has to; raise if one is unknown or can no longer end so."""
     if not needs:
         return False
     states: dict[str, str] = dict(connection.execute(select(jobs.c.id, jobs.c.state).where(jobs.c.id.in_(needs))).all())
@@ -195,12 +230,15 @@ def _unmet(connection: Connection, needs: Sequence[str]) -> bool:
     if unknown:
         faults = [Fault("needs", "is no job", needed, "ids of existing jobs") for needed in unknown]
         raise UnknownNeeds(f"No such job: {', '.join(unknown)}.", "Name jobs that `levare jobs` lists.", faults)
-    hopeless = [needed for needed in needs if states[needed] in (FAILED, CANCELLED)]
+    found = {needed: Need(states[needed], outcome) for needed, outcome in needs.items()}
+    hopeless = {needed: need for needed, need in found.items() if need.is_hopeless}
     if hopeless:
-        faults = [Fault("needs", f"has {states[needed]}", needed, "jobs that can still succeed") for needed in hopeless]
-        fates = ", ".join(f"{needed} has {states[needed]}" for needed in hopeless)
-        raise Conflict(f"A needed job cannot succeed any more: {fates}.", "Run it again and need the new job.", faults)
-    return any(state != SUCCEEDED for state in states.values())
+        faults = [
+            Fault("needs", f"{need.fate} already", needed, f"a job {need.wish}") for needed, need in hopeless.items()
+        ]
+        fates = ", ".join(f"{needed} has {need.wish}, but {need.fate}" for needed, need in hopeless.items())
+        raise Conflict(f"A need cannot be met any more: {fates}.", "Run it again and need the new job.", faults)
+    return not all(need.is_met for need in found.values())
 
 
 def name_of(command: Sequence[str]) -> str:
@@ -223,10 +261,8 @@ def new_row(wish: Submission, job_id: str, state: str, actor: Actor, now: dateti
         "retry_on": list(wish.retry_on),
         "family": f"{wish.team}/{wish.project}/{name}",
         "shunned": [],
-        "pipeline": None,
-        "step": None,
         "parameters": {},
-        "array": None,
+        **arrays.stored(wish.array),
         "array_next": 0,
         "array_id": None,
         "array_index": None,
@@ -263,7 +299,7 @@ _REQUESTED = (
 _WISHED = (
     *("team", "project", "priority", "cwd", *_REQUESTED, "timeout_seconds", "grace_seconds", "retries"),
     *("backoff_seconds", "memory_growth", "preemptible", "min_runtime_seconds", "warning_signal", "warning_seconds"),
-    *("deadline", "only_between", "on_lost", "start_after"),
+    *("deadline", "only_between", "on_lost", "start_after", "pipeline", "step"),
 )
 _FIELDS = {
     "too-many-gpus": "gpus",

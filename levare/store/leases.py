@@ -7,11 +7,12 @@ No clock is compared across machines: whoever wants to take over has itself watc
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from levare.errors import StaleLeader
 from levare.store.tables import leases
+from levare.store.types import Utc
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,7 @@ def renew(connection: Connection, role: str, *, owner: str, epoch: int, now: dat
 
     Raise StaleLeader if the lease has gone to another; the caller's transaction then writes nothing.
     """
-    renewed = connection.execute(
-        update(leases)
-        .where(leases.c.role == role, leases.c.owner == owner, leases.c.epoch == epoch)
-        .values(renewals=leases.c.renewals + 1, renewed_at=now)
-    )
+    renewed = connection.execute(_RENEW, {"of_role": role, "by": owner, "in_epoch": epoch, "at": now})
     if not renewed.rowcount:
         raise StaleLeader(f"The lease of {role!r} has moved on from epoch {epoch}.", "Nothing was written.")
 
@@ -67,3 +64,15 @@ def release(connection: Connection, role: str, *, owner: str, epoch: int) -> Non
     connection.execute(
         update(leases).where(leases.c.role == role, leases.c.owner == owner, leases.c.epoch == epoch).values(owner=None)
     )
+
+
+_RENEW = (
+    update(leases)
+    .where(
+        leases.c.role == bindparam("of_role"),
+        leases.c.owner == bindparam("by"),
+        leases.c.epoch == bindparam("in_epoch"),
+    )
+    .values(renewals=leases.c.renewals + 1, renewed_at=bindparam("at", type_=Utc))
+)
+"""Built once: building a statement costs more than running it, and every decision runs this one."""

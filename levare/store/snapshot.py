@@ -15,13 +15,13 @@ from levare.decide.gangs import decisive, partings
 from levare.decide.health import Run
 from levare.model import (
     BLOCKED,
-    CANCELLED,
-    FAILED,
     FINAL,
     LIVE,
+    NEED_OUTCOMES,
     PLACED,
     TAKEN,
     WAITING,
+    ArrayState,
     Blocked,
     DayWindow,
     Device,
@@ -29,13 +29,14 @@ from levare.model import (
     Ended,
     Held,
     Member,
+    Need,
     Node,
     Parting,
     Rules,
     Sharing,
     Waiting,
 )
-from levare.store import health, sharing, windows
+from levare.store import arrays, health, sharing, windows
 from levare.store.asked import request_of
 from levare.store.endings import ended
 from levare.store.families import held as held_families
@@ -67,6 +68,8 @@ class Snapshot:
     """Of each lane as many as could start at the very most."""
     sharing: Sharing
     blocked: Sequence[Blocked]
+    arrays: Sequence[ArrayState]
+    """Those whose elements have moved so far that the array has to follow."""
     ended: Sequence[Ended]
     live: Sequence[LiveAttempt]
     to_cancel: Sequence[str]
@@ -98,6 +101,7 @@ def load(connection: Connection, *, now: datetime, rules: Rules = _USUAL) -> Sna
         waiting=[job for lane in load_lanes(connection, most=most_starts(fleet)) for job in lane],
         sharing=load_sharing(connection, now=now, rules=rules),
         blocked=_blocked(connection, [row for row in movable if row.cancel_requested_at is None]),
+        arrays=arrays.to_follow(connection),
         ended=over,
         live=[LiveAttempt(row.id, row.node, row.on_lost, row.cancel_requested_at is not None) for row in live],
         to_cancel=[row.id for row in movable if row.cancel_requested_at is not None],
@@ -120,12 +124,13 @@ def load_nodes(connection: Connection, *, now: datetime) -> list[Node]:
     return _nodes(connection, connection.execute(_LIVE).all(), now)[0]
 
 
-def load_lanes(connection: Connection, *, most: int = HEADS) -> list[list[Waiting]]:
-    """The lanes of what waits; of each the first, at most `most` or `HEADS`."""
+def load_lanes(connection: Connection, *, most: int) -> list[list[Waiting]]:
+    """The lanes of what waits; of each the first, at most `most` and at most `HEADS`."""
     firsts = connection.execute(_FIRSTS).all() if most else []
     behind = [_behind(connection, first, min(most, HEADS)) for first in firsts]
-    expectations = Expectations(connection, [row for lane in behind for row in lane])
-    return [list(_lane(lane, expectations)) for lane in behind]
+    rows = [row for lane in behind for row in lane]
+    expectations, counts = Expectations(connection, rows), arrays.startable(connection, rows)
+    return [[_counted(job, counts) for job in _lane(lane, expectations)] for lane in behind]
 
 
 def load_sharing(connection: Connection, *, now: datetime, rules: Rules) -> Sharing:
@@ -134,17 +139,17 @@ def load_sharing(connection: Connection, *, now: datetime, rules: Rules) -> Shar
 
 
 def waiting_of(connection: Connection, row: Any) -> Waiting:
-    """A row of `jobs` as placement sees it."""
-    return _as_waiting(row, Expectations(connection, [row]))
+    """A row of `jobs` as placement sees it; an array with as many elements as may start."""
+    return _counted(_as_waiting(row, Expectations(connection, [row])), arrays.startable(connection, [row]))
 
 
-def states_of_needs(connection: Connection, job_ids: Sequence[str]) -> Mapping[str, dict[str, str]]:
-    """The state of each job that is needed, by the job that needs it."""
-    states: dict[str, dict[str, str]] = defaultdict(dict)
+def needs_of(connection: Connection, job_ids: Sequence[str]) -> Mapping[str, dict[str, Need]]:
+    """What each of these jobs needs, by the job that is needed."""
+    found: dict[str, dict[str, Need]] = defaultdict(dict)
     if job_ids:
         for row in connection.execute(_NEEDS, {"jobs": job_ids}):
-            states[row.job_id][row.needed_id] = row.state
-    return states
+            found[row.job_id][row.needed_id] = Need(row.state, row.outcome)
+    return found
 
 
 def _nodes(connection: Connection, running: Sequence[Any], now: datetime | None) -> tuple[list[Node], dict[str, int]]:
@@ -206,7 +211,7 @@ def _as_held(row: Any, expectations: "Expectations") -> Held:
         expected=expectations.of(row),
         limit=None if limit is None else timedelta(seconds=limit),
         progress=row.progress,
-        is_ending=row.preempted_at is not None or row.cancel_requested_at is not None,
+        is_ending=_is_told_to_end(row),
         ending_for=row.preempted_for,
     )
 
@@ -226,6 +231,10 @@ class Expectations:
             limit = None if key[1] is None else timedelta(seconds=key[1])
             self._known[key] = expected(self._seconds.get(row.family, ()), limit)
         return self._known[key]
+
+
+def _counted(job: Waiting, counts: Mapping[str, int]) -> Waiting:
+    return replace(job, count=counts[job.job_id]) if job.job_id in counts else job
 
 
 def _lane(rows: Sequence[Any], expectations: Expectations) -> Iterator[Waiting]:
@@ -262,15 +271,14 @@ def _as_waiting(row: Any, expectations: Expectations) -> Waiting:
 
 
 def _blocked(connection: Connection, rows: Sequence[Any]) -> list[Blocked]:
-    states = states_of_needs(connection, [row.id for row in rows])
-    return [Blocked(row.id, states[row.id], row.start_after) for row in rows]
+    needed = needs_of(connection, [row.id for row in rows])
+    return [Blocked(row.id, needed[row.id], row.start_after) for row in rows]
 
 
 def _over(unsettled: Sequence[Any]) -> list[Any]:
-    """Of each job that is over the one attempt that decides it."""
+    """Of each job that is over the one attempt that decides what becomes of it."""
     deciding = {member.attempt_id for members in _gangs(unsettled) if (member := decisive(members))}
-    over = (row for row in unsettled if row.state not in LIVE)
-    return [row for row in over if row.nodes == 1 or row.id in deciding]
+    return [row for row in unsettled if row.state not in LIVE and (row.nodes == 1 or row.id in deciding)]
 
 
 def _gangs(unsettled: Sequence[Any]) -> list[list[Member]]:
@@ -282,8 +290,11 @@ def _gangs(unsettled: Sequence[Any]) -> list[list[Member]]:
 
 
 def _as_member(row: Any) -> Member:
-    was_ended = any(wish is not None for wish in (row.peer_ended_at, row.preempted_at, row.cancel_requested_at))
-    return Member(row.id, row.rank, row.node, row.state, row.exit_code, row.ended_at, was_ended)
+    return Member(row.id, row.rank, row.node, row.state, row.exit_code, row.ended_at, _is_told_to_end(row))
+
+
+def _is_told_to_end(row: Any) -> bool:
+    return any(wish is not None for wish in (row.peer_ended_at, row.preempted_at, row.cancel_requested_at))
 
 
 # The statements are built once: building one costs more than running it.
@@ -303,6 +314,7 @@ def _firsts() -> Any:
     first = (
         select(head.c.id)
         .where(head.c.state == WAITING, head.c.cancel_requested_at.is_(None), head.c.lane == lanes.c.lane)
+        .where(arrays.may_start(head))
         .order_by(head.c.created_at, head.c.id)
         .limit(1)
         .scalar_subquery()
@@ -317,20 +329,21 @@ def _following() -> Any:
     )
     queued = and_(jobs.c.state == WAITING, jobs.c.cancel_requested_at.is_(None), jobs.c.lane == bindparam("lane"))
     return (
-        select(jobs.c.id, jobs.c.created_at, jobs.c.family, jobs.c.timeout_seconds)
-        .where(queued, after)
+        select(*(jobs.c[name] for name in _OF_FOLLOWING))
+        .where(queued, after, arrays.may_start(jobs))
         .order_by(jobs.c.created_at, jobs.c.id)
         .limit(bindparam("most"))
     )
 
 
 def _movable() -> Any:
-    """Blocked jobs that can move, for all they need is over and it is time, or a need failed; and unbegun cancels."""
-    hopeless = _needs_a_job_that(lambda needed: is_one_of(needed.c.state, (FAILED, CANCELLED)))
+    """Blocked jobs that can move, for all they need is over and it is time, or a need is hopeless; unbegun cancels."""
+    hopeless = _needs_a_job_that(_cannot_end_as_wanted)
     unmet = _needs_a_job_that(lambda needed: ~is_one_of(needed.c.state, FINAL))
     is_time = or_(jobs.c.start_after.is_(None), jobs.c.start_after <= bindparam("now", type_=Utc))
     can_move = and_(jobs.c.state == BLOCKED, or_(hopeless, and_(is_time, ~unmet)))
     unwanted = and_(is_one_of(jobs.c.state, (BLOCKED, WAITING)), jobs.c.cancel_requested_at.is_not(None))
+    unwanted = and_(unwanted, jobs.c.array_next == 0)  # an array that has begun ends with its elements
     return (
         select(jobs.c.id, jobs.c.start_after, jobs.c.cancel_requested_at)
         .where(or_(can_move, unwanted))
@@ -344,6 +357,11 @@ def _needs_a_job_that(test: Any) -> ColumnElement[bool]:
     return exists().where(needs.c.job_id == jobs.c.id, needs.c.needed_id == needed.c.id, test(needed))
 
 
+def _cannot_end_as_wanted(needed: Any) -> ColumnElement[bool]:
+    fates = [(outcome, state) for outcome in NEED_OUTCOMES for state in FINAL if Need(state, outcome).is_hopeless]
+    return or_(*(and_(needs.c.outcome == outcome, needed.c.state == state) for outcome, state in fates))
+
+
 def _attempts_and_jobs() -> Any:
     """The latest attempts with what a decision needs of their jobs."""
     a, j = attempts.c, jobs.c
@@ -354,10 +372,12 @@ def _attempts_and_jobs() -> Any:
     )
 
 
+_OF_FOLLOWING = ("id", "created_at", "family", "timeout_seconds", "array_size", "array_cap", "array_next")
 _OF_WAITING = (
     *("id", "priority", "created_at", "gpus", "gpu_memory_mib", "cpus", "memory_mib", "scratch_mib", "gpu_model"),
     *("resources", "require", "prefer", "avoid", "nodes", "spread", "team", "project", "user", "family"),
     *("timeout_seconds", "deadline", "only_between", "shunned", "lane"),
+    *("array_size", "array_cap", "array_next"),
 )
 _OF_ATTEMPT = (
     *("id", "job_id", "number", "state", "node", "queue", "devices", "cpus", "memory_mib"),
@@ -376,7 +396,7 @@ _NODES = select(nodes).order_by(nodes.c.name)
 _FIRSTS, _FOLLOWING = _firsts(), _following()
 _MOVABLE = _movable()
 _NEEDS = (
-    select(needs.c.job_id, needs.c.needed_id, jobs.c.state)
+    select(needs.c.job_id, needs.c.needed_id, needs.c.outcome, jobs.c.state)
     .join(jobs, jobs.c.id == needs.c.needed_id)
     .where(needs.c.job_id.in_(bindparam("jobs", expanding=True)))
 )

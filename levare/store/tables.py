@@ -8,7 +8,18 @@ not validate, so requests are validated before they come here and CHECKs hold th
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, LargeBinary, MetaData, String, Text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    text,
+)
 from sqlmodel import Field, SQLModel
 
 from levare.model import ATTEMPT_STATES, FREE, JOB_STATES, OWNERSHIPS
@@ -49,6 +60,9 @@ def _list() -> Any:
     return Column(Json, nullable=False, server_default="[]")
 
 
+_IS_ARRAY = text("array_size IS NOT NULL")
+
+
 class JobRow(Table, table=True):
     """A wish to run a command, and what became of it. `attempt` is the number of the latest attempt, 0 before any."""
 
@@ -62,6 +76,8 @@ class JobRow(Table, table=True):
         CheckConstraint("on_lost IN ('keep', 'requeue')", name="on_lost"),
         Index("ix_jobs_queue", "state", "lane", "created_at", "id"),
         Index("ix_jobs_array", "array_id", "array_index", unique=True),
+        Index("ix_jobs_elements", "array_id", "state"),
+        Index("ix_jobs_arrays", "state", sqlite_where=_IS_ARRAY, postgresql_where=_IS_ARRAY),
         Index("ix_jobs_created", "created_at", "id"),
     )
 
@@ -135,7 +151,10 @@ class JobRow(Table, table=True):
     parameters: dict[str, Any] = Field(sa_column=_json())
     """What makes it different from the others of its sweep; it finds them in its environment."""
     array: dict[str, Any] | None = Field(sa_column=Column(Json))
-    """Of an array: its size, cap and grid. Its elements become jobs of their own when they start."""
+    """Of an array: its grid or list. Its elements become jobs of their own when they start."""
+    array_size: int | None
+    array_cap: int | None
+    """The most elements of an array that are open and not final."""
     array_next: int
     """How many elements of an array have become jobs."""
     array_id: str | None
@@ -150,6 +169,18 @@ class NeedRow(Table, table=True):
     job_id: str = Field(sa_column=Column(ForeignKey("jobs.id"), primary_key=True))
     needed_id: str = Field(sa_column=Column(ForeignKey("jobs.id"), primary_key=True, index=True))
     outcome: str
+
+
+class PipelineRow(Table, table=True):
+    """Jobs that were submitted together, as steps of one thing."""
+
+    __tablename__ = "pipelines"
+    __table_args__ = (Index("ix_pipelines_created", "created_at", "id"),)
+
+    id: str = Field(primary_key=True)
+    name: str
+    user: str
+    created_at: datetime = Field(sa_column=_instant(nullable=False))
 
 
 class IdempotencyRow(Table, table=True):
@@ -433,6 +464,7 @@ class AuditRow(Table, table=True):
 
 
 jobs = metadata.tables["jobs"]
+pipelines = metadata.tables["pipelines"]
 needs = metadata.tables["needs"]
 idempotency = metadata.tables["idempotency"]
 attempts = metadata.tables["attempts"]

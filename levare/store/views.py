@@ -23,7 +23,8 @@ from sqlalchemy import (
 )
 
 from levare.errors import NotFound
-from levare.model import BLOCKED, LIVE, WAITING
+from levare.model import BLOCKED, CANCELLED, FAILED, FINAL, LIVE, SUCCEEDED, SUCCESS, WAITING
+from levare.store import arrays
 from levare.store.tables import attempts, devices, jobs, metrics, needs, nodes
 from levare.store.types import Utc
 
@@ -32,13 +33,15 @@ Row = Mapping[str, Any]
 MOST_NAMES = 1000
 """A summary of metrics has at most so many names, the first by stage and name."""
 
-_INTERNAL = ("lane", "family", "losses", "cancelled_by", "array_next", "shunned")
+_INTERNAL = ("lane", "family", "losses", "cancelled_by", "array", "shunned")
+_OF_ARRAY = ("array_size", "array_cap", "array_next")
 _latest = and_(attempts.c.job_id == jobs.c.id, attempts.c.number == jobs.c.attempt, attempts.c.rank == 0)
 _node = case((jobs.c.state.not_in((BLOCKED, WAITING)), attempts.c.node)).label("node")
 _job_columns = [column for column in jobs.c if column.name not in _INTERNAL]
 _whole_job = select(*_job_columns, _node).select_from(jobs.outerjoin(attempts, _latest))
 _job_by_id = _whole_job.where(jobs.c.id == bindparam("job_id"))  # built once, for building costs more than asking
-_needs_by_id = select(needs.c.needed_id).where(needs.c.job_id == bindparam("job_id")).order_by(needs.c.needed_id)
+_size_by_id = select(jobs.c.array_size).where(jobs.c.id == bindparam("job_id"))
+_needs_by_id = select(needs).where(needs.c.job_id == bindparam("job_id"))
 
 
 @dataclass(frozen=True)
@@ -50,25 +53,85 @@ class JobFilter:
     project: str | None = None
     name: str | None = None
     user: str | None = None
+    array: str | None = None
+    """Only elements of this array. Without it elements are listed only where `states` are asked for."""
 
     def conditions(self) -> list[ColumnElement[bool]]:
         equal = {name: getattr(self, name) for name in ("team", "project", "name", "user")}
         conditions = [jobs.c[name] == value for name, value in equal.items() if value is not None]
+        if self.array is not None:
+            conditions.append(jobs.c.array_id == self.array)
+        elif not self.states:
+            conditions.append(jobs.c.array_id.is_(None))
         return [*conditions, jobs.c.state.in_(self.states)] if self.states else conditions
 
 
 def job(connection: Connection, job_id: str) -> Row:
     """The job with its needs and with the node of its latest attempt, while it is or after it was there."""
-    row = connection.execute(_job_by_id, {"job_id": job_id}).mappings().first()
+    found = connection.execute(_job_by_id, {"job_id": job_id}).mappings().first()
+    if found is None:
+        raise _no_such_job(connection, job_id)
+    needed = {need.needed_id: need.outcome for need in connection.execute(_needs_by_id, {"job_id": job_id})}
+    row = {**found, "needs": shown_needs(needed)}
+    return _with_array(row, arrays.counts_of(connection, _arrays([row])))
+
+
+def _no_such_job(connection: Connection, job_id: str) -> NotFound:
+    array_id, index = arrays.array_of(job_id) or ("", 0)
+    size = connection.execute(_size_by_id, {"job_id": array_id}).scalar()
+    if size is None:
+        return NotFound(f"There is no job {job_id!r}.", "`levare jobs` lists them.")
+    if index >= size:
+        return NotFound(f"Array {array_id} has {size} elements; there is none of index {index}.", "The first is 0.")
+    return NotFound(f"Element {index} of array {array_id} has not begun.", "It becomes a job when there is room.")
+
+
+def _arrays(rows: Iterable[Row]) -> list[str]:
+    return [row["id"] for row in rows if row["array_size"] is not None]
+
+
+def _with_array(row: Row, counts: Mapping[str, Mapping[str, int]]) -> Row:
+    """The row with how far its elements are, if it is an array; those that have not begun wait, or are cancelled."""
+    shown = {name: value for name, value in row.items() if name not in _OF_ARRAY}
+    if row["array_size"] is None:
+        return {**shown, "array": None}
+    found = counts.get(row["id"], {})
+    left = row["array_size"] - row["array_next"]
+    is_over = row["state"] in FINAL or row["cancel_requested_at"] is not None
+    array = {
+        "size": row["array_size"],
+        "cap": row["array_cap"],
+        "opened": row["array_next"],
+        "waiting": found.get(WAITING, 0) + (0 if is_over else left),
+        "running": sum(found.get(state, 0) for state in LIVE),
+        "succeeded": found.get(SUCCEEDED, 0),
+        "failed": found.get(FAILED, 0),
+        "cancelled": found.get(CANCELLED, 0) + (left if is_over else 0),
+    }
+    return {**shown, "array": array}
+
+
+def array(connection: Connection, job_id: str) -> Row:
+    """What tells the elements of an array apart, as a submit takes it."""
+    row = connection.execute(select(jobs).where(jobs.c.id == job_id)).mappings().first()
     if row is None:
-        raise NotFound(f"There is no job {job_id!r}.", "`levare jobs` lists them.")
-    return {**row, "needs": list(connection.execute(_needs_by_id, {"job_id": job_id}).scalars())}
+        raise _no_such_job(connection, job_id)
+    if row["array_size"] is None:
+        raise NotFound(f"Job {job_id} is no array.", f"GET /v1/jobs/{job_id} says what it is.")
+    made_of = {"grid": dict(row["array"].get("grid", ())) or None, "list": row["array"].get("list")}
+    is_sweep = made_of["grid"] or made_of["list"]
+    return {"size": None if is_sweep else row["array_size"], **made_of, "cap": row["array_cap"]}
 
 
-def new_job(row: Row, needed: Iterable[str]) -> Row:
+def shown_needs(needed: Mapping[str, str]) -> list[str | Mapping[str, str]]:
+    """Needs as a submit takes them: the bare id where the job has to succeed."""
+    return [job if on == SUCCESS else {"job": job, "on": on} for job, on in sorted(needed.items())]
+
+
+def new_job(row: Row, needed: Mapping[str, str]) -> Row:
     """What `job` gives for a row that has just been written."""
     shown = {name: value for name, value in row.items() if name not in _INTERNAL}
-    return {**shown, "node": None, "needs": sorted(needed)}
+    return _with_array({**shown, "node": None, "needs": shown_needs(needed)}, {})
 
 
 def find_jobs(
@@ -79,23 +142,34 @@ def find_jobs(
     after: tuple[datetime, str] | None = None,
     newest_first: bool = True,
 ) -> list[Row]:
-    """Jobs by the time they came and their id, those beyond `after` only; so a later job moves no page."""
-    place = tuple_(jobs.c.created_at, jobs.c.id)
+    """
+    Jobs by the time they came and their id, those beyond `after` only; so a later job moves no page.
+
+    Elements of one array came at one time; they are listed by their index.
+    """
+    order = (jobs.c.created_at, jobs.c.id) if wanted.array is None else (jobs.c.array_index,)
     query = _whole_job.where(*wanted.conditions()).limit(limit)
     if after:
-        limit_place = tuple_(literal(after[0], Utc), literal(after[1]))
+        place, limit_place = tuple_(*order), tuple_(*_limits(after, of_array=wanted.array is not None))
         query = query.where(place < limit_place if newest_first else place > limit_place)
-    order = (jobs.c.created_at, jobs.c.id)
     query = query.order_by(*(column.desc() for column in order) if newest_first else order)
-    return _with_needs(connection, _rows(connection, query))
+    rows = _with_needs(connection, _rows(connection, query))
+    counts = arrays.counts_of(connection, _arrays(rows))
+    return [_with_array(row, counts) for row in rows]
+
+
+def _limits(after: tuple[datetime, str], *, of_array: bool) -> list[Any]:
+    if of_array:
+        return [literal((arrays.array_of(after[1]) or ("", -1))[1])]
+    return [literal(after[0], Utc), literal(after[1])]
 
 
 def _with_needs(connection: Connection, rows: Sequence[Row]) -> list[Row]:
-    needed: dict[str, list[str]] = defaultdict(list)
+    needed: dict[str, dict[str, str]] = defaultdict(dict)
     of_these = needs.c.job_id.in_([row["id"] for row in rows])
-    for need in connection.execute(select(needs).where(of_these).order_by(needs.c.needed_id)):
-        needed[need.job_id].append(need.needed_id)
-    return [{**row, "needs": needed[row["id"]]} for row in rows]
+    for need in connection.execute(select(needs).where(of_these)):
+        needed[need.job_id][need.needed_id] = need.outcome
+    return [{**row, "needs": shown_needs(needed[row["id"]])} for row in rows]
 
 
 def job_attempts(connection: Connection, job_id: str) -> list[Row]:

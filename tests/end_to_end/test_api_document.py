@@ -15,7 +15,10 @@ from schemathesis.core.result import Ok
 
 from tests.end_to_end.serving import Api, serving
 
-IN_THE_DATA = ("idempotency-mismatch", "unknown-needs", "can-never-run", "contradiction")
+IN_THE_DATA = (
+    *("idempotency-mismatch", "unknown-needs", "can-never-run", "contradiction"),
+    *("invalid-array", "invalid-pipeline"),
+)
 """Refusals of valid requests that contradict what is stored, the time, or themselves."""
 
 

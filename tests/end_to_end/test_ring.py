@@ -99,7 +99,7 @@ def test_a_job_starts_after_those_it_needs_and_is_skipped_when_one_fails(running
         "succeeded",
         "cancelled",
     ]
-    assert running.job(skipped)["reason"] == f"Skipped because it needs {failing} failed."
+    assert running.job(skipped)["reason"] == f"Skipped because it needs {failing} to succeed, and {failing} failed."
     assert running.job(second)["started_at"] > running.job(first)["finished_at"]
     assert not running.attempts(skipped)
 
@@ -197,3 +197,24 @@ def test_a_node_that_cannot_start_a_job_says_why_and_the_job_is_over(running: Fl
     assert job["state"] == "failed"
     assert job["reason"].startswith("Its node could not start it: [Errno")
     assert running.await_end(running.submit("true"))[0]["state"] == "succeeded"
+
+
+def test_a_pipeline_hands_the_outputs_of_a_sweep_on(running: Fleet):
+    write = "import os, sys; open(os.environ['LEVARE_OUTPUT'] + '/lr', 'w').write(sys.argv[1])"
+    collect = """
+import os, pathlib
+print(sorted(path.read_text() for path in pathlib.Path(os.environ["LEVARE_INPUT_TRAIN"]).glob("*/lr")))
+"""
+    steps = [
+        {"step": "train", "command": [sys.executable, "-c", write, "{lr}"], "array": {"grid": {"lr": [0.1, 0.2]}}},
+        {"step": "collect", "command": [sys.executable, "-c", collect], "needs": ["train"]},
+    ]
+    made = running.client.post("/v1/pipelines", json={"jobs": steps}).raise_for_status().json()
+
+    jobs = {each["step"]: each["job"] for each in made["steps"]}
+    together = jobs["collect"]
+    ended = running.await_end(jobs["train"], together)
+
+    assert [job["state"] for job in ended] == ["succeeded", "succeeded"], ended
+    assert ended[0]["reason"] == "All 2 elements succeeded."
+    assert running.log(together) == b"['0.1', '0.2']\n"

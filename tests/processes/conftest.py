@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.trials import Trials
-from worker.rundir import Launcher
+from worker.launcher import Launcher
 
 
 @pytest.fixture(params=["fork-server", "plain"])

@@ -32,13 +32,16 @@ sys.stdin.read()
 """
 ESCAPE = """
 import os, time
+said, says = os.pipe()
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
         print(os.getpid(), flush=True)
+        os.write(says, b".")
         time.sleep(600)
     os._exit(0)
 os.wait()
+os.read(said, 1)
 """
 HOLD_200_MIB = "held = b'x' * (200 << 20); print('held', flush=True); import time; time.sleep(600)"
 SHARE_200_MIB = """
@@ -216,10 +219,9 @@ def test_usage_is_what_was_seen_at_most_also_after_the_end(given: Settings, puls
     usage = heart.usage("a-1")
 
     assert 200 < (usage.peak_memory_mib or 0) < 230
-    assert (usage.cpu_seconds or 0) > 0
     assert usage.gpu_memory_mib == 32768
     assert 70 <= (usage.gpu_utilisation_percent or 0) <= 98
-    assert heart.usage("never-1") == Usage(None, None, None, None)
+    assert heart.usage("never-1") == Usage(None, None, None)
 
 
 def test_the_heart_beats_by_itself_until_it_is_stopped(given: Settings, pulse: Pulse) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.fleet import eventually
 from tests.trials import Trial, Trials, alive
-from worker.rundir import RunDir, boot_id, end_attempt, signal_supervisor
+from worker.rundir import RunDir, boot_id, end_attempt
 
 
 def with_state(trial: Trial, **changes: object) -> RunDir:
@@ -50,11 +50,11 @@ def test_a_living_supervisor_is_found_again_and_obeys(trials: Trials):
     trial = trials.start("sleep", "600")
     trial.state()
 
-    pidfd = RunDir(trial.run.path).open_supervisor()
-    signal_supervisor(pidfd)
+    supervisor = RunDir(trial.run.path).open_supervisor()
+    assert supervisor
+    supervisor.signal()
 
-    assert pidfd is not None
-    os.close(pidfd)
+    supervisor.close()
     assert trial.ending().cause == "cancelled"
     assert trial.run.open_supervisor() is None
     assert not trial.run.is_locked()
@@ -89,9 +89,9 @@ def test_signalling_what_has_ended_does_nothing(quick: Trials):
     trial = quick.start("true")
     trial.ending()
 
-    eventually(lambda: not Path(f"/proc/{trial.state().supervisor_pid}").exists())
-    signal_supervisor(trial.pidfd)
-    signal_supervisor(None)
+    trial.signal()
+
+    assert trial.ending().cause == "exited"
 
 
 @pytest.mark.parametrize("with_cgroup", [True, False])

@@ -12,6 +12,7 @@ from tests.pure.scripted import (
     JOB,
     Api,
     a_job,
+    a_why,
     an_ended_job,
     levare_run,
 )
@@ -37,12 +38,11 @@ def test_submit_needs_no_dashes_before_a_command_with_options():
 
 def test_submit_sends_every_option_in_the_units_of_the_api():
     api = Api().on("POST /v1/jobs", a_job())
-    said = "--name n --team t --project p --priority 9 --gpus 2 --gpu-memory 20GiB --cpus 4 --memory 64G --needs a1"
-    more = (
-        "--needs a2 --retries 3 --timeout 1h30m --grace 2m --on-lost requeue --cwd /data --at 2030-01-02T12:00:00+02:00"
-    )
+    said = "--name n --team t --project p --priority 9 --gpus 2 --gpu-memory 20GiB --cpus 4 --memory 64G"
+    needs = "--needs a1 --needs a2 --needs a3:failure --needs a4:success"
+    more = "--retries 3 --timeout 1h30m --grace 2m --on-lost requeue --cwd /data --at 2030-01-02T12:00:00+02:00"
 
-    result = levare_run(api, "submit", *said.split(), *more.split(), "--", "true")
+    result = levare_run(api, "submit", *said.split(), *needs.split(), *more.split(), "--", "true")
 
     assert result.exit_code == 0, result.stderr
     body = api.body()
@@ -57,7 +57,7 @@ def test_submit_sends_every_option_in_the_units_of_the_api():
         "gpu_memory_mib": 20480,
         "cpus": 4,
         "memory_mib": 65536,
-        "needs": ["a1", "a2"],
+        "needs": ["a1", "a2", {"job": "a3", "on": "failure"}, "a4"],
         "retries": 3,
         "timeout_seconds": 5400,
         "grace_seconds": 120,
@@ -114,12 +114,14 @@ def test_submit_at_a_time_from_now_or_in_this_machines_zone():
 
 def test_a_dry_run_says_why_it_would_wait():
     reason = {"code": "gpus-busy", "kind": "will-wait", "message": "Asks for 4 GPUs; 2 are free.", "asked": 4}
-    answer = {"accepted": True, "state": "waiting", "reasons": [reason]}
+    answer = a_why(job=None, reasons=[reason]) | {"accepted": True}
     api = Api().on("POST /v1/jobs", answer)
 
     result = levare_run(api, "submit", "--dry-run", "--", "x")
 
-    assert result.stdout == "It would be accepted, and be waiting at first.\n  - Asks for 4 GPUs; 2 are free.\n"
+    lines = result.stdout.splitlines()
+    assert lines[0] == "It would be accepted, and would wait; for how long cannot be told. Nothing tells."
+    assert lines[1:4] == ["", "Why it waits", "  - Asks for 4 GPUs; 2 are free."]
     assert api.asked[0].url.params["dry_run"] == "true"
     assert json.loads(levare_run(api, "submit", "--dry-run", "--json", "--", "x").stdout) == answer
 
@@ -235,3 +237,10 @@ def test_the_help_of_submit_tells_every_option_once_in_its_section():
     told = re.findall(r"^  (--[a-z-]+)", text, re.MULTILINE)
     assert sorted(told) == sorted({*declared, "--help"})
     assert {name for names in _SECTIONS.values() for name in names} <= {param.name for param in submit.params}
+
+
+def test_a_need_of_an_unknown_outcome_is_a_misuse():
+    result = levare_run(Api(), "submit", "--needs", "a1:maybe", "--", "true")
+
+    assert result.exit_code == 2
+    assert "'a1:maybe' is not JOB, JOB:failure or JOB:always" in result.stderr

@@ -100,6 +100,7 @@ def test_a_table_of_jobs_fits_80_columns_and_keeps_what_identifies_them(a_termin
         "nodes": 1,
         "node": "a-node-with-a-long-name.example.org",
         "progress": 1.0,
+        "array": None,
         "created_at": "2030-01-01T12:00:00Z",
         "started_at": "2030-01-01T12:00:00Z",
         "finished_at": "2030-01-05T15:00:00Z",

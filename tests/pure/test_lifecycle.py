@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from levare.decide.lifecycle import MOST_LOSSES, cancel, lost_attempts, settle, unblock
-from levare.model import Blocked, Ended, Silent
+from levare.model import ALWAYS, FAILURE, SUCCESS, Blocked, Ended, Need, Silent
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -46,20 +46,58 @@ def test_a_loss_is_counted_apart_from_the_retries():
 
 
 def test_a_job_goes_on_when_all_it_needs_has_succeeded():
-    moves = unblock([Blocked("j", {"a": "succeeded", "b": "succeeded"}, None)], now=NOON)
+    moves = unblock([Blocked("j", {"a": Need("succeeded"), "b": Need("succeeded")}, None)], now=NOON)
 
     assert [move.state for move in moves] == ["waiting"]
 
 
 def test_a_job_stays_blocked_while_something_it_needs_is_not_over():
-    assert not unblock([Blocked("j", {"a": "succeeded", "b": "running"}, None)], now=NOON)
+    assert not unblock([Blocked("j", {"a": Need("succeeded"), "b": Need("running")}, None)], now=NOON)
 
 
 def test_a_job_whose_need_failed_is_skipped_and_says_which():
-    (move,) = unblock([Blocked("j", {"a": "failed", "b": "running"}, None)], now=NOON)
+    (move,) = unblock([Blocked("j", {"a": Need("failed"), "b": Need("running")}, None)], now=NOON)
 
     assert move.state == "cancelled"
-    assert move.reason == "Skipped because it needs a failed."
+    assert move.reason == "Skipped because it needs a to succeed, and a failed."
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state", "moved_to"),
+    [
+        (SUCCESS, "succeeded", "waiting"),
+        (SUCCESS, "failed", "cancelled"),
+        (SUCCESS, "cancelled", "cancelled"),
+        (FAILURE, "succeeded", "cancelled"),
+        (FAILURE, "failed", "waiting"),
+        (FAILURE, "cancelled", "cancelled"),
+        (ALWAYS, "succeeded", "waiting"),
+        (ALWAYS, "failed", "waiting"),
+        (ALWAYS, "cancelled", "waiting"),
+    ],
+)
+def test_a_need_says_how_the_other_job_must_end(outcome: str, state: str, moved_to: str):
+    (move,) = unblock([Blocked("j", {"a": Need(state, outcome)}, None)], now=NOON)
+
+    assert move.state == moved_to
+
+
+def test_every_need_that_cannot_be_met_is_named_with_what_was_wanted():
+    needs = {"b": Need("cancelled"), "a": Need("succeeded", FAILURE), "c": Need("failed", ALWAYS)}
+
+    (move,) = unblock([Blocked("j", needs, None)], now=NOON)
+
+    assert move.reason == (
+        "Skipped because it needs a to fail, and a succeeded; it needs b to succeed, and b was cancelled."
+    )
+
+
+def test_a_skip_cascades_to_what_wanted_success_and_frees_what_wanted_any_end():
+    (skip,) = unblock([Blocked("b", {"a": Need("failed")}, None)], now=NOON)
+
+    then = [Blocked("c", {"b": Need(skip.state)}, None), Blocked("d", {"b": Need(skip.state, ALWAYS)}, None)]
+
+    assert [move.state for move in unblock(then, now=NOON)] == ["cancelled", "waiting"]
 
 
 def test_a_job_waits_for_its_time():

@@ -51,7 +51,7 @@ def a_tree(*pids: int, cpu_seconds: float = 0.0) -> Tree:
 
 def sampled(monkeypatch: pytest.MonkeyPatch, tree: Tree, one: Tracked, readings: Sequence[Reading]) -> dict[str, float]:
     monkeypatch.setattr(ProcessTable, "trees", lambda *_: {one.attempt_id: tree})
-    return Attempts().sample([one], readings)[one.attempt_id].sample
+    return Attempts().sample([one], readings)[one.attempt_id]
 
 
 def test_a_rate_is_the_change_per_second_and_the_first_value_has_none() -> None:

@@ -364,6 +364,39 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), levare.stopping())
 
 
 @pytest.mark.usefixtures("metrics")
+@pytest.mark.parametrize(("number", "goes_on"), [("SIGUSR1", True), ("SIGTERM", True), ("SIGUSR2", False)])
+def test_the_warning_that_a_job_asked_for_is_a_wish_too(number: str, goes_on: bool) -> None:
+    code = f"""
+import os, signal, levare
+levare.stopping()
+os.kill(os.getpid(), signal.{number})
+print(levare.stopping())
+"""
+    result = in_python(code, env={"LEVARE_WARNING": "SIGUSR1"})
+
+    assert result.stdout == ("True\n" if goes_on else "")
+
+
+@pytest.mark.usefixtures("metrics")
+def test_forked_children_do_not_mind_the_warning() -> None:
+    code = """
+import os, signal, levare
+levare.stopping()
+reads, writes = os.pipe()
+child = os.fork()
+if child == 0:
+    os.read(reads, 1)
+    os._exit(4 if levare.run._stop.asked else 3)
+os.kill(child, signal.SIGUSR1)
+os.write(writes, b"1")
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), levare.stopping())
+"""
+    result = in_python(code, env={"LEVARE_WARNING": "SIGUSR1"})
+
+    assert result.stdout == "3 False\n", result.stderr
+
+
+@pytest.mark.usefixtures("metrics")
 def test_stopping_from_another_thread_first_is_said_and_harms_nothing() -> None:
     code = """
 import os, signal, threading, levare

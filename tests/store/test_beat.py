@@ -1,14 +1,16 @@
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from beat.leader import LEASE, Leader
 from beat.tick import Tick
 from levare.errors import StaleLeader
 from levare.model import Rules
+from levare.store import explain
 from levare.store.engine import Database
 from levare.store.tables import jobs as jobs_table
+from levare.store.tables import needs
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -119,6 +121,38 @@ def test_a_cancelled_waiting_job_is_over_at_the_next_tick(database: Database, ti
     with database.reading() as connection:
         job = connection.execute(select(jobs_table)).one()
     assert (job.state, job.reason) == ("cancelled", "Cancelled before it started.")
+
+
+@pytest.mark.parametrize(
+    ("state", "outcome", "expected"),
+    [("failed", "failure", "waiting"), ("succeeded", "failure", "cancelled"), ("cancelled", "always", "waiting")],
+)
+def test_a_blocked_job_moves_when_what_it_needs_has_ended(
+    database: Database, tick: Tick, add_job, *, state: str, outcome: str, expected: str
+):
+    add_job("needed", state=state)
+    add_job("blocked", state="blocked")
+    with database.writing() as connection:
+        connection.execute(insert(needs), [{"job_id": "blocked", "needed_id": "needed", "outcome": outcome}])
+
+    tick.run(now=NOON)
+
+    assert states(database)["blocked"] == expected
+
+
+def test_a_blocked_job_says_how_what_it_needs_must_end(database: Database, add_job):
+    add_job("needed", state="running")
+    add_job("blocked", state="blocked")
+    with database.writing() as connection:
+        connection.execute(insert(needs), [{"job_id": "blocked", "needed_id": "needed", "outcome": "failure"}])
+        [reason] = explain.load(connection, "blocked", now=NOON).tell()["reasons"]
+
+    assert reason.message == "Needs needed to fail; it is running."
+
+
+def states(database: Database) -> dict[str, str]:
+    with database.reading() as connection:
+        return {row.id: row.state for row in connection.execute(select(jobs_table.c.id, jobs_table.c.state))}
 
 
 def test_a_tick_with_nothing_to_do_writes_nothing_until_its_lease_is_due(database: Database, tick: Tick, clock: Clock):

@@ -1,5 +1,6 @@
 """A job on several nodes: it starts together, ends together, and is one job."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -135,8 +136,6 @@ def test_a_gang_is_starting_with_its_first_part_and_runs_with_its_last(database:
 
 @pytest.mark.usefixtures("gang")
 def test_parts_that_start_at_the_same_time_do_not_overlook_each_other(database: Database):
-    from concurrent.futures import ThreadPoolExecutor
-
     for rank in range(3):
         claim(database, rank)
 
@@ -214,6 +213,22 @@ def test_a_part_that_is_lost_costs_the_gang_no_retry(database: Database, tick: T
     tick.run(now=NOON)
 
     assert (job(database).state, job(database).losses) == ("waiting", 1)
+
+
+@pytest.mark.usefixtures("gang")
+def test_a_part_whose_node_is_silent_holds_the_gang_until_it_is_back(database: Database):
+    start(database, 0, 1, 2)
+    finish(database, 0, "failed", 3)
+    finish(database, 1, "succeeded", 0)
+    leader = Leader(database)
+    assert leader.leads()
+
+    Tick(database, leader, Rules(lost_after=timedelta())).run(now=NOON)
+
+    assert (job(database).state, states(database)) == ("running", ["failed", "succeeded", "running"])
+    finish(database, 2, "cancelled", 143)
+    Tick(database, leader, Rules(lost_after=timedelta())).run(now=NOON)
+    assert (job(database).state, job(database).exit_code) == ("failed", 3)
 
 
 @pytest.mark.usefixtures("gang")

@@ -46,7 +46,9 @@ def test_a_job_that_needs_nothing_waits(submit: Submit):
 def test_what_a_submit_returns_is_what_is_read_later(submit: Submit, database: Database, add_job: Callable[..., str]):
     add_job("first")
 
-    job = submit(needs=["first"], env={"A": "ü"}, gpu_memory_mib=1024, start_after=NOON, timeout_seconds=7, cwd="/x")
+    job = submit(
+        needs={"first": "success"}, env={"A": "ü"}, gpu_memory_mib=1024, start_after=NOON, timeout_seconds=7, cwd="/x"
+    )
 
     assert job == read(database, "j1")
 
@@ -105,14 +107,14 @@ def test_a_job_is_blocked_until_all_it_needs_has_succeeded(
     add_job("done", state="succeeded")
     add_job("needed", state=needed)
 
-    assert submit(needs=["done", "needed"])["state"] == state
+    assert submit(needs={"done": "success", "needed": "success"})["state"] == state
 
 
 def test_unknown_needs_are_named_and_nothing_is_kept(submit: Submit, database: Database, add_job: Callable[..., str]):
     add_job("known")
 
     with pytest.raises(UnknownNeeds, match="nope") as caught:
-        submit(needs=["known", "nope"], key="k")
+        submit(needs={"known": "success", "nope": "success"}, key="k")
 
     assert [fault.value for fault in caught.value.faults] == ["nope"]
     assert (count(database, "jobs"), count(database, "idempotency"), count(database, "audit")) == (1, 0, 0)
@@ -122,8 +124,17 @@ def test_unknown_needs_are_named_and_nothing_is_kept(submit: Submit, database: D
 def test_a_need_that_can_no_longer_succeed_is_refused_by_name(submit: Submit, add_job: Callable[..., str], state: str):
     add_job("gone", state=state)
 
-    with pytest.raises(Conflict, match=f"gone has {state}"):
-        submit(needs=["gone"])
+    with pytest.raises(Conflict, match=f"gone has to succeed, but .*{state}"):
+        submit(needs={"gone": "success"})
+
+
+@pytest.mark.parametrize(("state", "outcome"), [("failed", "failure"), ("failed", "always"), ("cancelled", "always")])
+def test_a_need_of_another_outcome_is_met_by_it(submit: Submit, add_job: Callable[..., str], state: str, outcome: str):
+    add_job("over", state=state)
+
+    job = submit(needs={"over": outcome})
+
+    assert (job["state"], job["needs"]) == ("waiting", [{"job": "over", "on": outcome}])
 
 
 def test_more_than_any_node_has_is_refused_with_the_numbers(submit: Submit, add_node: Callable[..., str]):

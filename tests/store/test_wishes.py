@@ -175,6 +175,7 @@ def test_a_decision_to_preempt_is_written_and_wakes_the_node(
     _, again = tick.run(now=NOON)
 
     assert (woken, again) == (["n1"], True)
+    assert (tick.run(now=NOON), woken) == (([], False), ["n1"])  # what has been told calls for nothing more
     assert wished(database) == [("job-1", "preempted")]
 
 

@@ -1,21 +1,12 @@
 """Each attempt's own use of the machine: its process tree, and its part of its GPUs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from time import monotonic
 
 from worker.probe.processes import ProcessTable, Tree
 from worker.probe.rates import Rates
 from worker.probe.reading import Reading
 from worker.probe.tracked import Tracked
-
-
-@dataclass(frozen=True)
-class Measured:
-    """The sample of an attempt, and the CPU time that it has taken in all."""
-
-    sample: dict[str, float]
-    cpu_seconds: float
 
 
 class Attempts:
@@ -25,7 +16,7 @@ class Attempts:
         self._processes = ProcessTable()
         self._rates = Rates()
 
-    def sample(self, tracked: Sequence[Tracked], readings: Sequence[Reading]) -> dict[str, Measured]:
+    def sample(self, tracked: Sequence[Tracked], readings: Sequence[Reading]) -> dict[str, dict[str, float]]:
         """What each attempt uses now, by its id; nothing of one that has just ended."""
         self._rates.keep({one.attempt_id for one in tracked})
         trees, at = self._processes.trees(tracked), monotonic()
@@ -35,7 +26,7 @@ class Attempts:
             if (tree := trees.get(one.attempt_id))
         }
 
-    def _measured(self, one: Tracked, tree: Tree, readings: Sequence[Reading], at: float) -> Measured:
+    def _measured(self, one: Tracked, tree: Tree, readings: Sequence[Reading], at: float) -> dict[str, float]:
         numbers = {
             "memory_mib": tree.memory_mib,
             "processes": tree.processes,
@@ -43,7 +34,7 @@ class Attempts:
             **self._rates_of(one.attempt_id, tree, at),
             **_gpu_share(one, tree, readings),
         }
-        return Measured({name: round(number, 2) for name, number in numbers.items()}, tree.cpu_seconds)
+        return {name: round(number, 2) for name, number in numbers.items()}
 
     def _rates_of(self, attempt_id: str, tree: Tree, at: float) -> dict[str, float]:
         counters = {

@@ -1,0 +1,148 @@
+"""Pipelines: several jobs in one submit, each a step that may need others of them."""
+
+from http import HTTPStatus
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Path
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from app.answers import At, JobState, Need, answer
+from app.bodies import Body, JobRequest
+from app.call import Asked, DryRun
+from app.document import refusals
+from app.ids import new_id
+from app.jobs import JOB_REFUSALS, Key, places_of, wake
+from app.pages import Cursor, Limit, cursor_after, picked, place_of
+from levare.errors import InvalidPipeline
+from levare.model import FINAL
+from levare.store import pipelines, views
+from levare.store.pipelines import PipelineWish
+
+router = APIRouter(prefix="/v1/pipelines", tags=["pipelines"])
+
+PipelineId = Annotated[str, Path(max_length=64, description="The id of a pipeline.", examples=["p7d2m9x4ka"])]
+_MOST_STEPS = 200
+
+
+class StepRequest(JobRequest):
+    """A job of a pipeline; `needs` may name steps of the same pipeline as well as jobs."""
+
+    step: str = Field(
+        pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,62}$",
+        description="Its name in the pipeline, and that of the job where it has none.",
+        examples=["train"],
+    )
+
+
+class PipelineRequest(Body):
+    """Jobs that are submitted together, all or none."""
+
+    name: str = Field(
+        "", pattern=r"^[^\x00-\x1f\x7f]*$", max_length=200, description="For people.", examples=["nightly"]
+    )
+    jobs: list[StepRequest] = Field(min_length=1, max_length=_MOST_STEPS, description="Its steps, in any order.")
+
+    def wish(self) -> PipelineWish:
+        return PipelineWish(name=self.name, steps=[(job.step, job.submission()) for job in self.jobs])
+
+
+class Step(BaseModel):
+    step: str = Field(examples=["train"])
+    job: str = Field(description="The id of its job.", examples=["k3v9x2m1qa"])
+    state: JobState
+    needs: list[str | Need] = Field(
+        description="Steps by their names, other jobs by their ids.", examples=[["prepare"]]
+    )
+    reason: str | None = Field(examples=["Exited with code 0."])
+    started_at: At | None
+    finished_at: At | None
+
+
+class Pipeline(BaseModel):
+    """Jobs that were submitted together."""
+
+    id: str = Field(examples=["p7d2m9x4ka"])
+    name: str = Field(examples=["nightly"])
+    user: str = Field(description="The name of the token that submitted it.", examples=["admin"])
+    state: Literal["waiting", "running", "succeeded", "failed", "cancelled"] = Field(
+        description="`succeeded` when no step has failed; one that was skipped is no failure."
+    )
+    created_at: At
+    steps: list[Step]
+
+
+class Pipelines(BaseModel):
+    items: list[Pipeline]
+    next_cursor: str | None = Field(description="The `cursor` of the next page; null on the last.")
+
+
+_FIELDS = tuple(Pipeline.model_fields)
+
+
+@router.post(
+    "",
+    status_code=HTTPStatus.CREATED,
+    response_model=Pipeline,
+    responses={200: {"model": Pipeline, "description": "A dry run: as it would be."}}
+    | refusals(InvalidPipeline, *JOB_REFUSALS),
+)
+def submit_pipeline(
+    body: PipelineRequest, call: Asked, dry_run: DryRun = False, idempotency_key: Key = None
+) -> Response:
+    """
+    Submit several jobs at once, all or none.
+
+    `needs` of a step names other steps or jobs. A cycle is refused. Each job finds the output folders of the steps
+    that it needs in `LEVARE_INPUT_<STEP>`.
+    """
+    ids = [new_id() for _ in range(len(body.jobs) + 1)]
+    with call.writing(dry_run=dry_run) as connection:
+        made = pipelines.submit(
+            connection,
+            body.wish(),
+            ids=ids,
+            actor=call.actor,
+            key=idempotency_key,
+            now=call.now,
+            rules=call.rules,
+        )
+    if dry_run:
+        return answer(picked(made, _FIELDS))
+    wake(call, ())
+    return answer(picked(made, _FIELDS), HTTPStatus.CREATED, {"Location": f"/v1/pipelines/{made['id']}"})
+
+
+@router.get("", response_model=Pipelines)
+def list_pipelines(call: Asked, limit: Limit = 50, cursor: Cursor = None) -> Response:
+    """List pipelines, newest first."""
+    with call.database.reading() as connection:
+        rows = pipelines.find(connection, limit=limit + 1, after=place_of(cursor))
+    page = rows[:limit]
+    next_cursor = cursor_after(page[-1]) if len(rows) > limit else None
+    return answer({"items": [picked(row, _FIELDS) for row in page], "next_cursor": next_cursor})
+
+
+@router.get("/{pipeline_id}", response_model=Pipeline)
+def read_pipeline(pipeline_id: PipelineId, call: Asked) -> Response:
+    """Look at a pipeline and its steps."""
+    with call.database.reading() as connection:
+        return answer(picked(pipelines.pipeline(connection, pipeline_id), _FIELDS))
+
+
+@router.delete(
+    "/{pipeline_id}",
+    status_code=HTTPStatus.ACCEPTED,
+    response_model=Pipeline,
+    responses={200: {"model": Pipeline, "description": "It is over, or this was a dry run: nothing was changed."}},
+)
+def cancel_pipeline(pipeline_id: PipelineId, call: Asked, dry_run: DryRun = False) -> Response:
+    """Ask to cancel every job of a pipeline that is not over."""
+    with call.writing(dry_run=dry_run) as connection:
+        found = pipelines.wish_cancel(connection, pipeline_id, actor=call.actor, now=call.now)
+        jobs = [views.job(connection, step["job"]) for step in found["steps"]]
+        nodes = {node for job in jobs for node in places_of(connection, job)}
+    if dry_run or found["state"] in FINAL:
+        return answer(picked(found, _FIELDS))
+    wake(call, nodes)
+    return answer(picked(found, _FIELDS), HTTPStatus.ACCEPTED)

@@ -1,0 +1,185 @@
+"""Pipelines: jobs that are submitted together, each a step that may need others of them."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+from sqlalchemy import Connection, and_, bindparam, insert, literal, select, tuple_, update
+from sqlalchemy.exc import IntegrityError
+
+from levare.decide.pipelines import cycle, in_order, state_of
+from levare.errors import Fault, InvalidPipeline, NotFound
+from levare.model import BLOCKED, WAITING, Move, Rules, input_variable
+from levare.store import audit, jobs, views
+from levare.store.audit import Actor
+from levare.store.jobs import Submission, insert_job, known_job, lane_of, record_key
+from levare.store.tables import attempts, needs, pipelines
+from levare.store.tables import jobs as jobs_table
+from levare.store.types import Json, Utc
+
+Row = Mapping[str, Any]
+
+_USUAL = Rules()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineWish:
+    """Steps by name, each a wish whose needs are names of steps or ids of jobs that exist."""
+
+    name: str
+    steps: Sequence[tuple[str, Submission]]
+
+    @property
+    def digest(self) -> str:
+        return sha256(json.dumps(["pipeline", asdict(self)], sort_keys=True, default=str).encode()).hexdigest()
+
+
+def submit(
+    connection: Connection,
+    wish: PipelineWish,
+    *,
+    ids: Sequence[str],
+    actor: Actor,
+    key: str | None,
+    now: datetime,
+    rules: Rules = _USUAL,
+) -> Row:
+    """
+    Record the pipeline under the first id and its steps under the others; all of it or nothing.
+
+    Raises InvalidPipeline for a cycle or a name that is used twice, and whatever a submit of a job raises.
+    """
+    known = known_job(connection, wish.digest, actor, key) if key else None
+    if known:
+        return pipeline(connection, known["pipeline"])
+    try:
+        with connection.begin_nested():
+            _insert(connection, wish, ids, actor, now, rules=rules)
+            if key:
+                record_key(connection, actor, key, digest=wish.digest, job_id=ids[1], now=now)
+    except IntegrityError:  # the same key came at the same instant, and was faster
+        known = known_job(connection, wish.digest, actor, key) if key else None
+        if known is None:
+            raise
+        return pipeline(connection, known["pipeline"])
+    return pipeline(connection, ids[0])
+
+
+def pipeline(connection: Connection, pipeline_id: str) -> Row:
+    """The pipeline with its steps as they stand."""
+    row = connection.execute(_BY_ID, {"pipeline_id": pipeline_id}).mappings().first()
+    if row is None:
+        raise NotFound(f"There is no pipeline {pipeline_id!r}.", "`levare pipelines` lists them.")
+    return _with_steps(connection, [dict(row)])[0]
+
+
+def find(connection: Connection, *, limit: int, after: tuple[datetime, str] | None = None) -> list[Row]:
+    """Pipelines, newest first, those beyond `after` only."""
+    place = (pipelines.c.created_at, pipelines.c.id)
+    query = select(pipelines).order_by(*(column.desc() for column in place)).limit(limit)
+    if after:
+        query = query.where(tuple_(*place) < tuple_(literal(after[0], Utc), literal(after[1])))
+    return _with_steps(connection, [dict(row) for row in connection.execute(query).mappings()])
+
+
+def wish_cancel(connection: Connection, pipeline_id: str, *, actor: Actor, now: datetime) -> Row:
+    """Record that every step that is not over is to be cancelled."""
+    for step in pipeline(connection, pipeline_id)["steps"]:
+        jobs.wish_cancel(connection, step["job"], actor=actor, now=now)
+    return pipeline(connection, pipeline_id)
+
+
+def _insert(
+    connection: Connection, wish: PipelineWish, ids: Sequence[str], actor: Actor, now: datetime, *, rules: Rules
+) -> None:
+    """Each step after all that it needs, so that every need is a job by then."""
+    steps = dict(wish.steps)
+    _check_names(wish)
+    own = {step: [needed for needed in each.needs if needed in steps] for step, each in steps.items()}
+    order = in_order(own)
+    if order is None:
+        way = cycle(own)
+        fault = Fault(f"jobs.{list(steps).index(way[0])}.needs", "leads back to itself", " -> ".join(way), "no cycle")
+        raise InvalidPipeline(f"The steps need each other: {' -> '.join(way)}.", "Break the cycle.", [fault])
+    row = {"id": ids[0], "name": wish.name, "user": actor.name, "created_at": now}
+    connection.execute(insert(pipelines), row)
+    audit.record(connection, actor, "pipeline.submitted", ids[0], now=now, name=wish.name)
+    job_ids = dict(zip(steps, ids[1:], strict=True))
+    for step in order:
+        needed = {job_ids.get(name, name): outcome for name, outcome in steps[step].needs.items()}
+        named = replace(steps[step], name=steps[step].name or step, needs=needed, pipeline=ids[0], step=step)
+        insert_job(connection, named, job_ids[step], actor, now, rules=rules)
+
+
+def _check_names(wish: PipelineWish) -> None:
+    """Two steps need two names, and two variables of their outputs."""
+    names = [input_variable(step) for step, _ in wish.steps]
+    for number, (step, _) in enumerate(wish.steps):
+        first = names.index(names[number])
+        if first < number:
+            other = wish.steps[first][0]
+            fault = Fault(
+                f"jobs.{number}.step", f"is too like {other!r}, the name of step {first}", step, "its own name"
+            )
+            raise InvalidPipeline(f"Two steps are called {step!r} and {other!r}.", "Rename one of them.", [fault])
+
+
+def _with_steps(connection: Connection, rows: Iterable[Row]) -> list[Row]:
+    found = {row["id"]: {**row, "steps": list[Row]()} for row in rows}
+    steps = connection.execute(_STEPS, {"pipelines": list(found)}).mappings().all() if found else []
+    needed = _needs(connection, {step["id"]: step["step"] for step in steps})
+    for step in steps:
+        shown = {name: step[name] for name in ("step", "state", "reason", "started_at", "finished_at")}
+        found[step["pipeline"]]["steps"].append({**shown, "job": step["id"], "needs": needed.get(step["id"], [])})
+    wished = {row["id"]: row["cancel_requested_at"] is not None for row in steps}
+    return [{**row, "state": state_of((s["state"], wished[s["job"]]) for s in row["steps"])} for row in found.values()]
+
+
+def stay_close(connection: Connection, moves: Iterable[Move]) -> None:
+    """Let steps that begin to wait prefer the node where most of what they need has run: its output is there."""
+    begun = [move.job_id for move in moves if move.expected == (BLOCKED,) and move.state == WAITING]
+    rows = connection.execute(_SOURCES, {"jobs": begun}).all() if begun else []
+    nodes: dict[str, Counter[str]] = {}
+    for row in rows:
+        nodes.setdefault(row.job_id, Counter())[row.node] += 1
+    for job_id, counts in nodes.items():
+        _prefer(connection, job_id, max(sorted(counts), key=counts.__getitem__))
+
+
+def _prefer(connection: Connection, job_id: str, node: str) -> None:
+    row = dict(connection.execute(_JOB, {"job": job_id}).mappings().one())
+    closer = row | {"prefer": {"node": node} | row["prefer"]}
+    connection.execute(_CLOSER, {"job": job_id, "closer": closer["prefer"], "new_lane": lane_of(closer)})
+
+
+def _needs(connection: Connection, steps: Mapping[str, str]) -> dict[str, list[Any]]:
+    """Job id -> what it needs, steps by their names."""
+    found: dict[str, dict[str, str]] = {}
+    for row in connection.execute(_NEEDS, {"jobs": list(steps)}) if steps else ():
+        found.setdefault(row.job_id, {})[steps.get(row.needed_id, row.needed_id)] = row.outcome
+    return {job_id: views.shown_needs(needed) for job_id, needed in found.items()}
+
+
+_BY_ID = select(pipelines).where(pipelines.c.id == bindparam("pipeline_id"))
+_STEPS = (
+    select(jobs_table)
+    .where(jobs_table.c.pipeline.in_(bindparam("pipelines", expanding=True)), jobs_table.c.array_id.is_(None))
+    .order_by(jobs_table.c.created_at, jobs_table.c.step)
+)
+_SOURCES = (
+    select(needs.c.job_id, attempts.c.node)
+    .join(jobs_table, jobs_table.c.id == needs.c.needed_id)
+    .join(attempts, and_(attempts.c.job_id == jobs_table.c.id, attempts.c.number == jobs_table.c.attempt))
+    .where(needs.c.job_id.in_(bindparam("jobs", expanding=True)), jobs_table.c.pipeline.is_not(None))
+)
+_JOB = select(jobs_table).where(jobs_table.c.id == bindparam("job"))
+_CLOSER = (
+    update(jobs_table)
+    .where(jobs_table.c.id == bindparam("job"), jobs_table.c.state == WAITING)
+    .values(prefer=bindparam("closer", type_=Json), lane=bindparam("new_lane"))
+)
+_NEEDS = select(needs).where(needs.c.job_id.in_(bindparam("jobs", expanding=True)))
