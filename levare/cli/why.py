@@ -14,7 +14,7 @@ from levare.cli.show import PENDING, name_of, standing
 if TYPE_CHECKING:
     from levare.client import DryRun, Estimate, Job, Priority, Why
 
-_DAY = timedelta(days=1)
+_DAY, _MINUTE = timedelta(days=1), timedelta(minutes=1)
 
 
 @click.command()
@@ -41,9 +41,8 @@ def of_job(job: "Job", answer: "Why", now: datetime) -> Iterator[str]:
         yield from wrapped(standing(job, now) if job["state"] not in PENDING else answer["message"])
         return
     yield from wrapped(f"{name_of(job)} {_verdict(answer, now)}")
-    yield from wrapped(
-        f"It has been {job['state']} for {words.since(job['created_at'], now)}; it asks for {words.resources(job)}."
-    )
+    since = words.since(job["created_at"], now)
+    yield from wrapped(f"It has been {job['state']} for {since}; it asks for {words.resources(job)}.")
     yield from _sections(answer)
 
 
@@ -54,9 +53,12 @@ def of_trial(answer: "DryRun", now: datetime) -> Iterator[str]:
 
 
 def _sections(answer: "Why") -> Iterator[str]:
+    estimate = answer["estimate"]
+    if answer["verdict"] == "will-wait" and answer["priority"] and not (estimate["typical"] or estimate["latest"]):
+        yield from wrapped(estimate["message"])
     yield from of_reasons(answer["reasons"])
     if answer["change"]:
-        yield from section("What would start it now", [answer["change"]["message"]])
+        yield from section("What would help", [answer["change"]["message"]])
     yield from _ahead(answer)
     if answer["priority"] and answer["verdict"] == "will-wait":
         yield from section("Its place in the queue", list(_place(answer["priority"])))
@@ -77,13 +79,14 @@ def _verdict(answer: "Why", now: datetime, would: str = "") -> str:
 
 def _until(estimate: "Estimate", now: datetime) -> str:
     typical, latest = (_clock(estimate[name], now) for name in ("typical", "latest"))
+    at = f"at about {typical}" if (words.moment(estimate["typical"]) or now) - now >= _MINUTE else "in a moment"
     if typical and latest and typical != latest:
-        return f": it starts at about {typical}, at the latest {latest}."
+        return f": it starts {at}, at the latest {latest}."
     if typical:
-        return f": it starts at about {typical}{'' if latest else '; when at the latest cannot be told'}."
+        return f": it starts {at}{'' if latest else '; when at the latest cannot be told'}."
     if latest:
         return f": it starts at the latest {latest}."
-    return f"; for how long cannot be told. {estimate['message']}"
+    return "; for how long cannot be told."
 
 
 def _clock(text: str | None, now: datetime) -> str | None:
@@ -112,4 +115,5 @@ def _place(priority: "Priority") -> Iterator[str]:
     total = priority["declared"] + sum(levels for levels, _ in gained)
     yield f"Priority {priority['declared']}{added}{f' = {total}' if added else ''}."
     team = priority["team"]
-    yield f"Team {team['name']}: {team['why'][:1].lower()}{team['why'][1:]}"
+    if team["teams"] > 1:
+        yield f"Team {team['name']}: {team['why'][:1].lower()}{team['why'][1:]}"

@@ -23,10 +23,7 @@ ENTRY = timedelta(minutes=5)
 """So long what starts is left alone by others, as is usual."""
 NOW = "It starts at the next decision."
 NEVER = "Never as it is, so there is no time to tell."
-_UNKNOWN = (
-    "Nothing that is known to end or to begin lets it start; runs with no limit (--timeout), no progress and no "
-    "earlier runs of their kind have no known end."
-)
+_ELSEWHERE = "What it waits for does not end by itself, as far as is known."
 _TOO_FAR = "It is further ahead than can be foreseen."
 
 
@@ -61,17 +58,25 @@ def estimate(
     latest, _ = ahead.start(lambda duration: duration.promised)
     latest = latest or (promise.at if promise else None)
     latest = max(typical, latest) if typical and latest else latest
-    return Estimate(typical, latest, _words(typical, latest, is_dead_end=dead_end))
+    return Estimate(typical, latest, _words(typical, latest) or (_unknown(nodes, now) if dead_end else _TOO_FAR))
 
 
-def _words(typical: datetime | None, latest: datetime | None, *, is_dead_end: bool) -> str:
+def _words(typical: datetime | None, latest: datetime | None) -> str:
     if typical and latest:
         return f"At about {_told(typical)}, at the latest {_told(latest)}, unless what comes first changes."
     if typical:
         return f"At about {_told(typical)}; when at the latest cannot be told."
     if latest:
         return f"At the latest {_told(latest)}, unless what comes first changes."
-    return _UNKNOWN if is_dead_end else _TOO_FAR
+    return ""
+
+
+def _unknown(nodes: Sequence[Node], now: datetime) -> str:
+    jobs = {held.job_id for node in nodes for held in node.held if expected_of(held, now) is None}
+    if not jobs:
+        return _ELSEWHERE
+    of = "1 job that runs has" if len(jobs) == 1 else f"{len(jobs)} jobs that run have"
+    return f"{of} no limit (--timeout), no progress and no earlier runs of its kind: nobody knows when it ends."
 
 
 def _told(moment: datetime) -> str:

@@ -238,7 +238,7 @@ def _off_hours(job: Waiting, now: datetime) -> list[Reason]:
 
 
 def _licence(name: str, asked: int, left: int) -> Reason:
-    return Reason("licence-busy", "will-wait", f"Asks for {asked} {name}; {left} are left in the fleet.", asked, left)
+    return Reason("licence-busy", "will-wait", f"Asks for {asked} {name}; the fleet has {left} left.", asked, left)
 
 
 def _blocked_devices(room: Room, request: Request) -> Iterator[Reason]:

@@ -94,8 +94,16 @@ def _gpus(request: Request, rooms: Sequence[Room]) -> Reason | None:
     wish = f"Asks for {describe_gpus(request)} {_where(request)}"
     if most < request.gpus:
         return Reason("too-many-gpus", "can-never-run", f"{wish}; {_largest(request)} has {most}.", request.gpus, most)
-    message = f"{wish}; the most that are free on {_one(request)} is {free} ({best.name})."
-    return Reason("gpus-busy", "will-wait", message, request.gpus, free)
+    there = f"the most that are free on {_one(request)} is {free} ({best.name})"
+    if not free and request.gpu_memory_mib:
+        there = _most_of_one(rooms)
+    return Reason("gpus-busy", "will-wait", f"{wish}; {there}.", request.gpus, free)
+
+
+def _most_of_one(rooms: Iterable[Room]) -> str:
+    """Where no GPU has as much memory free as is asked for: how much there is."""
+    most, name = max((max(room.free.values(), default=0), room.name) for room in rooms)
+    return f"the most that is free of one GPU is {most} MiB ({name})"
 
 
 def _when_empty(request: Request, room: Room) -> int:

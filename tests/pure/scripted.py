@@ -120,8 +120,8 @@ def a_job(**other: Any) -> dict[str, Any]:
 
 
 def a_why(**other: Any) -> dict[str, Any]:
-    team = {"name": "vision", "entitled_percent": 100.0, "used_percent": 0.0, "rank": 1, "teams": 1}
-    team |= {"why": "Is owed 1 of 1 parts of the fleet."}
+    team = {"name": "vision", "entitled_percent": 100.0, "used_percent": 0.0, "rank": 1, "teams": 2}
+    team |= {"why": "Is owed 1 of 2 parts of the fleet."}
     why = {
         "job": JOB,
         "state": "waiting",

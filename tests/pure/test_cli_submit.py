@@ -120,8 +120,8 @@ def test_a_dry_run_says_why_it_would_wait():
     result = levare_run(api, "submit", "--dry-run", "--", "x")
 
     lines = result.stdout.splitlines()
-    assert lines[0] == "It would be accepted, and would wait; for how long cannot be told. Nothing tells."
-    assert lines[1:4] == ["", "Why it waits", "  - Asks for 4 GPUs; 2 are free."]
+    assert lines[:2] == ["It would be accepted, and would wait; for how long cannot be told.", "Nothing tells."]
+    assert lines[2:5] == ["", "Why it waits", "  - Asks for 4 GPUs; 2 are free."]
     assert api.asked[0].url.params["dry_run"] == "true"
     assert json.loads(levare_run(api, "submit", "--dry-run", "--json", "--", "x").stdout) == answer
 

@@ -33,7 +33,12 @@ def test_the_verdict_comes_first_with_the_range_of_times_in_words():
     assert asked(estimate=an_estimate(HOUR, HOUR))[0].endswith(f"it starts at about {local(HOUR)}.")
     assert asked(estimate=an_estimate(None, HOUR))[0].endswith(f"it starts at the latest {local(HOUR)}.")
     assert "when at the latest cannot be told." in " ".join(asked(estimate=an_estimate(HOUR, None)))
-    assert " ".join(asked(estimate=an_estimate(None, None))[:2]).endswith("cannot be told. Nothing is known to end. It")
+    assert asked(estimate=an_estimate(timedelta(), None))[0].startswith(
+        f"{JOB} (resnet-50) will wait: it starts in a moment"
+    )
+    unknown = asked(estimate=an_estimate(None, None))
+    assert unknown[0].endswith("will wait; for how long cannot be told.")
+    assert unknown[2] == "Nothing is known to end."
 
 
 def test_times_of_another_day_are_told_with_the_day():
@@ -48,6 +53,7 @@ def test_reasons_changes_who_comes_first_and_the_place_follow_in_this_order():
     priority = a_why()["priority"] | {"from_age": 2, "from_deadline": 3}
 
     lines = asked(
+        estimate=an_estimate(HOUR, HOUR),
         reasons=[reason],
         change={"field": "gpus", "value": 2, "message": "With 2 GPUs instead of 4 it would start now."},
         ahead=ahead,
@@ -61,7 +67,7 @@ def test_reasons_changes_who_comes_first_and_the_place_follow_in_this_order():
         "Why it waits",
         "  - Asks for 4 GPUs; the most free is 2 (node-a).",
         "",
-        "What would start it now",
+        "What would help",
         "  - With 2 GPUs instead of 4 it would start now.",
         "",
         "Who comes first (at least 12)",
@@ -70,7 +76,7 @@ def test_reasons_changes_who_comes_first_and_the_place_follow_in_this_order():
         "",
         "Its place in the queue",
         "  - Priority 5 + 2 for its age + 3 for its deadline = 10.",
-        "  - Team vision: is owed 1 of 1 parts of the fleet.",
+        "  - Team vision: is owed 1 of 2 parts of the fleet.",
     ]
 
 
