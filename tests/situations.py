@@ -9,7 +9,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ class Situation:
     job: Waiting
     nodes: Sequence[Node]
     others: Sequence[Waiting] = ()
-    sharing: Sharing = Sharing()
+    sharing: Sharing = field(default_factory=Sharing)
 
     def explain(self) -> Explanation:
         return explain(self.job, self.others, self.nodes, now=NOON, sharing=self.sharing)
@@ -131,7 +131,7 @@ def drained_and_excluded() -> Situation:
 
 def kept_for_another() -> Situation:
     node = a_node("atlas", a_run("lora", 0, 1))
-    big = a_job("big", gpus=4, priority=7, expected=Duration(HOUR, 2 * HOUR))
+    big = a_job("big", gpus=4, priority=6, expected=Duration(HOUR, 2 * HOUR))
     job = a_job(gpus=1, expected=Duration(5 * HOUR, 5 * HOUR))
     return Situation(job, [node], [big])
 
@@ -169,11 +169,10 @@ def preempting() -> Situation:
 
 
 def first_come() -> Situation:
-    others = [a_job(f"job{number}", gpus=4, waited=(40 + number) * MINUTE) for number in range(7)]
-    job = a_job(gpus=4, deadline=NOON + HOUR, expected=Duration(HOUR, 2 * HOUR))
-    return Situation(
-        job, [a_node("atlas", a_run("lora", 0))], [replace(each, expected=job.expected) for each in others]
-    )
+    usual = Duration(HOUR, 2 * HOUR)
+    others = [a_job(f"job{number}", gpus=4, waited=(40 + number) * MINUTE, expected=usual) for number in range(7)]
+    job = a_job(gpus=4, deadline=NOON + HOUR, expected=usual)
+    return Situation(job, [a_node("atlas", a_run("lora", 0))], others)
 
 
 SITUATIONS: Mapping[str, Callable[[], Situation]] = {

@@ -17,7 +17,7 @@ MOST_TRIES = 12
 MOST_WORK = 8_000
 """and so many looks of a lane or of a node at the queue, but 3 tries at least."""
 _HOUR = timedelta(hours=1)
-_HOURS = (24, 12, 8, 4, 2, 1)
+_HOURS = (24, 12, 8, 6, 4, 3, 2, 1)
 
 
 @dataclass(frozen=True)
@@ -82,10 +82,16 @@ class _Trial:
 
 
 def _changes(trial: _Trial) -> Iterator[Tried]:
-    yield from _shorter(trial.job)
+    yield from _if_the_last_helps(trial, list(_shorter(trial.job)))
     yield from _less(trial)
     yield from _elsewhere(trial.job)
-    yield from _more_urgent(trial.job)
+    yield from _if_the_last_helps(trial, list(_more_urgent(trial.job)))
+
+
+def _if_the_last_helps(trial: _Trial, ascending: Sequence[Tried]) -> Iterator[Tried]:
+    """Where the greatest change does not help, a smaller one of the same kind does not either."""
+    if ascending and trial.could_start(ascending[-1][0]) and trial.starts(ascending[-1][0]):
+        yield from ascending
 
 
 def _shorter(job: Waiting) -> Iterator[Tried]:
