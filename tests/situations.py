@@ -47,13 +47,13 @@ class Situation:
 
 def a_node(name: str = "atlas", *held: Held, gpus: int = 4, model: str = "NVIDIA H100", **more: Any) -> Node:
     cards = [Device(f"{name}-{number}", number, 80 * GIB, model) for number in range(gpus)]
-    facts = {"labels": {"node": name}} | more
+    facts: dict[str, Any] = {"labels": {"node": name}} | more
     return Node(name, facts.pop("state", "ready"), 32, 256 * GIB, facts.pop("devices", cards), held, **facts)
 
 
 def a_run(job: str, *gpus: int, node: str = "atlas", mib: int = 80 * GIB, **more: Any) -> Held:
     """Something that has run for an hour, and usually takes three, at most four."""
-    facts = {"placed_at": NOON - HOUR, "expected": Duration(3 * HOUR, 4 * HOUR), "user": "eve"} | more
+    facts: dict[str, Any] = {"placed_at": NOON - HOUR, "expected": Duration(3 * HOUR, 4 * HOUR), "user": "eve"} | more
     cpus = facts.pop("cpus", len(gpus) or 1)
     return Held(f"{job}-1", job, {f"{node}-{number}": mib for number in gpus}, cpus, 0, **facts)
 
@@ -62,7 +62,8 @@ def a_job(job: str = "mine", *, waited: timedelta = 12 * MINUTE, priority: int =
     known = {"team", "user", "project", "family", "expected", "deadline", "only_between", "shunned"}
     about = {name: value for name, value in more.items() if name in known}
     request = Request(**{name: value for name, value in more.items() if name not in known})
-    return Waiting(job, request, priority, NOON - waited, **({"user": "ada"} | about))
+    whose: dict[str, Any] = {"user": "ada"} | about
+    return Waiting(job, request, priority, NOON - waited, **whose)
 
 
 def _as_answered(job: Waiting) -> Any:

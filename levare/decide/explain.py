@@ -147,11 +147,14 @@ class _Facts:
         return smallest_change(self.job, self.others, self.nodes, now=self.now, sharing=self.sharing)
 
     def _weight(self) -> Weight:
+        books = self._books()
+        for team in {other.team for other in self.others}:
+            books.team_claim(team)  # so that those that only wait are compared, too
         return Weight(
             declared=self.job.priority,
             from_age=(self.now - self.job.since) // AGEING,
             from_deadline=urgency(self.job, self.now),
-            team=self._books().standing(self.job.team),
+            team=books.standing(self.job.team),
         )
 
 
