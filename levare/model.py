@@ -334,6 +334,25 @@ class Decision:
     reasons: Mapping[str, Sequence[Reason]] = field(default_factory=dict)
     preemptions: Sequence["Preemption"] = ()
     promises: Mapping[str, "Promise"] = field(default_factory=dict)
+    turns: Sequence["Turn"] = ()
+    """Every job that was looked at, in the order in which that happened."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """
+    A job's turn in a decision, and what came of it: `started`, `no-room`, `borrows`, or the code of a reason.
+
+    `team_use` is effective use by weight, `user_use` effective use, both in weighted GPU-seconds at that moment.
+    """
+
+    job_id: str
+    outcome: str
+    level: int
+    team: str
+    team_use: float
+    user: str
+    user_use: float
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from levare.decide.backfill import Calendar
 from levare.decide.capacity import Room
 from levare.decide.fleet import Fleet, licences_short, without_licences
-from levare.decide.order import AGEING, Lane, Queue, lanes, rank
+from levare.decide.order import AGEING, Lane, Queue, lanes, level, rank
 from levare.decide.preemption import Claims, Clearing
 from levare.decide.sharing import Books
 from levare.decide.shortage import shortages
@@ -28,6 +28,7 @@ from levare.model import (
     Reason,
     Request,
     Sharing,
+    Turn,
     Waiting,
 )
 
@@ -48,7 +49,7 @@ def place(
     """
     decided = _Round(waiting, nodes, now, sharing or Sharing())
     decided.run()
-    return Decision(decided.placements, _Reasons(decided), decided.preemptions, decided.promises)
+    return Decision(decided.placements, _Reasons(decided), decided.preemptions, decided.promises, decided.turns)
 
 
 def order(job: Waiting, now: datetime) -> tuple[float, datetime, str]:
@@ -90,6 +91,7 @@ class _Round:
         self.placements: list[Placement] = []
         self.preemptions: list[Preemption] = []
         self.promises: dict[str, Promise] = {}
+        self.turns: list[Turn] = []
         self.why: dict[str, Stuck] = {}
         self._lanes = lanes(waiting, now)
         self._borrowers: list[Lane] = []
@@ -103,17 +105,30 @@ class _Round:
     def _go_through(self, waiting: Sequence[Lane], *, may_borrow: bool) -> None:
         queue = Queue(waiting, self.books, now=self.now)
         while lane := queue.first():
-            refusals = self._refusals(lane.first)
-            if refusals:
-                self._refuse(queue, lane, refusals)
-            elif self.books.borrows(lane.first) and not may_borrow:
-                queue.drop(lane)
-                self._borrowers.append(lane)
-            elif self._start(lane.first):
-                queue.advance(lane)
-            else:
-                queue.drop(lane)
-                self._stick(lane, self._look_ahead(lane.first))
+            turn = self._turn_of(lane.first)
+            outcome = self._take_turn(queue, lane, may_borrow=may_borrow)
+            self.turns.append(replace(turn, outcome=outcome))
+
+    def _turn_of(self, job: Waiting) -> Turn:
+        team_use, user_use = self.books.team_claim(job.team), self.books.user_claim(job.team, job.user)
+        return Turn(job.job_id, "", level(job, self.now), job.team, team_use, job.user, user_use)
+
+    def _take_turn(self, queue: Queue, lane: Lane, *, may_borrow: bool) -> str:
+        """What comes of the turn of the lane that is next."""
+        refusals = self._refusals(lane.first)
+        if refusals:
+            self._refuse(queue, lane, refusals)
+            return refusals[0].code
+        if self.books.borrows(lane.first) and not may_borrow:
+            queue.drop(lane)
+            self._borrowers.append(lane)
+            return "borrows"
+        if self._start(lane.first):
+            queue.advance(lane)
+            return "started"
+        queue.drop(lane)
+        self._stick(lane, self._look_ahead(lane.first))
+        return "no-room"
 
     def _start(self, job: Waiting) -> bool:
         spots = self.fleet.spots_for(job)
