@@ -176,30 +176,6 @@ class Attempts(BaseModel):
     items: list[Attempt]
 
 
-class Reason(BaseModel):
-    """Why a job waits."""
-
-    code: str = Field(description="Stable across versions.", examples=["gpus-busy"])
-    kind: Literal["will-wait", "can-never-run", "misconfigured"]
-    message: str = Field(examples=["Asks for 4 whole GPUs on one node; the most that are free on one is 2 (node-a)."])
-    asked: float | None = Field(examples=[4])
-    available: float | None = Field(examples=[2])
-
-
-class Why(BaseModel):
-    job: str = Field(examples=["k3v9x2m1qa"])
-    state: JobState
-    reasons: list[Reason] = Field(description="Empty unless the job is blocked or waiting.")
-
-
-class Verdict(BaseModel):
-    """What a submit would do."""
-
-    accepted: Literal[True] = Field(description="A job that would be refused is answered with the problem instead.")
-    state: JobState = Field(description="The state that it would have at first.")
-    reasons: list[Reason] = Field(description="Why it would wait.")
-
-
 class Point(BaseModel):
     """One line of a metrics file."""
 

@@ -8,12 +8,13 @@ from fastapi import APIRouter, Header, Path, Query
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from app.answers import ArrayWish, Attempt, Attempts, Job, Jobs, JobState, Verdict, Why, answer
+from app.answers import ArrayWish, Attempt, Attempts, Job, Jobs, JobState, answer
 from app.bodies import JobRequest
 from app.call import Asked, Call, DryRun
 from app.document import refusals
 from app.ids import new_id
 from app.pages import Cursor, Limit, cursor_after, fields_of, picked, place_of, selected
+from app.why import Verdict, Why
 from levare.errors import (
     CanNeverRun,
     Conflict,
@@ -26,8 +27,7 @@ from levare.errors import (
 )
 from levare.model import FINAL
 from levare.pulse import beat_bell, node_bell
-from levare.store import arrays, attempts, jobs, views
-from levare.store.snapshot import explain
+from levare.store import arrays, attempts, explain, jobs, views
 from levare.store.views import JobFilter
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -80,14 +80,16 @@ def submit_job(body: JobRequest, call: Asked, dry_run: DryRun = False, idempoten
 
 
 def _submit(connection: Connection, body: JobRequest, call: Call, key: str | None) -> views.Row:
-    return jobs.submit(connection, body.submission(), job_id=new_id(), actor=call.actor, key=key, now=call.now)
+    return jobs.submit(
+        connection, body.submission(), job_id=new_id(), actor=call.actor, key=key, now=call.now, rules=call.rules
+    )
 
 
 def _verdict(body: JobRequest, call: Call, key: str | None) -> dict[str, Any]:
     with call.writing(dry_run=True) as connection:
         job = _submit(connection, body, call, key)
-        reasons = explain(connection, job["id"], now=call.now, rules=call.rules)
-    return {"accepted": True, "state": job["state"], "reasons": reasons}
+        case = explain.load(connection, job["id"], now=call.now, rules=call.rules)
+    return {"accepted": True} | case.tell() | {"job": None}
 
 
 @router.get("", response_model=Jobs)
@@ -180,8 +182,11 @@ def list_attempts(job_id: JobId, call: Asked, fields: AttemptFields = None) -> R
 
 @router.get("/{job_id}/why", response_model=Why)
 def explain_job(job_id: JobId, call: Asked) -> Response:
-    """Every reason why a job waits, with numbers."""
+    """
+    Why a job waits, with numbers; when it will start, who comes first, what would start it now.
+
+    Of a job that does not wait, what became of it. Estimates hold as long as nothing more urgent is submitted.
+    """
     with call.database.reading() as connection:
-        state = views.job(connection, job_id)["state"]
-        reasons = explain(connection, job_id, now=call.now, rules=call.rules)
-    return answer({"job": job_id, "state": state, "reasons": reasons})
+        case = explain.load(connection, job_id, now=call.now, rules=call.rules)
+    return answer(case.tell())

@@ -1,24 +1,21 @@
-"""`levare show` and `why`: what became of a job, and why it waits."""
+"""`levare show`: what became of a job, and why it waits."""
 
 import shlex
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from levare.cli import terminal, wishes, words
 from levare.cli.kinds import JOB
+from levare.cli.paragraphs import of_reasons
 from levare.model import BLOCKED, FINAL, WAITING
 
 if TYPE_CHECKING:
-    from levare.client import Attempt, Job, Metrics, Reason
+    from levare.client import Attempt, Job, Metrics
 
 PENDING = (BLOCKED, WAITING)
-_KINDS = {
-    "can-never-run": "It can never run as it is:",
-    "misconfigured": "Something is wrong with the request:",
-    "will-wait": "It will start by itself when this changes:",
-}
 
 
 @click.command()
@@ -34,24 +31,10 @@ def show(job: str, *, as_json: bool) -> None:
         terminal.document({**found, "attempts": attempts, "metrics": metrics["summary"], "reasons": reasons})
         return
     parts = [_facts(found)]
-    parts += ["\n" + "\n".join(words.plain(line) for line in _reason_lines(reasons))] if reasons else []
+    parts += ["\n".join(words.plain(line) for line in of_reasons(reasons))] if reasons else []
     parts += [terminal.title("attempts"), _attempt_table(attempts)] if attempts else []
     parts += [terminal.title("metrics"), _metric_table(metrics)] if metrics["summary"] else []
     terminal.show(*parts)
-
-
-@click.command()
-@click.argument("job", type=JOB)
-@terminal.json_option
-def why(job: str, *, as_json: bool) -> None:
-    """Say why a job waits, or what became of it."""
-    with terminal.connect() as client:
-        answer, found = client.why(job), client.job(job)
-    if as_json:
-        terminal.document(answer)
-        return
-    for sentence in _explain(found, answer["reasons"]):
-        click.echo(words.plain(sentence))
 
 
 def _facts(job: "Job") -> Any:
@@ -90,30 +73,21 @@ def _facts(job: "Job") -> Any:
     )
 
 
-def _explain(job: "Job", reasons: Sequence["Reason"]) -> list[str]:
-    """Like a colleague who knows: first how it stands, then each reason with its numbers."""
-    return [standing(job), *_reason_lines(reasons)]
+def name_of(job: "Job") -> str:
+    return f"{job['id']} ({job['name']})" if job["name"] else job["id"]
 
 
-def _reason_lines(reasons: Sequence["Reason"]) -> list[str]:
-    lines: list[str] = []
-    for kind, head in _KINDS.items():
-        messages = [reason["message"] for reason in reasons if reason["kind"] == kind]
-        lines += [head, *(f"  - {message}" for message in messages)] if messages else []
-    return lines
-
-
-def standing(job: "Job") -> str:
-    who = f"{job['id']} ({job['name']})" if job["name"] else job["id"]
+def standing(job: "Job", now: datetime | None = None) -> str:
+    """How a job stands, in a sentence."""
     if job["state"] in PENDING:
-        wanted = words.resources(job)
-        return f"{who} has been {job['state']} for {words.since(job['created_at'])}; it asks for {wanted}."
+        since, wanted = words.since(job["created_at"], now), words.resources(job)
+        return f"{name_of(job)} has been {job['state']} for {since}; it asks for {wanted}."
     if job["state"] in FINAL:
-        return f"{who} {ending(job)}" + (f": {job['reason']}" if job["reason"] else ".")
+        return f"{name_of(job)} {ending(job)}" + (f": {job['reason']}" if job["reason"] else ".")
     if job["array"]:
-        return f"{who} does not wait: all its elements have begun ({words.elements(job)})."
+        return f"{name_of(job)} does not wait: all its elements have begun ({words.elements(job)})."
     done = f", {words.percent(job['progress'])} done" if job["progress"] else ""
-    return f"{who} does not wait: it is {job['state']} on {job['node']}, for {words.lasted(job)}{done}."
+    return f"{name_of(job)} does not wait: it is {job['state']} on {job['node']}, for {words.lasted(job)}{done}."
 
 
 def ending(job: "Job") -> str:

@@ -93,7 +93,7 @@ def _as_mapping(ctx: click.Context, param: click.Parameter, pairs: Iterable[tupl
 @click.option("--at", "start_after", type=MOMENT, help="Start no earlier: 2030-12-24T20:00, or +30m.")
 @click.option("--cwd", metavar="DIRECTORY", help="Where to run: here by default, '' for a directory of its own.")
 @click.option("--on-lost", type=click.Choice(_ON_LOST), help="If its machine falls silent: wait, or start elsewhere.")
-@click.option("--dry-run", is_flag=True, help="Only say whether it would be accepted, and why it would wait.")
+@click.option("--dry-run", is_flag=True, help="Only say if it would be accepted, why it would wait, and until when.")
 @click.option("--follow", is_flag=True, help=_FOLLOW)
 @terminal.json_option
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
@@ -168,7 +168,7 @@ def _tell_dry_run(answer: "DryRun", *, as_json: bool) -> int:
     if as_json:
         terminal.document(answer)
         return 0
-    click.echo(f"It would be accepted, and be {answer['state']} at first.")
-    for reason in answer["reasons"]:
-        click.echo(f"  - {words.plain(reason['message'])}")
+    from levare.cli.why import of_trial, tell
+
+    tell(of_trial(answer, datetime.now(UTC)))
     return 0

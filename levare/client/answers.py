@@ -274,30 +274,6 @@ class Samples(TypedDict):
     usage: dict[str, float | None]
 
 
-class Reason(TypedDict):
-    """Why a job waits; `kind` is `will-wait`, `can-never-run` or `misconfigured`."""
-
-    code: str
-    kind: str
-    message: str
-    asked: float | None
-    available: float | None
-
-
-class Why(TypedDict):
-    job: str
-    state: str
-    reasons: list[Reason]
-
-
-class DryRun(TypedDict):
-    """What a submit would do: the state that the job would have at first, and why it would wait."""
-
-    accepted: bool
-    state: str
-    reasons: list[Reason]
-
-
 class Device(TypedDict):
     """
     A GPU of a node and the attempts on it.

@@ -15,7 +15,6 @@ from levare.client import address
 from levare.client.answers import (
     ArrayWish,
     Attempt,
-    DryRun,
     Family,
     Health,
     Job,
@@ -30,11 +29,11 @@ from levare.client.answers import (
     Step,
     Team,
     Token,
-    Why,
     Window,
     Wish,
 )
 from levare.client.stream import follow_attempt
+from levare.client.why import DryRun, Why
 from levare.client.wire import Wire
 from levare.model import FINAL
 
@@ -233,6 +232,7 @@ class Client:
         return self._get(f"/v1/jobs/{_part(job)}/samples", attempt=attempt, rank=rank, limit=limit)
 
     def why(self, job: str) -> Why:
+        """Why a job waits, when it will start, who comes first, and what would start it now."""
         return self._get(f"/v1/jobs/{_part(job)}/why")
 
     def receipt(self, job: str, *, before: str | None = None) -> Receipt:

@@ -4,37 +4,31 @@ Everything about a job that waits: why, when it will start, who comes first, and
 All of it comes from the code that decides, run on the same facts.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
-from levare.decide.capacity import Room
-from levare.decide.forecast import Estimate, estimate
-from levare.decide.order import AGEING, Queue, lanes, level, urgency
+from levare.decide.change import Change, smallest_change
+from levare.decide.forecast import NEVER, NOW, Estimate, estimate
+from levare.decide.line import Line
+from levare.decide.order import AGEING, urgency
 from levare.decide.placement import place
 from levare.decide.sharing import Books, Standing
-from levare.model import Duration, Node, Reason, Request, Sharing, Waiting
+from levare.model import Decision, Node, Reason, Sharing, Waiting
+
+__all__ = ["MOST_AHEAD", "Ahead", "Change", "Estimate", "Explanation", "Weight", "explain", "verdict"]
 
 MOST_AHEAD = 5
 """So many of those that come first are named."""
-MOST_TRIES = 40
-"""So many changes are tried at most before it is said that no small one would do."""
-
-
-@dataclass(frozen=True)
-class Change:
-    """A change of the request that would start the job at the next decision, in words and as a value."""
-
-    field: str
-    value: object
-    message: str
+STARTS_NOW, WILL_WAIT, NEVER_RUNS, MISCONFIGURED = "starts-now", "will-wait", "can-never-run", "misconfigured"
+VERDICTS = (STARTS_NOW, WILL_WAIT, NEVER_RUNS, MISCONFIGURED)
 
 
 @dataclass(frozen=True)
 class Ahead:
     """A job that comes first, and why."""
 
-    job_id: str
+    job: str
     reason: str
 
 
@@ -42,7 +36,7 @@ class Ahead:
 class Weight:
     """What the place of a job in the queue is made of."""
 
-    priority: int
+    declared: int
     from_age: int
     from_deadline: int
     team: Standing
@@ -50,164 +44,118 @@ class Weight:
 
 @dataclass(frozen=True)
 class Explanation:
-    """`reasons` is empty if the job starts at the next decision."""
+    """`reasons` is empty if the job starts at the next decision; `is_least` says that even more come first."""
 
     reasons: Sequence[Reason]
     estimate: Estimate
     change: Change | None
     ahead: Sequence[Ahead]
     jobs_ahead: int
+    is_least: bool
     weight: Weight
 
 
 def explain(
-    job: Waiting, others: Sequence[Waiting], nodes: Sequence[Node], *, now: datetime, sharing: Sharing
+    job: Waiting,
+    others: Sequence[Waiting],
+    nodes: Sequence[Node],
+    *,
+    now: datetime,
+    sharing: Sharing,
+    cut: Collection[str] = (),
 ) -> Explanation:
-    """All about one job; `others` are those that wait too, of each lane the first ones."""
-    waiting = [*(other for other in others if other.job_id != job.job_id), job]
-    facts = _Facts(job, waiting, nodes, now, sharing)
-    decision = place(waiting, nodes, now=now, sharing=sharing)
-    reasons = list(decision.reasons.get(job.job_id, ()))
-    never = any(reason.kind == "can-never-run" for reason in reasons)
-    ahead = _ahead(facts)
-    return Explanation(
-        reasons=reasons,
-        estimate=Estimate(None, None) if never else estimate(job, waiting, nodes, now=now, sharing=sharing),
-        change=_smallest_change(facts) if reasons else None,
-        ahead=[Ahead(other.job_id, _why_first(other, job, facts)) for other in ahead[:MOST_AHEAD]],
-        jobs_ahead=len(ahead),
-        weight=_weight(facts),
-    )
+    """
+    All about one job; `others` are those that wait too, of each lane the first ones.
+
+    `cut` are those of them behind which more of the same lane wait that are not among them.
+    """
+    return _Facts(job, [other for other in others if other.job_id != job.job_id], nodes, now, sharing).explain(cut)
+
+
+def verdict(reasons: Sequence[Reason]) -> str:
+    """The worst of what the reasons say."""
+    kinds = {reason.kind for reason in reasons}
+    return next((each for each in (MISCONFIGURED, NEVER_RUNS, WILL_WAIT) if each in kinds), STARTS_NOW)
 
 
 @dataclass(frozen=True)
 class _Facts:
     job: Waiting
-    waiting: Sequence[Waiting]
+    others: Sequence[Waiting]
     nodes: Sequence[Node]
     now: datetime
     sharing: Sharing
 
-    def starts(self, changed: Waiting) -> bool:
-        """Whether the job would start at the next decision if it were changed like that."""
-        waiting = [*self.waiting[:-1], changed]
-        decision = place(waiting, self.nodes, now=self.now, sharing=self.sharing)
-        return any(placement.job_id == changed.job_id for placement in decision.placements)
+    @property
+    def waiting(self) -> Sequence[Waiting]:
+        return [*self.others, self.job]
+
+    def explain(self, cut: Collection[str]) -> Explanation:
+        decision = place(self.waiting, self.nodes, now=self.now, sharing=self.sharing)
+        line = list(self._ahead())
+        reasons = list(self._reasons(decision, [other for other, _ in line]))
+        return Explanation(
+            reasons=reasons,
+            estimate=self._estimate(decision, verdict(reasons)),
+            change=self._change() if reasons else None,
+            ahead=[Ahead(other.job_id, why) for other, why in line[:MOST_AHEAD]],
+            jobs_ahead=sum(other.count for other, _ in line),
+            is_least=any(other.job_id in cut for other, _ in line),
+            weight=self._weight(),
+        )
+
+    def _books(self) -> Books:
+        """Anew for each use: who counts what comes next charges it."""
+        return Books(self.sharing, self.nodes, now=self.now)
+
+    def _ahead(self) -> Iterator[tuple[Waiting, str]]:
+        """Those that come first, each with its reason, which is asked for at its turn."""
+        line = Line(self.job, self.waiting, self._books(), self.sharing, self.now)
+        for number, other in enumerate(line.turns()):
+            if other.job_id == self.job.job_id:
+                return
+            yield other, line.why(other) if number < MOST_AHEAD else ""
+
+    def _reasons(self, decision: Decision, line: Sequence[Waiting]) -> Iterator[Reason]:
+        """Those of the decision, and what decides besides room: the quota, and who comes first."""
+        found = decision.reasons.get(self.job.job_id, ())
+        yield from found
+        if verdict(found) == WILL_WAIT:
+            yield from self._borrowing()
+            yield from _behind(line)
+
+    def _borrowing(self) -> Iterator[Reason]:
+        job, books = self.job, self._books()
+        if not books.borrows(job):
+            return
+        account, held = self.sharing.accounts.get(job.team), books.standing(job.team).gpus
+        nominal = account.quota.gpus if account else None
+        has = f"holds {held:.3g} of the {nominal} GPUs of its quota" if nominal is not None else "has used up a quota"
+        message = f"Team {job.team} {has}; this would borrow, so it comes after all that are within theirs."
+        left = None if nominal is None else max(0.0, nominal - held)
+        yield Reason("borrowing", WILL_WAIT, message, job.request.gpus * job.request.nodes, left)
+
+    def _estimate(self, decision: Decision, verdict: str) -> Estimate:
+        if verdict == STARTS_NOW:
+            return Estimate(self.now, self.now, NOW)
+        if verdict != WILL_WAIT:
+            return Estimate(None, None, NEVER)
+        promise = decision.promises.get(self.job.job_id)
+        return estimate(self.job, self.waiting, self.nodes, now=self.now, sharing=self.sharing, promise=promise)
+
+    def _change(self) -> Change | None:
+        return smallest_change(self.job, self.others, self.nodes, now=self.now, sharing=self.sharing)
+
+    def _weight(self) -> Weight:
+        return Weight(
+            declared=self.job.priority,
+            from_age=(self.now - self.job.since) // AGEING,
+            from_deadline=urgency(self.job, self.now),
+            team=self._books().standing(self.job.team),
+        )
 
 
-def _weight(facts: _Facts) -> Weight:
-    job, books = facts.job, Books(facts.sharing, facts.nodes, now=facts.now)
-    return Weight(
-        priority=job.priority,
-        from_age=(facts.now - job.since) // AGEING,
-        from_deadline=urgency(job, facts.now),
-        team=books.standing(job.team),
-    )
-
-
-def _ahead(facts: _Facts) -> list[Waiting]:
-    """Those that come first if all were to start, in their order."""
-    books = Books(facts.sharing, facts.nodes, now=facts.now)
-    queue = Queue(lanes(facts.waiting, facts.now), books, now=facts.now)
-    found: list[Waiting] = []
-    while (lane := queue.first()) and lane.first.job_id != facts.job.job_id:
-        found.append(lane.first)
-        books.charge(lane.first)
-        queue.skip(lane)
-    return found
-
-
-def _why_first(other: Waiting, job: Waiting, facts: _Facts) -> str:
-    if other.team != job.team:
-        return f"Team {other.team} has used less of late for its weight than team {job.team}."
-    if other.user != job.user:
-        return f"User {other.user} has used less of late than user {job.user}."
-    theirs, ours = level(other, facts.now), level(job, facts.now)
-    if theirs > ours:
-        return f"Has priority {theirs} with its age, against {ours}."
-    return f"Has the same priority, {ours} with age, and came first."
-
-
-def _smallest_change(facts: _Facts) -> Change | None:
-    """The first of the conceivable changes, the least first, that starts the job."""
-    for count, (changed, change) in enumerate(_changes(facts)):
-        if count >= MOST_TRIES:
-            return None
-        if facts.starts(changed):
-            return change
-    return None
-
-
-def _changes(facts: _Facts) -> Iterator[tuple[Waiting, Change]]:
-    yield from _shorter(facts)
-    yield from _of_request(facts)
-    yield from _elsewhere(facts)
-    yield from _more_urgent(facts)
-
-
-def _shorter(facts: _Facts) -> Iterator[tuple[Waiting, Change]]:
-    """A limit lets it run before a node is needed for another."""
-    job = facts.job
-    for limit in (timedelta(hours=hours) for hours in (8, 4, 2, 1)):
-        if job.expected is None or limit < job.expected.promised:
-            short = replace(job, expected=Duration(limit, limit))
-            text = f"With a limit of {limit // timedelta(hours=1)} h (--timeout) it would start now."
-            yield short, Change("timeout_seconds", limit // timedelta(seconds=1), text)
-
-
-def _of_request(facts: _Facts) -> Iterator[tuple[Waiting, Change]]:
-    """Less of one thing: so much as some node has free, the most first."""
-    request, rooms = facts.job.request, [Room(node) for node in facts.nodes]
-    amounts = {
-        "gpus": [len(room.fitting_devices(request)) for room in rooms],
-        "cpus": [room.cpus for room in rooms],
-        "memory_mib": [room.memory_mib for room in rooms],
-        "scratch_mib": [room.scratch_mib for room in rooms],
-        "gpu_memory_mib": [mib for room in rooms for mib in room.free.values()] if request.gpus else [],
-        "nodes": list(range(1, request.nodes)),
-    }
-    for field, free in amounts.items():
-        asked = getattr(request, field)
-        less = {amount for amount in free if amount > 0 and (asked is None or amount < asked)}
-        for value in sorted(less, reverse=True)[:3]:
-            before = "whole GPUs" if asked is None else asked
-            text = f"With {_phrase(field, value)} instead of {before} it would start now."
-            yield _with(facts.job, replace(request, **{field: value})), Change(field, value, text)
-
-
-def _elsewhere(facts: _Facts) -> Iterator[tuple[Waiting, Change]]:
-    """Without one of the things that a node must have or must not."""
-    job, request = facts.job, facts.job.request
-    for field in ("require", "avoid"):
-        for name, value in getattr(request, field):
-            rest = tuple(pair for pair in getattr(request, field) if pair != (name, value))
-            text = f"Without --{field} {name}={value} it would start now."
-            yield _with(job, replace(request, **{field: rest})), Change(field, dict(rest), text)
-    if request.gpu_model:
-        text = f"With any GPU instead of {request.gpu_model} it would start now."
-        yield _with(job, replace(request, gpu_model=None)), Change("gpu_model", None, text)
-    if job.only_between:
-        text = f"Without --only-between {job.only_between} it would start now."
-        yield replace(job, only_between=None), Change("only_between", None, text)
-
-
-def _more_urgent(facts: _Facts) -> Iterator[tuple[Waiting, Change]]:
-    for priority in range(facts.job.priority + 1, 10):
-        text = f"With priority {priority} instead of {facts.job.priority} it would start now."
-        yield replace(facts.job, priority=priority), Change("priority", priority, text)
-
-
-def _with(job: Waiting, request: Request) -> Waiting:
-    return replace(job, request=request)
-
-
-def _phrase(field: str, value: int) -> str:
-    noun = {
-        "gpus": "GPU" + "s" * (value != 1),
-        "cpus": "CPU" + "s" * (value != 1),
-        "memory_mib": "MiB of memory",
-        "scratch_mib": "MiB of scratch",
-        "gpu_memory_mib": "MiB of GPU memory",
-        "nodes": "node" + "s" * (value != 1),
-    }[field]
-    return f"{value} {noun}"
+def _behind(line: Sequence[Waiting]) -> Iterator[Reason]:
+    if line:
+        jobs = f"Job {line[0].job_id} comes" if len(line) == 1 else f"{len(line)} waiting jobs come"
+        yield Reason("behind-others", WILL_WAIT, f"{jobs} first, and may take what comes free.", 0, len(line))

@@ -1,75 +1,143 @@
 """When a waiting job will start, if runs take as long as they usually do, and if they take as long as promised."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from heapq import heapify, heappop, heappush
+from itertools import count, islice
 
 from levare.decide.backfill import expected_of
-from levare.decide.placement import place
-from levare.model import Decision, Duration, Held, Node, Placement, Sharing, Waiting
+from levare.decide.capacity import Room
+from levare.decide.fleet import without_licences
+from levare.decide.line import Line
+from levare.decide.placement import PROMISES, place
+from levare.decide.sharing import Books
+from levare.model import DayWindow, Decision, Duration, Held, Node, Placement, Promise, Request, Sharing, Waiting
 
-MOST_WORK = 20_000
-"""A look ahead ends after so many looks of a job at a node, and nothing is known beyond."""
+MOST_WORK = 1_200
+"""A look ahead ends after so many looks at a node or at a job that may start, and nothing is known beyond."""
 HORIZON = timedelta(days=14)
+BLUR = 0.05
+"""What ends within this part of the time from now counts as one moment: nobody knows it better."""
+ENTRY = timedelta(minutes=5)
+"""So long what starts is left alone by others, as is usual."""
+NOW = "It starts at the next decision."
+NEVER = "Never as it is, so there is no time to tell."
+_UNKNOWN = (
+    "Nothing that is known to end or to begin lets it start; runs with no limit (--timeout), no progress and no "
+    "earlier runs of their kind have no known end."
+)
+_TOO_FAR = "It is further ahead than can be foreseen."
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """When a job will start: usually, and at the latest. None where nothing tells how long runs take."""
+    """When a job will start: usually, and at the latest. None where nothing tells; the message says so in words."""
 
     typical: datetime | None
     latest: datetime | None
+    message: str
 
 
 def estimate(
-    job: Waiting, waiting: Sequence[Waiting], nodes: Sequence[Node], *, now: datetime, sharing: Sharing
-) -> Estimate:
-    """The decisions of the coming time, made by the code that will make them; without jobs that are yet to come."""
-    typical = _start(job, waiting, nodes, now=now, sharing=sharing, lasts=lambda duration: duration.typical)
-    latest = _start(job, waiting, nodes, now=now, sharing=sharing, lasts=lambda duration: duration.promised)
-    return Estimate(typical, max(typical, latest) if typical and latest else latest)
-
-
-def _start(
     job: Waiting,
     waiting: Sequence[Waiting],
     nodes: Sequence[Node],
     *,
     now: datetime,
     sharing: Sharing,
-    lasts: Callable[[Duration], timedelta],
-) -> datetime | None:
-    world = _World(waiting, nodes, now, lasts)
-    steps = max(1, MOST_WORK // (len(nodes) * (1 + len({each.lane for each in waiting}))))
-    for _ in range(steps):
-        decision = place(world.waiting, world.nodes, now=world.now, sharing=sharing)
-        if any(placement.job_id == job.job_id for placement in decision.placements):
-            return world.now
-        world.apply(decision)
-        if not world.advance() or world.now - now > HORIZON:
-            return None
-    return None
+    promise: Promise | None = None,
+) -> Estimate:
+    """
+    The decisions of the coming time, made by the code that will make them; without jobs that are yet to come.
+
+    `promise` is what the next decision promises the job, which holds where the look ahead does not reach.
+    """
+    line = list(Line(job, waiting, Books(sharing, nodes, now=now), sharing, now).turns())
+    known = {each.job_id for each in line}
+    line += [each for each in waiting if each.job_id not in known]
+    ahead = _Ahead(job, line, nodes, now, sharing)
+    typical, dead_end = ahead.start(lambda duration: duration.typical)
+    latest, _ = ahead.start(lambda duration: duration.promised)
+    latest = latest or (promise.at if promise else None)
+    latest = max(typical, latest) if typical and latest else latest
+    return Estimate(typical, latest, _words(typical, latest, is_dead_end=dead_end))
+
+
+def _words(typical: datetime | None, latest: datetime | None, *, is_dead_end: bool) -> str:
+    if typical and latest:
+        return f"At about {_told(typical)}, at the latest {_told(latest)}, unless what comes first changes."
+    if typical:
+        return f"At about {_told(typical)}; when at the latest cannot be told."
+    if latest:
+        return f"At the latest {_told(latest)}, unless what comes first changes."
+    return _UNKNOWN if is_dead_end else _TOO_FAR
+
+
+def _told(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+@dataclass(frozen=True)
+class _Ahead:
+    job: Waiting
+    line: Sequence[Waiting]
+    nodes: Sequence[Node]
+    now: datetime
+    sharing: Sharing
+
+    def start(self, lasts: Callable[[Duration], timedelta]) -> tuple[datetime | None, bool]:
+        """When the job starts; without that, whether because nothing more is known to happen."""
+        world = _World(self.line, self.nodes, self.now, lasts)
+        work = MOST_WORK
+        while work > 0 and world.now - self.now <= HORIZON:
+            asked = world.candidates(self.job, self.sharing.licences)
+            decision = place(asked, world.nodes, now=world.now, sharing=self.sharing)
+            if any(placement.job_id == self.job.job_id for placement in decision.placements):
+                return world.now, False
+            world.apply(decision)
+            if not world.advance():
+                return None, True
+            work -= 5 + len(asked) + len(self.nodes)
+        return None, False
 
 
 class _World:
     """The fleet as it will be."""
 
     def __init__(
-        self, waiting: Sequence[Waiting], nodes: Sequence[Node], now: datetime, lasts: Callable[[Duration], timedelta]
+        self, line: Sequence[Waiting], nodes: Sequence[Node], now: datetime, lasts: Callable[[Duration], timedelta]
     ) -> None:
-        self.now, self._lasts = now, lasts
-        self.waiting = list(waiting)
+        self.now, self._begun, self._lasts = now, now, lasts
+        self.waiting = list(line)
         self._nodes = {node.name: node for node in nodes}
-        self._endings: list[tuple[datetime, str, str]] = []
+        self._rooms = {node.name: Room(node) for node in nodes}
+        self._serial = count()
+        self._moments = [(at, "", "") for at in _openings(line, nodes, now)]
         for node in nodes:
             for held in node.held:
                 self._expect(held, node.name)
-        heapify(self._endings)
+        heapify(self._moments)
 
     @property
     def nodes(self) -> Sequence[Node]:
         return list(self._nodes.values())
+
+    def candidates(self, job: Waiting, licences: Mapping[str, int]) -> list[Waiting]:
+        """The job, what fits somewhere by itself, and the first that do not: nodes may be kept for these."""
+        fits: dict[str, bool] = {}
+        left = 2 * PROMISES
+        found: list[Waiting] = []
+        for each in self.waiting:
+            shape = each.request.shape
+            if shape not in fits:
+                fits[shape] = self._fits(without_licences(each.request, licences))
+            if fits[shape] or each.job_id == job.job_id:
+                found.append(each)
+            elif left:
+                left -= 1
+                found.append(each)
+        return found
 
     def apply(self, decision: Decision) -> None:
         """What starts holds its devices; what makes room has ended with the next step."""
@@ -77,25 +145,37 @@ class _World:
         for placement in decision.placements:
             self._hold(placement, jobs[placement.job_id])
         started = [placement.job_id for placement in decision.placements if placement.rank == 0]
-        self.waiting = [left for job in self.waiting if (left := _without(job, started.count(job.job_id)))]
+        if started:
+            self.waiting = [left for job in self.waiting if (left := _without(job, started.count(job.job_id)))]
         for preemption in decision.preemptions:
             self._end(preemption.attempt_id)
 
     def advance(self) -> bool:
-        """To the next time at which something ends; False if nothing is known to end."""
-        if not self._endings:
+        """To the next time at which something ends, or may begin; False if nothing is known to."""
+        if not self._moments:
             return False
-        self.now = max(self.now, self._endings[0][0])
-        while self._endings and self._endings[0][0] <= self.now:
-            _, name, attempt = heappop(self._endings)
-            node = self._nodes[name]
-            self._nodes[name] = replace(node, held=[held for held in node.held if held.attempt_id != attempt])
+        until = max(self.now, self._moments[0][0])
+        until += (until - self._begun) * BLUR
+        while self._moments and self._moments[0][0] <= until:
+            at, name, attempt = heappop(self._moments)
+            self.now = max(self.now, at)
+            if name:
+                node = self._nodes[name]
+                self._set(replace(node, held=[held for held in node.held if held.attempt_id != attempt]))
         return True
+
+    def _fits(self, request: Request) -> bool:
+        """Whether enough nodes have room; no more of them are looked at than it takes."""
+        rooms = (room for room in self._rooms.values() if room.is_open and room.fits(request) and room.suits(request))
+        return sum(1 for _ in islice(rooms, request.nodes)) == request.nodes
+
+    def _set(self, node: Node) -> None:
+        self._nodes[node.name], self._rooms[node.name] = node, Room(node)
 
     def _hold(self, placement: Placement, job: Waiting) -> None:
         node, request = self._nodes[placement.node], placement.request
         held = Held(
-            f"{job.job_id}+{len(self._endings)}",
+            f"{job.job_id}+{next(self._serial)}",
             job.job_id,
             placement.devices,
             request.cpus,
@@ -106,21 +186,37 @@ class _World:
             job.project,
             job.user,
             job.priority,
+            min_runtime=ENTRY,
             placed_at=self.now,
             expected=job.expected,
         )
-        self._nodes[placement.node] = replace(node, held=[*node.held, held])
+        self._set(replace(node, held=[*node.held, held]))
         self._expect(held, node.name)
 
     def _expect(self, held: Held, node: str) -> None:
         whole = expected_of(held, self.now)
         if whole and held.placed_at:
-            heappush(self._endings, (held.placed_at + self._lasts(whole), node, held.attempt_id))
+            heappush(self._moments, (held.placed_at + self._lasts(whole), node, held.attempt_id))
 
     def _end(self, attempt_id: str) -> None:
         for name, node in self._nodes.items():
             if any(held.attempt_id == attempt_id for held in node.held):
-                heappush(self._endings, (self.now, name, attempt_id))
+                heappush(self._moments, (self.now, name, attempt_id))
+
+
+def _openings(waiting: Iterable[Waiting], nodes: Iterable[Node], now: datetime) -> Iterator[datetime]:
+    """When nodes are no longer kept for others, and when the hours begin in which jobs may start."""
+    yield from {window.ends for node in nodes for window in node.windows if window.ends > now}
+    for hours in {job.only_between for job in waiting if job.only_between}:
+        yield from _begins(hours, now)
+
+
+def _begins(hours: DayWindow, now: datetime) -> Iterator[datetime]:
+    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    for day in range(HORIZON.days + 1):
+        begins = midnight + timedelta(days=day, minutes=hours.starts)
+        if begins > now:
+            yield begins
 
 
 def _without(job: Waiting, started: int) -> Waiting | None:

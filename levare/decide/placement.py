@@ -32,7 +32,7 @@ from levare.model import (
     Waiting,
 )
 
-__all__ = ["AGEING", "PATIENCE", "PROMISES", "behind", "can_never_run", "place"]
+__all__ = ["AGEING", "PATIENCE", "PROMISES", "can_never_run", "place"]
 
 PATIENCE = timedelta(minutes=30)
 PROMISES = 8
@@ -54,14 +54,6 @@ def place(
     decided = _Round(waiting, sorted(nodes, key=lambda node: node.name), now, sharing or Sharing())
     decided.run()
     return Decision(decided.placements, _Reasons(decided), decided.preemptions, decided.promises, decided.turns)
-
-
-def behind(ahead: int) -> list[Reason]:
-    """The reason that names how many waiting jobs come first by priority and age; none for the first."""
-    if not ahead:
-        return []
-    jobs = "1 waiting job comes" if ahead == 1 else f"{ahead} waiting jobs come"
-    return [Reason("behind-others", "will-wait", f"{jobs} first by priority and age.", 0, ahead)]
 
 
 def can_never_run(request: Request, nodes: Iterable[Node], licences: Mapping[str, int] | None = None) -> Reason | None:
@@ -311,9 +303,14 @@ def _off_hours(job: Waiting, now: datetime) -> list[Reason]:
     return [Reason("off-hours", "will-wait", f"Starts only between {hours}; it is {utc:%H:%M} UTC.")]
 
 
+def _behind(ahead: int) -> list[Reason]:
+    jobs = "1 job like it comes" if ahead == 1 else f"{ahead} jobs like it come"
+    return [Reason("behind-others", "will-wait", f"{jobs} first by age.", 0, ahead)] if ahead else []
+
+
 def _after(ahead: int, why: Stuck) -> Stuck:
     """The same reasons; where this job has none of its own, those that come first in its lane are the reason."""
-    return lambda job: [*why(job)] or behind(ahead)
+    return lambda job: [*why(job)] or _behind(ahead)
 
 
 def _licence(name: str, asked: int, left: int) -> Reason:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from levare.decide.pipelines import cycle, in_order, state_of
 from levare.errors import Fault, InvalidPipeline, NotFound
-from levare.model import BLOCKED, WAITING, Move, input_variable
+from levare.model import BLOCKED, WAITING, Move, Rules, input_variable
 from levare.store import audit, jobs, views
 from levare.store.audit import Actor
 from levare.store.jobs import Submission, insert_job, known_job, lane_of, record_key
@@ -22,6 +22,8 @@ from levare.store.tables import jobs as jobs_table
 from levare.store.types import Json, Utc
 
 Row = Mapping[str, Any]
+
+_USUAL = Rules()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +39,14 @@ class PipelineWish:
 
 
 def submit(
-    connection: Connection, wish: PipelineWish, *, ids: Sequence[str], actor: Actor, key: str | None, now: datetime
+    connection: Connection,
+    wish: PipelineWish,
+    *,
+    ids: Sequence[str],
+    actor: Actor,
+    key: str | None,
+    now: datetime,
+    rules: Rules = _USUAL,
 ) -> Row:
     """
     Record the pipeline under the first id and its steps under the others; all of it or nothing.
@@ -49,7 +58,7 @@ def submit(
         return pipeline(connection, known["pipeline"])
     try:
         with connection.begin_nested():
-            _insert(connection, wish, ids, actor, now)
+            _insert(connection, wish, ids, actor, now, rules=rules)
             if key:
                 record_key(connection, actor, key, digest=wish.digest, job_id=ids[1], now=now)
     except IntegrityError:  # the same key came at the same instant, and was faster
@@ -84,7 +93,9 @@ def wish_cancel(connection: Connection, pipeline_id: str, *, actor: Actor, now: 
     return pipeline(connection, pipeline_id)
 
 
-def _insert(connection: Connection, wish: PipelineWish, ids: Sequence[str], actor: Actor, now: datetime) -> None:
+def _insert(
+    connection: Connection, wish: PipelineWish, ids: Sequence[str], actor: Actor, now: datetime, *, rules: Rules
+) -> None:
     """Each step after all that it needs, so that every need is a job by then."""
     steps = dict(wish.steps)
     _check_names(wish)
@@ -101,7 +112,7 @@ def _insert(connection: Connection, wish: PipelineWish, ids: Sequence[str], acto
     for step in order:
         needed = {job_ids.get(name, name): outcome for name, outcome in steps[step].needs.items()}
         named = replace(steps[step], name=steps[step].name or step, needs=needed, pipeline=ids[0], step=step)
-        insert_job(connection, named, job_ids[step], actor, now)
+        insert_job(connection, named, job_ids[step], actor, now, rules=rules)
 
 
 def _check_names(wish: PipelineWish) -> None:

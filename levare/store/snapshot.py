@@ -13,7 +13,7 @@ from levare.decide.durations import expected
 from levare.decide.families import Family
 from levare.decide.gangs import decisive, partings
 from levare.decide.health import Run
-from levare.decide.placement import behind, place
+from levare.decide.placement import OWED
 from levare.model import (
     BLOCKED,
     FINAL,
@@ -33,12 +33,11 @@ from levare.model import (
     Need,
     Node,
     Parting,
-    Reason,
     Rules,
     Sharing,
     Waiting,
 )
-from levare.store import arrays, health, sharing, windows
+from levare.store import arrays, health, sharing, windows, wishes
 from levare.store.asked import request_of
 from levare.store.endings import ended
 from levare.store.families import held as held_families
@@ -100,8 +99,8 @@ def load(connection: Connection, *, now: datetime, rules: Rules = _USUAL) -> Sna
     return Snapshot(
         nodes=fleet,
         renewals=renewals,
-        waiting=_waiting(connection, most=most_starts(fleet)),
-        sharing=_sharing(connection, now, rules),
+        waiting=[job for lane in load_lanes(connection, most=most_starts(fleet), now=now) for job in lane],
+        sharing=load_sharing(connection, now=now, rules=rules),
         blocked=_blocked(connection, [row for row in movable if row.cancel_requested_at is None]),
         arrays=arrays.to_follow(connection),
         ended=over,
@@ -126,26 +125,34 @@ def load_nodes(connection: Connection, *, now: datetime) -> list[Node]:
     return _nodes(connection, connection.execute(_LIVE).all(), now)[0]
 
 
-def explain(connection: Connection, job_id: str, *, now: datetime, rules: Rules = _USUAL) -> Sequence[Reason]:
-    """Every reason why a job waits now, from the code that decides; none if it does not wait."""
-    job = connection.execute(select(jobs).where(jobs.c.id == job_id)).one_or_none()
-    if job is None or job.state not in (BLOCKED, WAITING):
-        return []
-    if job.state == BLOCKED:
-        return _blockers(connection, job)
-    if arrays.startable(connection, [job]).get(job.id) == 0:
-        return arrays.why_capped(job)
-    return explain_request(connection, _as_waiting(job, Expectations(connection, [job])), now=now, rules=rules)
+def load_lanes(connection: Connection, *, most: int, now: datetime) -> list[list[Waiting]]:
+    """The lanes of what waits; of each the first, which may end others, and `most` at most, but `HEADS` in any case."""
+    firsts = connection.execute(_FIRSTS).all()
+    behind = [_behind(connection, first, min(most, HEADS)) for first in firsts]
+    rows = [row for lane in behind for row in lane]
+    expectations, counts = Expectations(connection, rows), arrays.startable(connection, rows)
+    owed = wishes.owed(connection, since=now - OWED) if rows else {}
+    found = [[_counted(job, counts) for job in _lane(lane, expectations)] for lane in behind]
+    return [[replace(job, owed_since=owed.get(job.job_id)) for job in lane] for lane in found] if owed else found
 
 
-def explain_request(connection: Connection, job: Waiting, *, now: datetime, rules: Rules) -> Sequence[Reason]:
-    """Why this job, queued or only asked about, would wait."""
-    others = [other for other in _waiting(connection, most=HEADS) if other.job_id != job.job_id]
-    books = _sharing(connection, now, rules)
-    decision = place([*others, job], load_nodes(connection, now=now), now=now, sharing=books)
-    if job.job_id not in decision.reasons:
-        return [Reason("starting-soon", "will-wait", "There is room for it; it starts at the next decision.")]
-    return [*decision.reasons[job.job_id], *behind(_ahead(connection, job))]
+def load_sharing(connection: Connection, *, now: datetime, rules: Rules) -> Sharing:
+    books = sharing.load(connection, now=now, rules=rules)
+    return replace(books, held_families=held_families(connection, now=now))
+
+
+def waiting_of(connection: Connection, row: Any) -> Waiting:
+    """A row of `jobs` as placement sees it; an array with as many elements as may start."""
+    return _counted(_as_waiting(row, Expectations(connection, [row])), arrays.startable(connection, [row]))
+
+
+def needs_of(connection: Connection, job_ids: Sequence[str]) -> Mapping[str, dict[str, Need]]:
+    """What each of these jobs needs, by the job that is needed."""
+    found: dict[str, dict[str, Need]] = defaultdict(dict)
+    if job_ids:
+        for row in connection.execute(_NEEDS, {"jobs": job_ids}):
+            found[row.job_id][row.needed_id] = Need(row.state, row.outcome)
+    return found
 
 
 def _nodes(connection: Connection, running: Sequence[Any], now: datetime | None) -> tuple[list[Node], dict[str, int]]:
@@ -229,19 +236,8 @@ class Expectations:
         return self._known[key]
 
 
-def _sharing(connection: Connection, now: datetime, rules: Rules) -> Sharing:
-    books = sharing.load(connection, now=now, rules=rules)
-    return replace(books, held_families=held_families(connection, now=now))
-
-
-def _waiting(connection: Connection, *, most: int) -> list[Waiting]:
-    """The first of each lane, at most `most` of each: so much as could start."""
-    firsts = connection.execute(_FIRSTS).all() if most else []
-    behind = [_behind(connection, first, min(most, HEADS)) for first in firsts]
-    rows = [row for lane in behind for row in lane]
-    expectations, counts = Expectations(connection, rows), arrays.startable(connection, rows)
-    found = (waiting for lane in behind for waiting in _lane(lane, expectations))
-    return [replace(job, count=counts[job.job_id]) if job.job_id in counts else job for job in found]
+def _counted(job: Waiting, counts: Mapping[str, int]) -> Waiting:
+    return replace(job, count=counts[job.job_id]) if job.job_id in counts else job
 
 
 def _lane(rows: Sequence[Any], expectations: Expectations) -> Iterator[Waiting]:
@@ -277,25 +273,9 @@ def _as_waiting(row: Any, expectations: Expectations) -> Waiting:
     )
 
 
-def _ahead(connection: Connection, job: Waiting) -> int:
-    older = and_(jobs.c.priority == job.priority, jobs.c.created_at < job.since)
-    first = or_(jobs.c.priority > job.priority, older)
-    return connection.execute(
-        select(func.count()).select_from(jobs).where(jobs.c.state == WAITING, jobs.c.id != job.job_id, first)
-    ).scalar_one()
-
-
 def _blocked(connection: Connection, rows: Sequence[Any]) -> list[Blocked]:
-    needed = _needs_of(connection, [row.id for row in rows])
+    needed = needs_of(connection, [row.id for row in rows])
     return [Blocked(row.id, needed[row.id], row.start_after) for row in rows]
-
-
-def _needs_of(connection: Connection, job_ids: Sequence[str]) -> Mapping[str, dict[str, Need]]:
-    found: dict[str, dict[str, Need]] = defaultdict(dict)
-    if job_ids:
-        for row in connection.execute(_NEEDS, {"jobs": job_ids}):
-            found[row.job_id][row.needed_id] = Need(row.state, row.outcome)
-    return found
 
 
 def _over(unsettled: Sequence[Any]) -> list[Any]:
@@ -318,20 +298,6 @@ def _as_member(row: Any) -> Member:
 
 def _is_told_to_end(row: Any) -> bool:
     return any(wish is not None for wish in (row.peer_ended_at, row.preempted_at, row.cancel_requested_at))
-
-
-def _blockers(connection: Connection, job: Any) -> list[Reason]:
-    needed = _needs_of(connection, [job.id])[job.id]
-    unmet = [
-        Reason("needs", "will-wait", f"Needs {name} {need.wish}; it is {need.state}.")
-        for name, need in sorted(needed.items())
-        if not need.is_met
-    ]
-    if job.attempt and job.reason:
-        unmet.append(Reason("backoff", "will-wait", job.reason))
-    elif job.start_after:
-        unmet.append(Reason("start-after", "will-wait", f"Starts at {job.start_after.isoformat()} at the earliest."))
-    return unmet
 
 
 # The statements are built once: building one costs more than running it.

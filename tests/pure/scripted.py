@@ -119,6 +119,25 @@ def a_job(**other: Any) -> dict[str, Any]:
     return job | other
 
 
+def a_why(**other: Any) -> dict[str, Any]:
+    team = {"name": "vision", "entitled_percent": 100.0, "used_percent": 0.0, "rank": 1, "teams": 1}
+    team |= {"why": "Is owed 1 of 1 parts of the fleet."}
+    why = {
+        "job": JOB,
+        "state": "waiting",
+        "message": "It has waited since 2030-01-01 12:00:00 UTC.",
+        "verdict": "will-wait",
+        "reasons": [],
+        "estimate": {"typical": None, "latest": None, "message": "Nothing tells."},
+        "change": None,
+        "ahead": [],
+        "jobs_ahead": 0,
+        "jobs_ahead_is_least": False,
+        "priority": {"declared": 5, "from_age": 0, "from_deadline": 0, "team": team},
+    }
+    return why | other
+
+
 def an_ended_job(state: str = "succeeded", code: int | None = 0, **other: Any) -> dict[str, Any]:
     times = {"started_at": "2030-01-01T12:00:00Z", "finished_at": "2030-01-01T12:03:12Z"}
     return a_job(state=state, exit_code=code, attempt=1, node="node-a", reason="It ended.", **times) | other

@@ -1,7 +1,6 @@
 """`levare jobs`, `show`, `why`, `wait`, `cancel`."""
 
 import json
-from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -170,30 +169,6 @@ def test_show_as_json_is_the_job_with_all_that_belongs_to_it():
 
     assert (found["id"], found["state"], found["attempts"][0]["number"]) == (JOB, "succeeded", 1)
     assert (found["metrics"], found["reasons"]) == ({}, [])
-
-
-def test_why_answers_like_a_colleague():
-    reasons = [
-        {"code": "a", "kind": "will-wait", "message": "Asks for 4 GPUs on one node; the most free is 2 (node-a)."},
-        {"code": "b", "kind": "can-never-run", "message": "No node has 4 GPUs."},
-    ]
-    api = Api().on(f"GET /v1/jobs/{JOB}/why", {"job": JOB, "state": "waiting", "reasons": reasons})
-    api.on(f"GET /v1/jobs/{JOB}", a_job(created_at=(datetime.now(UTC) - timedelta(hours=2)).isoformat()))
-
-    assert levare_run(api, "why", JOB).stdout.splitlines() == [
-        f"{JOB} (resnet-50) has been waiting for 2h00m; it asks for 2 GPU, 8 CPU, 64GiB.",
-        "It can never run as it is:",
-        "  - No node has 4 GPUs.",
-        "It will start by itself when this changes:",
-        "  - Asks for 4 GPUs on one node; the most free is 2 (node-a).",
-    ]
-
-
-def test_why_of_a_job_that_does_not_wait_says_what_became_of_it():
-    api = Api().on(f"GET /v1/jobs/{JOB}/why", {"job": JOB, "state": "failed", "reasons": []})
-    api.on(f"GET /v1/jobs/{JOB}", an_ended_job("failed", 3, reason="Exited with code 3."))
-
-    assert levare_run(api, "why", JOB).stdout == f"{JOB} (resnet-50) failed after 3m12s: Exited with code 3.\n"
 
 
 def test_cancel_tells_a_wish_from_what_had_ended_before():

@@ -12,6 +12,7 @@ from tests.pure.scripted import (
     JOB,
     Api,
     a_job,
+    a_why,
     an_ended_job,
     levare_run,
 )
@@ -113,12 +114,14 @@ def test_submit_at_a_time_from_now_or_in_this_machines_zone():
 
 def test_a_dry_run_says_why_it_would_wait():
     reason = {"code": "gpus-busy", "kind": "will-wait", "message": "Asks for 4 GPUs; 2 are free.", "asked": 4}
-    answer = {"accepted": True, "state": "waiting", "reasons": [reason]}
+    answer = a_why(job=None, reasons=[reason]) | {"accepted": True}
     api = Api().on("POST /v1/jobs", answer)
 
     result = levare_run(api, "submit", "--dry-run", "--", "x")
 
-    assert result.stdout == "It would be accepted, and be waiting at first.\n  - Asks for 4 GPUs; 2 are free.\n"
+    lines = result.stdout.splitlines()
+    assert lines[0] == "It would be accepted, and would wait; for how long cannot be told. Nothing tells."
+    assert lines[1:4] == ["", "Why it waits", "  - Asks for 4 GPUs; 2 are free."]
     assert api.asked[0].url.params["dry_run"] == "true"
     assert json.loads(levare_run(api, "submit", "--dry-run", "--json", "--", "x").stdout) == answer
 

@@ -10,13 +10,12 @@ from beat.tick import Tick
 from levare.decide.arrays import size_of
 from levare.errors import InvalidArray, NotFound
 from levare.model import Elements, Placement, Request, Rules
-from levare.store import attempts, jobs, tables, views, wishes
+from levare.store import attempts, explain, jobs, tables, views, wishes
 from levare.store.arrays import open_elements
 from levare.store.attempts import Outcome
 from levare.store.audit import Actor
 from levare.store.engine import Database
 from levare.store.jobs import Submission
-from levare.store.snapshot import explain
 from levare.store.views import JobFilter
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -111,7 +110,7 @@ def test_no_more_elements_are_alive_than_the_cap_says(database: Database, submit
     tick.run(now=NOON)
     assert placed(database) == ["a_0", "a_1"]
     with database.reading() as connection:
-        [reason] = explain(connection, "a", now=NOON)
+        [reason] = explain.load(connection, "a", now=NOON).tell()["reasons"]
     assert reason.message == "2 of its elements have begun and not ended, which is its cap."
 
     end(database, "a_0")

@@ -7,8 +7,8 @@ from beat.leader import LEASE, Leader
 from beat.tick import Tick
 from levare.errors import StaleLeader
 from levare.model import Rules
+from levare.store import explain
 from levare.store.engine import Database
-from levare.store.snapshot import explain
 from levare.store.tables import jobs as jobs_table
 from levare.store.tables import needs
 
@@ -145,7 +145,7 @@ def test_a_blocked_job_says_how_what_it_needs_must_end(database: Database, add_j
     add_job("blocked", state="blocked")
     with database.writing() as connection:
         connection.execute(insert(needs), [{"job_id": "blocked", "needed_id": "needed", "outcome": "failure"}])
-        [reason] = explain(connection, "blocked", now=NOON)
+        [reason] = explain.load(connection, "blocked", now=NOON).tell()["reasons"]
 
     assert reason.message == "Needs needed to fail; it is running."
 

@@ -12,7 +12,7 @@ from beat.tick import Tick
 from levare.decide.families import BURST, FIRST_HOLD, Family
 from levare.decide.health import REST, Exclusion
 from levare.model import Device, Rules
-from levare.store import families, health, nodes, snapshot, tables
+from levare.store import explain, families, health, nodes, snapshot, tables
 from levare.store.audit import Actor
 from levare.store.engine import Database
 from levare.store.jobs import lane_of
@@ -92,7 +92,7 @@ def test_a_job_with_a_backoff_is_blocked_until_its_time_and_then_tried_again(
     tick.run(now=NOON)
     job = the_job(database)
     with database.reading() as connection:
-        (why,) = snapshot.explain(connection, "j", now=NOON)
+        (why,) = explain.load(connection, "j", now=NOON).tell()["reasons"]
     tick.run(now=job.start_after - SECOND)
     assert the_job(database).state == "blocked"
     tick.run(now=job.start_after)

@@ -1,0 +1,91 @@
+"""Who comes before whom, and why: the order in which all that wait would start if there were room for all."""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+from levare.decide.order import Lane, Queue, lanes, level
+from levare.decide.sharing import Books
+from levare.model import Sharing, Waiting
+
+_HOUR_SECONDS = 3600
+_MINUTE = timedelta(minutes=1)
+
+
+class Line:
+    """
+    The queue in front of one job, and behind it.
+
+    What may not start now is not in it, for it takes nothing from others: a held family, other hours, a full quota.
+    """
+
+    def __init__(self, job: Waiting, waiting: Sequence[Waiting], books: Books, sharing: Sharing, now: datetime) -> None:
+        self._job, self._lane = job, job.lane
+        self._waiting, self._books, self._sharing, self._now = waiting, books, sharing, now
+        self._borrowers: list[Lane] = []
+
+    def turns(self) -> Iterator[Waiting]:
+        """All in their order. While one is looked at, the books say what holds at its turn: ask `why` then."""
+        yield from self._turns(lanes(self._waiting, self._now), may_borrow=False)
+        yield from self._turns(self._borrowers, may_borrow=True)
+
+    def why(self, other: Waiting) -> str:
+        """Why this one, whose turn it is, comes before the job."""
+        job, books = self._job, self._books
+        if not books.borrows(other) and books.borrows(job):
+            return f"It is within the quota of team {other.team}; this one would borrow."
+        if other.team != job.team:
+            return self._between(books.team_claim, "Team", other.team, job.team, other)
+        if other.user != job.user:
+            return self._between(lambda user: books.user_claim(job.team, user), "User", other.user, job.user, other)
+        return self._by_rank(other)
+
+    def _turns(self, waiting: Sequence[Lane], *, may_borrow: bool) -> Iterator[Waiting]:
+        queue = Queue(waiting, self._books, now=self._now)
+        while lane := queue.first():
+            first = lane.first
+            if self._is_held(first):
+                queue.skip(lane)
+            elif self._is_refused(first):
+                queue.drop(lane)
+            elif self._books.borrows(first) and not may_borrow:
+                queue.drop(lane)
+                self._borrowers.append(lane)
+            else:
+                yield first
+                self._books.charge(first)
+                queue.skip(lane)
+
+    def _is_held(self, first: Waiting) -> bool:
+        return first.family in self._sharing.held_families and first.job_id != self._job.job_id
+
+    def _is_refused(self, first: Waiting) -> bool:
+        """Those of the job's own lane never are: what refuses them refuses the job as well, after them."""
+        if first.lane == self._lane:
+            return False
+        return is_off_hours(first, self._now) or self._books.refusal(first) is not None
+
+    def _between(self, claim: Callable[[str], float], noun: str, their: str, our: str, other: Waiting) -> str:
+        theirs, ours = (f"{claim(name) / _HOUR_SECONDS:.3g}" for name in (their, our))
+        if theirs == ours:
+            return self._by_rank(other)
+        what = "weighted GPU-hours for its weight" if noun == "Team" else "weighted GPU-hours"
+        if claim(their) < claim(our):
+            return f"{noun} {their} has had {theirs} {what} of late, {noun.lower()} {our} {ours}."
+        if other.priority > self._job.priority:
+            urgent = f"Its priority {other.priority} against {self._job.priority} outweighs"
+            return f"{urgent} that {noun.lower()} {their} has had {theirs} {what} of late, and {our} {ours}."
+        return f"It is the turn of {noun.lower()} {their} before that of {our}."
+
+    def _by_rank(self, other: Waiting) -> str:
+        theirs, ours = level(other, self._now), level(self._job, self._now)
+        if theirs > ours:
+            return f"It has priority {theirs} with its age, this one {ours}."
+        if theirs < ours:
+            return "Another job of its team or user is more urgent, and so has brought it forward."
+        older = (self._job.since - other.since) // _MINUTE
+        return f"It has the same priority, {ours} with age, and is {older} min older."
+
+
+def is_off_hours(job: Waiting, now: datetime) -> bool:
+    at = now.astimezone(UTC)
+    return job.only_between is not None and not job.only_between.contains(at.hour * 60 + at.minute)
