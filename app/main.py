@@ -22,6 +22,7 @@ from app import (
     nodes,
     pipelines,
     problems,
+    receipts,
     teams,
     tokens,
     windows,
@@ -34,7 +35,7 @@ from levare.settings import Settings
 from levare.store.engine import Database
 from levare.store.sharing import rules_of
 
-_MODULES = (jobs, pipelines, logs, metrics, nodes, families, teams, windows, tokens, health, docs)
+_MODULES = (jobs, receipts, pipelines, logs, metrics, nodes, families, teams, windows, tokens, health, docs)
 
 
 def create(settings: Settings, *, stopping: Event | None = None) -> FastAPI:

@@ -7,7 +7,7 @@ connection is open, and what is to be sent, or whom to wake, is handed on after 
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 
 from sqlalchemy import Connection
@@ -18,11 +18,13 @@ from beat.leader import Leader
 from levare.decide import arrays, lifecycle
 from levare.decide.placement import place
 from levare.model import WAITING, Decision, Move, Parting, Rules, Silent
-from levare.store import attempts, nodes, pipelines, snapshot, wishes
+from levare.store import attempts, decisions, nodes, pipelines, snapshot, wishes
 from levare.store.arrays import is_awaited
 from levare.store.engine import Database
 from levare.store.messages import Message, mark_sent
 from levare.store.snapshot import Snapshot
+
+_FORGET_EVERY = timedelta(hours=1)
 
 
 class Watchman:
@@ -53,6 +55,8 @@ class Plan:
     to_part: Sequence[Parting]
     unsent: Sequence[Message]
     incarnations: Mapping[str, str]
+    digest: str
+    """Of the facts that it was decided upon, if anything starts."""
     aftermath: Aftermath
 
     @property
@@ -79,6 +83,7 @@ class Tick:
     ) -> None:
         self._database, self._leader, self._rules, self._wake = database, leader, rules, wake
         self._watchman = Watchman()
+        self._forgot_at = datetime.min.replace(tzinfo=UTC)
 
     def run(self, *, now: datetime) -> tuple[list[Message], bool]:
         """Decide once; return what is to be sent, and whether to decide again at once."""
@@ -112,8 +117,9 @@ class Tick:
             name: seen.renewals[name] for name, silence in silences.items() if silence >= self._rules.lost_after
         }
         awake = [node for node in seen.nodes if node.name not in lost_nodes]
+        decision = place(seen.waiting, awake, now=now, sharing=seen.sharing)
         return Plan(
-            decision=place(seen.waiting, awake, now=now, sharing=seen.sharing),
+            decision=decision,
             moves=moves,
             lost_nodes={node.name: lost_nodes[node.name] for node in seen.nodes if self._is_news(node, lost_nodes)},
             lost_attempts=lifecycle.lost_attempts(silent, lost_after=self._rules.lost_after),
@@ -121,6 +127,7 @@ class Tick:
             to_part=seen.to_part,
             unsent=seen.unsent,
             incarnations={node.name: node.incarnation for node in seen.nodes},
+            digest=decisions.digest_of(seen.waiting, awake, seen.sharing) if decision.placements else "",
             aftermath=aftermath.draw(seen, now),
         )
 
@@ -142,7 +149,14 @@ class Tick:
         pipelines.stay_close(connection, plan.moves)
         mark_sent(connection, plan.unsent, plan.incarnations, now=now)
         placed = attempts.place(connection, plan.decision.placements, plan.incarnations, now=now)
+        self._forget_old(connection, now)
+        decisions.record(connection, placed, plan.decision.turns, digest=plan.digest, now=now)
         return [*plan.unsent, *placed], to_wake
+
+    def _forget_old(self, connection: Connection, now: datetime) -> None:
+        if now - self._forgot_at >= _FORGET_EVERY:
+            decisions.prune(connection, now=now)
+            self._forgot_at = now
 
     def _why_lost(self) -> str:
         return f"Its node did not renew its lease for {self._rules.lost_after.total_seconds():g} s."

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 
 BLOCKED, WAITING = "blocked", "waiting"
 PLACED, STARTING, RUNNING = "placed", "starting", "running"
@@ -59,7 +60,7 @@ class Request:
     spread: bool = False
     """On the emptiest node that serves instead of the fullest."""
 
-    @property
+    @cached_property
     def shape(self) -> str:
         """Equal requests have equal shapes."""
         gpu = "whole" if self.gpu_memory_mib is None else self.gpu_memory_mib
@@ -78,7 +79,7 @@ class Duration:
     typical: timedelta
     promised: timedelta
 
-    @property
+    @cached_property
     def scale(self) -> int:
         """Which power of two of minutes it is promised within; jobs of one lane have one scale."""
         return scale_of(self.promised)
@@ -113,8 +114,10 @@ class Waiting:
     only_between: "DayWindow | None" = None
     shunned: frozenset[str] = frozenset()
     count: int = 1
+    owed_since: datetime | None = None
+    """When others were last told to make room for it, if it has not started since."""
 
-    @property
+    @cached_property
     def lane(self) -> tuple[object, ...]:
         """Jobs of one lane differ in little but their age: if the first cannot start, none of them can."""
         about = (self.request.shape, self.team, self.project, self.user, self.priority)
@@ -334,6 +337,25 @@ class Decision:
     reasons: Mapping[str, Sequence[Reason]] = field(default_factory=dict)
     preemptions: Sequence["Preemption"] = ()
     promises: Mapping[str, "Promise"] = field(default_factory=dict)
+    turns: Sequence["Turn"] = ()
+    """Every job that was looked at, in the order in which that happened."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """
+    A job's turn in a decision, and what came of it: `started`, `no-room`, `borrows`, or the code of a reason.
+
+    `team_use` is effective use by weight, `user_use` effective use, both in weighted GPU-seconds at that moment.
+    """
+
+    job_id: str
+    outcome: str
+    level: int
+    team: str
+    team_use: float
+    user: str
+    user_use: float
 
 
 @dataclass(frozen=True)

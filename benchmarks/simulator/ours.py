@@ -8,7 +8,8 @@ from benchmarks.simulator.engine import Decision, Fleet, Run, Start
 from benchmarks.simulator.fleet import Machine, Shape, SimJob
 from benchmarks.simulator.queue import Queue
 from levare.decide.capacity import most_starts
-from levare.decide.placement import order, place
+from levare.decide.order import rank
+from levare.decide.placement import place
 from levare.model import Device, Held, Node, Placement, Request, Waiting
 from levare.store.snapshot import HEADS
 
@@ -36,7 +37,7 @@ class Levare:
             return Decision()
         jobs = {job.job_id: job for job in self._heads(waiting, most)}
         decision = place(list(jobs.values()), nodes, now=EPOCH + now)
-        head = min((jobs[job_id] for job_id in decision.reasons), key=lambda job: order(job, EPOCH + now), default=None)
+        head = min((jobs[job_id] for job_id in decision.reasons), key=lambda job: rank(job, EPOCH + now), default=None)
         return Decision([self._start(one) for one in decision.placements], head=head.job_id if head else None)
 
     def _heads(self, waiting: Queue, most: int) -> Iterator[Waiting]:

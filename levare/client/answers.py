@@ -403,6 +403,38 @@ class Family(TypedDict):
     updated_at: str
 
 
+class Turn(TypedDict):
+    """A job's turn in a decision: `outcome` is `started`, `no-room`, `borrows`, or the code of a reason."""
+
+    job: str
+    outcome: str
+    level: int
+    team: str
+    team_gpu_hours: float
+    user: str
+    user_gpu_hours: float
+
+
+class Start(TypedDict):
+    """A start of a job: its turn was the `turn`th of `turns`; `before` are the last of those before it."""
+
+    at: str
+    node: str
+    digest: str
+    turn: int
+    turns: int
+    own: Turn
+    before: list[Turn]
+
+
+class Receipt(TypedDict):
+    """Every start of a job that is kept; `compared` says why another job did not start before it, if asked."""
+
+    job: str
+    starts: list[Start]
+    compared: str | None
+
+
 class Token(TypedDict):
     """`token` is there only in the answer that creates it."""
 

@@ -24,6 +24,7 @@ from levare.client.answers import (
     Node,
     Pipeline,
     Reap,
+    Receipt,
     Samples,
     Step,
     Team,
@@ -233,6 +234,10 @@ class Client:
     def why(self, job: str) -> Why:
         """Why a job waits, when it will start, who comes first, and what would start it now."""
         return self._get(f"/v1/jobs/{_part(job)}/why")
+
+    def receipt(self, job: str, *, before: str | None = None) -> Receipt:
+        """Why a job started when it did, and, with `before`, why that other job did not start before it."""
+        return self._get(f"/v1/jobs/{_part(job)}/receipt", before=before)
 
     def nodes(self) -> list[Node]:
         return self._get("/v1/nodes")["items"]

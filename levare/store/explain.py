@@ -71,7 +71,9 @@ def load(connection: Connection, job_id: str, *, now: datetime, rules: Rules = _
     if arrays.startable(connection, [row]).get(job_id) == 0:
         return Case(job, blockers=arrays.why_capped(row))
     nodes, sharing = load_nodes(connection, now=now), load_sharing(connection, now=now, rules=rules)
-    return Case(job, queue=Queue(waiting_of(connection, row), load_lanes(connection, most=HEADS), nodes, sharing, now))
+    return Case(
+        job, queue=Queue(waiting_of(connection, row), load_lanes(connection, most=HEADS, now=now), nodes, sharing, now)
+    )
 
 
 def told(found: Explanation) -> dict[str, Any]:

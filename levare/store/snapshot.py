@@ -13,6 +13,7 @@ from levare.decide.durations import expected
 from levare.decide.families import Family
 from levare.decide.gangs import decisive, partings
 from levare.decide.health import Run
+from levare.decide.placement import OWED
 from levare.model import (
     BLOCKED,
     FINAL,
@@ -36,7 +37,7 @@ from levare.model import (
     Sharing,
     Waiting,
 )
-from levare.store import arrays, health, sharing, windows
+from levare.store import arrays, health, sharing, windows, wishes
 from levare.store.asked import request_of
 from levare.store.endings import ended
 from levare.store.families import held as held_families
@@ -98,7 +99,7 @@ def load(connection: Connection, *, now: datetime, rules: Rules = _USUAL) -> Sna
     return Snapshot(
         nodes=fleet,
         renewals=renewals,
-        waiting=[job for lane in load_lanes(connection, most=most_starts(fleet)) for job in lane],
+        waiting=[job for lane in load_lanes(connection, most=most_starts(fleet), now=now) for job in lane],
         sharing=load_sharing(connection, now=now, rules=rules),
         blocked=_blocked(connection, [row for row in movable if row.cancel_requested_at is None]),
         arrays=arrays.to_follow(connection),
@@ -124,13 +125,15 @@ def load_nodes(connection: Connection, *, now: datetime) -> list[Node]:
     return _nodes(connection, connection.execute(_LIVE).all(), now)[0]
 
 
-def load_lanes(connection: Connection, *, most: int) -> list[list[Waiting]]:
-    """The lanes of what waits; of each the first, at most `most` and at most `HEADS`."""
-    firsts = connection.execute(_FIRSTS).all() if most else []
+def load_lanes(connection: Connection, *, most: int, now: datetime) -> list[list[Waiting]]:
+    """The lanes of what waits; of each the first, which may end others, and `most` at most, but `HEADS` in any case."""
+    firsts = connection.execute(_FIRSTS).all()
     behind = [_behind(connection, first, min(most, HEADS)) for first in firsts]
     rows = [row for lane in behind for row in lane]
     expectations, counts = Expectations(connection, rows), arrays.startable(connection, rows)
-    return [[_counted(job, counts) for job in _lane(lane, expectations)] for lane in behind]
+    owed = wishes.owed(connection, since=now - OWED) if rows else {}
+    found = [[_counted(job, counts) for job in _lane(lane, expectations)] for lane in behind]
+    return [[replace(job, owed_since=owed.get(job.job_id)) for job in lane] for lane in found] if owed else found
 
 
 def load_sharing(connection: Connection, *, now: datetime, rules: Rules) -> Sharing:

@@ -208,6 +208,7 @@ class AttemptRow(Table, table=True):
         Index("ix_attempts_job", "job_id", "number", "rank", unique=True),
         Index("ix_attempts_live", "state", "node"),
         Index("ix_attempts_settled", "settled", "state"),
+        Index("ix_attempts_preempted", "preempted_at"),
         Index("ix_attempts_ended", "node", "ended_at"),
     )
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, case, or_, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, case, exists, func, or_, select, update
 
 from levare.model import CANCELLED, LIVE, PLACED, PREEMPTED, RUNNING, STARTING, Parting, Preemption
 from levare.store.tables import attempts, jobs
@@ -59,6 +59,11 @@ def _kind(row: Any) -> str:
     return PEER if row.peer_ended_at is not None else PREEMPTED
 
 
+def owed(connection: Connection, *, since: datetime) -> dict[str, datetime]:
+    """The jobs for which others were told to make room since then, and that have not started after it: job -> when."""
+    return {row.preempted_for: row.at for row in connection.execute(_OWED, {"since": since})}
+
+
 # The statements are built once: building one costs more than running it.
 
 _A, _J = attempts.c, jobs.c
@@ -102,4 +107,13 @@ _WISHES_ON = (
         is_one_of(_A.state, (STARTING, RUNNING)),
         or_(_J.cancel_requested_at.is_not(None), _A.peer_ended_at.is_not(None), _A.preempted_at.is_not(None)),
     )
+)
+_LATER = attempts.alias("later")
+_OWED = (
+    select(_A.preempted_for, func.max(_A.preempted_at).label("at"))
+    .where(
+        _A.preempted_at >= bindparam("since", type_=Utc),
+        ~exists().where(_LATER.c.job_id == _A.preempted_for, _LATER.c.placed_at >= _A.preempted_at),
+    )
+    .group_by(_A.preempted_for)
 )

@@ -1,0 +1,86 @@
+"""Receipts: why a job started when it did, and why another did not start before it."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from app.answers import At, answer
+from app.call import Asked
+from app.jobs import JobId
+from levare.store import decisions, views
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+Before = Annotated[str | None, Query(max_length=64, description="Another job, which did not start before this one.")]
+
+
+class Turn(BaseModel):
+    """A job's turn in a decision, and what came of it."""
+
+    job: str = Field(examples=["k3v9x2m1qa"])
+    outcome: str = Field(
+        description="`started`, `no-room`, `borrows` (it came again after all that do not), or the code of a reason.",
+        examples=["started"],
+    )
+    level: int = Field(description="Its priority, with what age and a near deadline added.", examples=[6])
+    team: str = Field(examples=["vision"])
+    team_gpu_hours: float = Field(
+        description="What its team had used, faded, for its weight: less comes first.", examples=[12.5]
+    )
+    user: str = Field(examples=["ada"])
+    user_gpu_hours: float = Field(description="What its user had used, faded: less comes first.", examples=[3.0])
+
+
+class Start(BaseModel):
+    """One start of a job, with what was decided before it in the same decision."""
+
+    at: At
+    node: str = Field(examples=["node-a"])
+    digest: str = Field(
+        description="Of all that was decided upon: one reading, one digest.", examples=["9f1c3a520b6e4c1e"]
+    )
+    turn: int = Field(description="Where its own turn came in that decision, from 1.", examples=[3])
+    turns: int = Field(description="How many turns the decision had.", examples=[5])
+    own: Turn
+    before: list[Turn] = Field(description=f"The turns before it, the last {decisions.MOST_TURNS} of them.")
+
+
+class Receipt(BaseModel):
+    job: str = Field(examples=["k3v9x2m1qa"])
+    starts: list[Start] = Field(description=f"First to last; kept for {decisions.KEPT.days} days.")
+    compared: str | None = Field(description="With `before`: what became of that job when this one started last.")
+
+
+@router.get("/{job_id}/receipt", response_model=Receipt)
+def read_receipt(job_id: JobId, call: Asked, before: Before = None) -> Response:
+    """Why a job started when it did: whose turn it was, with which claims, and who was passed over for what."""
+    with call.database.reading() as connection:
+        for job in filter(None, (job_id, before)):
+            views.job(connection, job)
+        starts = decisions.of_job(connection, job_id)
+        compared = decisions.compared(connection, job_id, before) if before else None
+    return answer({"job": job_id, "starts": [_start(row) for row in starts], "compared": compared})
+
+
+def _start(row: decisions.Row) -> dict[str, Any]:
+    detail = row["detail"]
+    return {
+        **{name: row[name] for name in ("at", "node", "digest")},
+        **{name: detail[name] for name in ("turn", "turns")},
+        "own": _turn(detail["own"]),
+        "before": [_turn(turn) for turn in detail["before"]],
+    }
+
+
+def _turn(turn: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "job": turn["job_id"],
+        "outcome": turn["outcome"],
+        "level": turn["level"],
+        "team": turn["team"],
+        "team_gpu_hours": round(turn["team_use"] / 3600, 2),
+        "user": turn["user"],
+        "user_gpu_hours": round(turn["user_use"] / 3600, 2),
+    }

@@ -1,0 +1,89 @@
+"""
+Why a job started when it did: each start with what was decided upon, so that it can be told apart from favour.
+
+A row is written in the transaction of the start. `digest` is of all facts of the decision: two starts with one
+digest come from one reading of the same queue, fleet and use.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, insert, select
+
+from levare.errors import NotFound
+from levare.model import Node, Sharing, Turn, Waiting
+from levare.store.messages import Message
+from levare.store.tables import decisions
+from levare.store.types import Utc
+
+Row = Mapping[str, Any]
+
+KEPT = timedelta(days=30)
+MOST_TURNS = 20
+"""So many of the turns before that of a job are kept with its start, the latest of them."""
+
+
+def record(
+    connection: Connection, started: Iterable[Message], turns: Sequence[Turn], *, digest: str, now: datetime
+) -> None:
+    """Keep why these attempts were placed just now."""
+    at = {turn.job_id: place for place, turn in enumerate(turns) if turn.outcome == "started"}
+    rows = [_row(message, at, turns, digest, now) for message in started]
+    if rows:
+        connection.execute(_RECORD, rows)
+
+
+def of_job(connection: Connection, job_id: str) -> list[Row]:
+    """Every start of a job that is kept, first to last."""
+    return [dict(row) for row in connection.execute(_OF_JOB, {"job": job_id}).mappings()]
+
+
+def compared(connection: Connection, job_id: str, other_id: str) -> str:
+    """In a sentence, what became of `other_id` when `job_id` started last; NotFound if no start of it is kept."""
+    starts = of_job(connection, job_id)
+    if not starts:
+        raise NotFound(f"No start of job {job_id!r} is kept.", f"Starts are kept for {KEPT.days} days.")
+    detail = starts[-1]["detail"]
+    theirs = next((turn for turn in detail["before"] if turn["job_id"] == other_id), None)
+    if theirs:
+        return f"{other_id} had its turn before {job_id} and did not start: {theirs['outcome']}."
+    ours = detail["own"]
+    return (
+        f"{other_id} had no turn before {job_id}, which came with priority {ours['level']}, its age included; its team"
+        f" had used {ours['team_use'] / 3600:.1f} GPU-hours for its weight, its user {ours['user_use'] / 3600:.1f}."
+    )
+
+
+def prune(connection: Connection, *, now: datetime) -> None:
+    """Forget what is older than is kept."""
+    connection.execute(_PRUNE, {"before": now - KEPT})
+
+
+def digest_of(waiting: Iterable[Waiting], nodes: Iterable[Node], sharing: Sharing) -> str:
+    """Of what a decision is made from."""
+    facts = [
+        sorted(f"{job.job_id} {job.count}" for job in waiting),
+        sorted(f"{node.name} {node.state} {node.note} {held.attempt_id}" for node in nodes for held in node.held),
+        sorted(f"{account.name} {account.weight} {account.use:.3f}" for account in sharing.accounts.values()),
+    ]
+    return sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+
+def _row(message: Message, at: Mapping[str, int], turns: Sequence[Turn], digest: str, now: datetime) -> dict[str, Any]:
+    job_id = message.attempt_id.rpartition("-")[0]
+    place = at.get(job_id, at.get(job_id.rpartition("_")[0], 0))  # the turn of an element is that of its array
+    before = [asdict(turn) for turn in turns[max(0, place - MOST_TURNS) : place]]
+    detail = {"turn": place + 1, "turns": len(turns), "own": asdict(turns[place]), "before": before}
+    named = {"at": now, "job_id": job_id, "kind": "started", "node": message.node}
+    return {**named, "digest": digest, "detail": detail}
+
+
+# The statements are built once: building one costs more than running it.
+
+_RECORD = insert(decisions)
+_OF_JOB = select(decisions).where(decisions.c.job_id == bindparam("job")).order_by(decisions.c.id)
+_PRUNE = delete(decisions).where(decisions.c.at < bindparam("before", type_=Utc))
