@@ -1,7 +1,7 @@
 """What holds when decisions come true one after another: promises, an end to preemption, a turn for everyone."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import Random
 
 import pytest
@@ -41,18 +41,19 @@ def a_queue(dice: Random, size: int) -> list[Waiting]:
 
 @settings(max_examples=40, deadline=None)
 @given(seeds)
-def test_who_has_been_promised_a_time_starts_by_then_if_runs_take_as_long_as_promised(seed: int):
+def test_the_first_that_does_not_fit_starts_when_promised_if_runs_take_as_long_as_promised(seed: int):
     dice = Random(seed)
     nodes = [a_node(f"n{number}", gpus=dice.randint(1, 4), cpus=dice.randint(4, 12)) for number in range(2)]
-    world = World.of(nodes, preemptible=False)
+    world, promised = World.of(nodes, preemptible=False), dict[str, datetime]()
     world.submit(*a_queue(dice, 12))
-    world.decide()
-    while (end := world.next_end()) is not None:
+    while True:
+        for job, promise in list(world.decide().promises.items())[:1]:
+            promised[job] = min(promise.at, promised.get(job, promise.at))
+        if (end := world.next_end()) is None:
+            break
         world.advance(end)
-        world.decide()
 
-    for job, promise in world.promises:
-        assert world.started[job] <= promise.at, (job, promise)
+    assert {job: world.started[job] for job, at in promised.items() if world.started[job] > at} == {}
 
 
 def settle(world: World, steps: int = 40) -> None:
@@ -128,3 +129,102 @@ def disturb(world: World, dice: Random, name: str) -> None:
         nodes = dice.choice([1, 1, 1, 2])
         about = {"cpus": dice.randint(1, 3), "priority": dice.randint(0, 9), "user": dice.choice("uv")}
         world.submit(a_job(name, gpus=gpus, nodes=nodes, since=world.now, team=team, **about))
+
+
+def flooded(big: Waiting, *, known: bool, **world) -> timedelta:
+    """How long a job waits while there are always six others, each of which comes first when it is new."""
+    fleet = World.of([a_node("n0", gpus=4)], preemptible=False, **world)
+    fleet.submit(big)
+    lasts, number = 20 * MINUTE, 0
+    while big.job_id not in fleet.started and fleet.now - NOON < 24 * HOUR:
+        for _ in range(6 - len(fleet.waiting)):
+            number += 1
+            one = a_job(f"s{number}", priority=9, since=fleet.now, gpus=1, resources=(("matlab", 1),))
+            fleet.submit(replace(one, user=f"v{number % 3}", expected=exactly(lasts) if known else None))
+        fleet.decide()
+        for held in fleet.running():
+            if held.placed_at and fleet.now - held.placed_at >= lasts:
+                fleet.end(held.attempt_id)
+        fleet.advance(fleet.now + 5 * MINUTE)
+    return fleet.started.get(big.job_id, NOON + 24 * HOUR) - NOON
+
+
+BOUND = 9 * AGEING + PATIENCE + 20 * MINUTE
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["promised", "by patience"])
+@pytest.mark.parametrize("user", ["v0", "somebody else"])
+def test_a_big_job_starts_however_many_small_ones_with_more_priority_come(user: str, known: bool):
+    big = a_job("big", priority=0, gpus=4, user=user, expected=exactly(HOUR) if known else None)
+
+    assert flooded(big, known=known) <= BOUND
+
+
+def test_a_job_that_needs_many_licences_gets_them_though_others_take_one_at_a_time():
+    big = a_job("big", priority=0, gpus=0, user="v0", resources=(("matlab", 3),))
+
+    assert flooded(big, known=True, sharing=Sharing(licences={"matlab": 3})) <= BOUND
+
+
+def test_no_node_is_kept_for_a_job_that_a_label_forbids_it():
+    big = a_job("big", gpus=4, require=(("disk", "ssd"),), since=NOON - PATIENCE)
+    world = World.of([a_node("n0"), a_node("n1", labels={"disk": "ssd"})])
+    world.submit(a_job("busy", gpus=1, priority=9, require=(("disk", "ssd"),)))
+    world.decide()
+    world.submit(big, a_job("small", gpus=4))
+    world.decide()
+
+    assert {"busy", "small"} <= world.started.keys()
+
+
+def contest(**about) -> World:
+    """A weak job runs; an urgent one of a team that has used a lot ends it; another weak one would come first."""
+    used = Sharing({"a": Account("a", use=1e7)})
+    world = World.of([a_node("n0", gpus=1)], sharing=used, grace=5 * MINUTE, **about)
+    world.submit(a_job("victim", gpus=1, team="b"))
+    world.decide()
+    world.submit(a_job("urgent", gpus=1, team="a", priority=9), a_job("next", gpus=1, team="c"))
+    return world
+
+
+def test_what_has_been_told_to_make_room_is_not_told_again():
+    world = contest()
+
+    told = [len(world.decide().preemptions) for _ in range(3)]
+
+    assert told == [1, 0, 0]
+
+
+def test_room_goes_to_the_job_that_it_was_made_for_even_if_others_come_first_in_the_queue():
+    world = contest()
+    world.decide()
+    assert not world.decide().placements
+    world.advance(world.now + world.grace)
+    world.decide()
+
+    assert [held.job_id for held in world.running()] == ["urgent"]
+    assert len(world.preemptions) == 1
+
+
+def test_what_is_being_left_to_one_job_is_not_counted_on_by_another():
+    world = contest()
+    world.decide()
+    world.submit(a_job("later", gpus=1, team="c", priority=9, since=NOON - HOUR))
+    decision = world.decide()
+
+    assert [reason.code for reason in decision.reasons["urgent"]][0] == "making-room"
+    assert "making-room" not in [reason.code for reason in decision.reasons["later"]]
+
+
+def test_one_part_of_a_gang_that_ends_frees_all_of_its_nodes_and_spares_others():
+    world = World.of([a_node("n0", gpus=2), a_node("n1", gpus=2)])
+    world.submit(a_job("gang", gpus=1, nodes=2, priority=1))
+    world.decide()
+    world.advance(NOON + MINUTE)
+    world.submit(a_job("single", gpus=1, priority=1, spread=True), a_job("other", gpus=1, priority=1))
+    world.decide()
+    world.advance(NOON + HOUR)
+    world.submit(a_job("urgent", gpus=1, nodes=2, priority=9))
+    ended = {each.job_id for each in world.decide().preemptions}
+
+    assert ended in ({"gang"}, {"single", "other"})
