@@ -70,16 +70,16 @@ def _a_request(dice: Random, *, simple: bool) -> Request:
     rare = {
         "gpu_memory_mib": 30 * GIB,
         "memory_mib": 24 * GIB,
-        "scratch_mib": 5 * GIB,
+        "scratch_mib": 6 * GIB,
         "gpu_model": "a100",
-        "resources": dice.choice([(("fpga", 1),), (("matlab", 1),), (("fpga", 2), ("matlab", 2))]),
+        "resources": dice.choice([(("fpga", 1),), (("matlab", 1),), (("matlab", 2),), (("fpga", 2), ("matlab", 2))]),
         "require": disk,
         "prefer": disk,
         "avoid": disk,
         "nodes": 2,
         "spread": True,
     }
-    return replace(plain, **{name: value for name, value in rare.items() if dice.random() < 0.15})
+    return replace(plain, **{name: value for name, value in rare.items() if dice.random() < 0.25})
 
 
 def _a_job(dice: Random, name: str, lasts: Sequence[Duration | None], *, simple: bool) -> Waiting:
@@ -113,9 +113,7 @@ def _a_node(dice: Random, name: str, *, simple: bool) -> Node:
     return replace(node, **{name: value for name, value in rare.items() if dice.random() < 0.2})
 
 
-def _filled(
-    node: Node, name: str, dice: Random, lasts: Sequence[Duration | None], *, simple: bool
-) -> Node:
+def _filled(node: Node, name: str, dice: Random, lasts: Sequence[Duration | None], *, simple: bool) -> Node:
     """With one more run on it, if it fits."""
     request = replace(_a_request(dice, simple=simple), nodes=1)
     devices = Room(node).devices_for(request)

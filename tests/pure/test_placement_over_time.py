@@ -12,7 +12,7 @@ from levare.decide.capacity import Room
 from levare.decide.order import AGEING
 from levare.decide.placement import PATIENCE
 from levare.decide.sharing import Books
-from levare.model import Account, Duration, Quota, Sharing, Waiting
+from levare.model import Account, Duration, Quota, Sharing, Waiting, Window
 from tests.pure.scenes import Scene
 from tests.pure.world import MINUTE, NOON, World, a_job, a_node
 
@@ -175,6 +175,18 @@ def test_no_node_is_kept_for_a_job_that_a_label_forbids_it():
     world.decide()
 
     assert {"busy", "small"} <= world.started.keys()
+
+
+def test_a_job_that_waits_only_because_of_the_first_of_its_lane_has_that_as_its_reason():
+    window = Window("repair", "n0", NOON + timedelta(minutes=100), NOON + 5 * HOUR)
+    long, short = exactly(timedelta(minutes=120)), exactly(timedelta(minutes=90))
+    world = World.of([a_node("n0", windows=[window])])
+    world.submit(a_job("first", expected=long, since=NOON - HOUR), a_job("second", expected=short))
+
+    reasons = world.decide().reasons
+
+    assert [reason.code for reason in reasons["first"]] == ["window"]
+    assert [reason.code for reason in reasons["second"]] == ["behind-others"]
 
 
 def contest(**about) -> World:
