@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 
 from levare.decide.capacity import Room
 from levare.decide.order import AGEING
-from levare.decide.placement import PATIENCE
+from levare.decide.placement import PATIENCE, PROMISES
 from levare.decide.sharing import Books
 from levare.model import Account, Duration, Quota, Sharing, Waiting, Window
-from tests.pure.scenes import Scene
 from tests.pure.world import MINUTE, NOON, World, a_job, a_node
 
 seeds = st.integers(0, 2**32)
@@ -135,21 +134,22 @@ def flooded(big: Waiting, *, known: bool, **world) -> timedelta:
     """How long a job waits while there are always six others, each of which comes first when it is new."""
     fleet = World.of([a_node("n0", gpus=4)], preemptible=False, **world)
     fleet.submit(big)
-    lasts, number = 20 * MINUTE, 0
+    number, lasts = 0, dict[str, timedelta]()
     while big.job_id not in fleet.started and fleet.now - NOON < 24 * HOUR:
         for _ in range(6 - len(fleet.waiting)):
             number += 1
             one = a_job(f"s{number}", priority=9, since=fleet.now, gpus=1, resources=(("matlab", 1),))
-            fleet.submit(replace(one, user=f"v{number % 3}", expected=exactly(lasts) if known else None))
+            lasts[one.job_id] = (15 + 5 * (number % 4)) * MINUTE
+            fleet.submit(replace(one, user=f"v{number % 3}", expected=exactly(lasts[one.job_id]) if known else None))
         fleet.decide()
         for held in fleet.running():
-            if held.placed_at and fleet.now - held.placed_at >= lasts:
+            if held.placed_at and fleet.now - held.placed_at >= lasts.get(held.job_id, HOUR):
                 fleet.end(held.attempt_id)
         fleet.advance(fleet.now + 5 * MINUTE)
     return fleet.started.get(big.job_id, NOON + 24 * HOUR) - NOON
 
 
-BOUND = 9 * AGEING + PATIENCE + 20 * MINUTE
+BOUND = 9 * AGEING + PATIENCE + 30 * MINUTE
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["promised", "by patience"])
@@ -178,10 +178,14 @@ def test_no_node_is_kept_for_a_job_that_a_label_forbids_it():
 
 
 def test_a_job_that_waits_only_because_of_the_first_of_its_lane_has_that_as_its_reason():
-    window = Window("repair", "n0", NOON + timedelta(minutes=100), NOON + 5 * HOUR)
-    long, short = exactly(timedelta(minutes=120)), exactly(timedelta(minutes=90))
-    world = World.of([a_node("n0", windows=[window])])
-    world.submit(a_job("first", expected=long, since=NOON - HOUR), a_job("second", expected=short))
+    """Its own time would do, but that of the first, with which it is taken to be alike, runs into a window."""
+    long, short = exactly(120 * MINUTE), exactly(90 * MINUTE)
+    repairs = [Window("repair", f"n{number}", NOON + 100 * MINUTE, NOON + 5 * HOUR) for number in range(PROMISES + 1)]
+    world = World.of([a_node(repair.node, windows=[repair], labels={"name": repair.node}) for repair in repairs])
+    world.submit(*(a_job(f"j{number}", priority=9, user=f"u{number}", expected=long) for number in range(PROMISES)))
+    last = (("name", repairs[-1].node),)
+    world.submit(a_job("first", expected=long, since=NOON - MINUTE, require=last))
+    world.submit(a_job("second", expected=short, require=last))
 
     reasons = world.decide().reasons
 
@@ -224,19 +228,70 @@ def test_what_is_being_left_to_one_job_is_not_counted_on_by_another():
     world.submit(a_job("later", gpus=1, team="c", priority=9, since=NOON - HOUR))
     decision = world.decide()
 
-    assert [reason.code for reason in decision.reasons["urgent"]][0] == "making-room"
+    assert next(reason.code for reason in decision.reasons["urgent"]) == "making-room"
     assert "making-room" not in [reason.code for reason in decision.reasons["later"]]
 
 
-def test_one_part_of_a_gang_that_ends_frees_all_of_its_nodes_and_spares_others():
-    world = World.of([a_node("n0", gpus=2), a_node("n1", gpus=2)])
+def test_room_that_is_made_for_a_weaker_job_is_not_counted_on_by_a_stronger_one_with_its_own():
+    world = World.of([a_node("n0", gpus=1), a_node("n1", gpus=1)])
+    world.submit(a_job("v0", gpus=1, priority=1, require=(), shunned=frozenset({"n1"})))
+    world.submit(a_job("v1", gpus=1, priority=1, shunned=frozenset({"n0"})))
+    world.decide()
+    for victim, beneficiary in (("v0", "weak"), ("v1", "strong")):
+        world.nodes = {
+            name: replace(
+                node,
+                held=[
+                    replace(held, is_ending=True, ending_for=beneficiary) if held.job_id == victim else held
+                    for held in node.held
+                ],
+            )
+            for name, node in world.nodes.items()
+        }
+    world.submit(a_job("weak", gpus=1, priority=5), a_job("strong", gpus=1, priority=9))
+
+    reasons = world.decide().reasons
+
+    assert reasons["strong"][0].message == "Room is being made for it on n1."
+    assert reasons["weak"][0].message == "Room is being made for it on n0."
+
+
+def test_the_node_is_cleared_that_loses_least_even_if_its_gpus_alone_would_lose_more():
+    world = World.of([a_node("n0", gpus=1, cpus=9), a_node("n1", gpus=1, cpus=8)])
+    world.submit(a_job("old", cpus=8, priority=1, shunned=frozenset({"n1"})))
+    world.decide()
+    world.advance(NOON + 10 * HOUR)
+    world.submit(a_job("middle", gpus=1, cpus=8, priority=1, shunned=frozenset({"n0"})))
+    world.decide()
+    world.advance(NOON + 11 * HOUR)
+    world.submit(a_job("new", gpus=1, cpus=1, priority=1, shunned=frozenset({"n1"})))
+    world.decide()
+    world.advance(NOON + 12 * HOUR)
+    world.submit(a_job("urgent", gpus=1, cpus=4, priority=9))
+
+    assert [each.job_id for each in world.decide().preemptions] == ["middle"]
+
+
+def test_the_end_of_a_gang_frees_all_of_its_nodes_so_that_others_there_are_spared():
+    world = World.of([a_node("n0", gpus=1), a_node("n1", gpus=2)])
     world.submit(a_job("gang", gpus=1, nodes=2, priority=1))
     world.decide()
-    world.advance(NOON + MINUTE)
-    world.submit(a_job("single", gpus=1, priority=1, spread=True), a_job("other", gpus=1, priority=1))
-    world.decide()
     world.advance(NOON + HOUR)
+    world.submit(a_job("single", gpus=1, priority=1))
+    world.decide()
+    world.advance(NOON + 2 * HOUR)
     world.submit(a_job("urgent", gpus=1, nodes=2, priority=9))
-    ended = {each.job_id for each in world.decide().preemptions}
 
-    assert ended in ({"gang"}, {"single", "other"})
+    assert {each.job_id for each in world.decide().preemptions} == {"gang"}
+
+
+def test_what_is_left_over_by_a_job_with_a_promise_is_given_away_only_once():
+    world = World.of([a_node("n0", gpus=4)], preemptible=False)
+    world.submit(a_job("now", gpus=2, user="x", expected=exactly(HOUR)))
+    world.decide()
+    longer = [a_job(name, gpus=1, priority=1, expected=exactly(5 * HOUR), user=name) for name in ("one", "two")]
+    world.submit(a_job("big", gpus=3, priority=9, expected=exactly(HOUR)), *longer)
+    decision = world.decide()
+
+    assert decision.promises["big"].at == NOON + HOUR
+    assert [each.job_id for each in decision.placements] == ["one"]
