@@ -57,6 +57,8 @@ class Room:
 
     def suits(self, request: Request) -> bool:
         """Whether the node has the labels and the model of GPU that the request names."""
+        if not (request.require or request.avoid or request.gpu_model):
+            return True
         labels = self.node.labels
         return (
             all(labels.get(name) == value for name, value in request.require)

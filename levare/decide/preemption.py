@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from itertools import accumulate
+from typing import NamedTuple
 
 from levare.decide.capacity import Room
 from levare.decide.fleet import Fleet, without_licences
@@ -45,6 +46,21 @@ class _Option:
 
     room: Room
     victims: Sequence[Held]
+
+
+class _Prey(NamedTuple):
+    """A GPU that could be had: whose it is, what that would lose, and who may have it."""
+
+    job_id: str
+    loss: timedelta
+    ends_for: int
+    """From this priority on."""
+    borrower: str | None
+    """The team that has borrowed it."""
+
+
+_ANY, _NONE = -1, 99
+"""Of priorities: all of them have it, or no one has."""
 
 
 class Claims:
@@ -81,7 +97,8 @@ class Claims:
         """What is to be told to end: of a gang all parts."""
         ended = {held.job_id: held for held in victims}
         self._ended |= ended.keys()
-        self._costs.clear()
+        if any(len(self._parts[each]) > 1 for each in ended):
+            self._costs.clear()  # other rooms have become cheaper; the room that is cleared is kept
         return [
             Preemption(part.attempt_id, part.job_id, job.job_id, self._sentence(job, victim))
             for job_id, victim in sorted(ended.items())
@@ -116,17 +133,16 @@ class Claims:
     def _costs_for(self, job: Waiting) -> list[tuple[Room, Sequence[timedelta]]]:
         """For each room what it loses at the least to free so many GPUs by what the job may end: none, one, two ..."""
         key = (job.priority, job.team if self._has_a_right(job) else None)
-        if key not in self._costs or self.is_cleared_for(job):
-            rooms = (room for room in self._fleet.rooms.values() if room.is_open)
-            self._costs[key] = [(room, self._costs_in(room, job)) for room in rooms]
+        if key not in self._costs:
+            self._costs[key] = [(room, self._costs_in(prey, *key)) for room, prey in self._prey]
         return self._costs[key]
 
-    def _costs_in(self, room: Room, job: Waiting) -> Sequence[timedelta]:
+    def _costs_in(self, prey: Iterable[_Prey], priority: int, team: str | None) -> Sequence[timedelta]:
+        """What has been told to end since costs nothing any more."""
         each = [
-            timedelta() if self._leaves_room_to(job, held) else self._unsaved(held)
-            for held in room.node.held
-            if self._leaves_room_to(job, held) or self._may_end(job, held)
-            for _ in held.devices
+            timedelta() if victim.job_id in self._ended else victim.loss
+            for victim in prey
+            if victim.ends_for <= priority or (team is not None and victim.borrower not in (None, team))
         ]
         return list(accumulate(sorted(each), initial=timedelta()))
 
@@ -210,8 +226,26 @@ class Claims:
         return self._now - (max(held.safe_at, placed) if held.safe_at else placed)
 
     @cached_property
+    def _prey(self) -> list[tuple[Room, list[_Prey]]]:
+        rooms = [room for room in self._fleet.rooms.values() if room.is_open]
+        return [(room, [each for held in room.node.held for each in self._prey_of(held)]) for room in rooms]
+
+    def _prey_of(self, held: Held) -> list[_Prey]:
+        if self._is_ending(held):
+            prey = _Prey(held.job_id, timedelta(), _ANY, None)
+        elif held.placed_at is None or self._now - held.placed_at < held.min_runtime:
+            return []
+        else:
+            borrower = held.team if held.job_id in self._borrowed else None
+            ends_for = held.priority + MARGIN if held.preemptible else _NONE
+            prey = _Prey(held.job_id, self._unsaved(held), ends_for, borrower)
+        return [prey] * len(held.devices)
+
+    @cached_property
     def _borrowed(self) -> set[str]:
         """What was borrowed when the decision began: what is, is among it."""
+        if all(account.quota.gpus is None for account in self._sharing.accounts.values()):
+            return set()
         return {held.job_id for held in self._held if self._books.is_borrowed(held)}
 
     @cached_property

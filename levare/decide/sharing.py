@@ -79,7 +79,7 @@ class Books:
         self._known: dict[tuple[str, str, str], tuple[Ledger, Ledger, Ledger]] = {}
         self._gpus: dict[str, float] = {}
         self._leaving: set[str] = set()
-        held = [each for node in nodes for each in node.held]
+        held = sorted((each for node in nodes for each in node.held), key=_attempt)  # sums depend on their order
         for each in held:
             self._enter(each)
         for each in held:
@@ -171,11 +171,12 @@ class Books:
         gpus = gpus_held(held.devices, self._memory_mib)
         ran = max(_entry(held.expected), self._now - (held.placed_at or self._now))
         use = self._accrued(gpus + GPUS_PER_CPU * held.cpus, ran)
+        hours, is_new = gpus * (ran / _HOUR), held.job_id not in self._gpus
         for ledger in self._of(held):
             ledger.gpus += gpus
-            ledger.gpu_hours += gpus * (ran / _HOUR)
+            ledger.gpu_hours += hours
             ledger.use += use
-            ledger.running += held.job_id not in self._gpus
+            ledger.running += is_new
         self._gpus[held.job_id] = self._gpus.get(held.job_id, 0.0) + gpus
 
     def _accrued(self, rate: float, elapsed: timedelta) -> float:
@@ -201,6 +202,8 @@ class Books:
     def _runs_by_account(self, held: Iterable[Held]) -> dict[str, list[Held]]:
         """What holds GPUs, by the accounts whose quota allows borrowing and is exceeded."""
         runs: dict[str, list[Held]] = {}
+        if not any(ledger.excess > SLACK for ledger in self._ledgers.values()):
+            return runs
         for each in held:
             for ledger in self._of(each) if each.devices else ():
                 if ledger.account.quota.borrow and ledger.excess > SLACK:
@@ -219,6 +222,10 @@ class Books:
 
     def _by_claim(self, held: Held) -> tuple[bool, int, datetime, str]:
         return (held.job_id in self._leaving, -held.priority, held.placed_at or self._now, held.job_id)
+
+
+def _attempt(held: Held) -> str:
+    return held.attempt_id
 
 
 def _entry(expected: Duration | None) -> timedelta:
