@@ -80,7 +80,9 @@ def submit_job(body: JobRequest, call: Asked, dry_run: DryRun = False, idempoten
 
 
 def _submit(connection: Connection, body: JobRequest, call: Call, key: str | None) -> views.Row:
-    return jobs.submit(connection, body.submission(), job_id=new_id(), actor=call.actor, key=key, now=call.now)
+    return jobs.submit(
+        connection, body.submission(), job_id=new_id(), actor=call.actor, key=key, now=call.now, rules=call.rules
+    )
 
 
 def _verdict(body: JobRequest, call: Call, key: str | None) -> dict[str, Any]:

@@ -98,7 +98,15 @@ def submit_pipeline(
     """
     ids = [new_id() for _ in range(len(body.jobs) + 1)]
     with call.writing(dry_run=dry_run) as connection:
-        made = pipelines.submit(connection, body.wish(), ids=ids, actor=call.actor, key=idempotency_key, now=call.now)
+        made = pipelines.submit(
+            connection,
+            body.wish(),
+            ids=ids,
+            actor=call.actor,
+            key=idempotency_key,
+            now=call.now,
+            rules=call.rules,
+        )
     if dry_run:
         return answer(picked(made, _FIELDS))
     wake(call, ())

@@ -55,7 +55,7 @@ class Settings:
     address: str
     """LEVARE_ADDRESS: where other nodes reach this one; by default the address from which it reaches the database."""
     licences: Mapping[str, int]
-    """LEVARE_LICENCES: countable things of the whole fleet, such as matlab=5, read by beat; none by default."""
+    """LEVARE_LICENCES: countable things of the whole fleet, such as matlab=5, read by beat and web; none by default."""
     simulated_gpus: str
     """LEVARE_SIMULATED_GPUS: such as 4x80GiB; GPUs that exist only in the bookkeeping."""
     gpu_companions: tuple[str, ...]

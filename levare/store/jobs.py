@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from levare.decide import arrays as decide
 from levare.decide.placement import can_never_run
 from levare.errors import CanNeverRun, Conflict, Fault, IdempotencyMismatch, InvalidArray, UnknownNeeds
-from levare.model import BLOCKED, FINAL, WAITING, Elements, Need, Request, scale_of
+from levare.model import BLOCKED, FINAL, WAITING, Elements, Need, Request, Rules, scale_of
 from levare.store import arrays, audit, views
 from levare.store.audit import Actor
 from levare.store.contradictions import refuse_contradictions
@@ -26,6 +26,7 @@ Value = TypeVar("Value")
 
 _INSERT = insert(jobs)
 _LONGEST_NAME = 200
+_USUAL = Rules()
 _ASK_LESS = "Ask for less, or add a node that has it; `levare nodes` shows what there is."
 
 
@@ -98,7 +99,14 @@ class Submission:
 
 
 def submit(
-    connection: Connection, wish: Submission, *, job_id: str, actor: Actor, key: str | None, now: datetime
+    connection: Connection,
+    wish: Submission,
+    *,
+    job_id: str,
+    actor: Actor,
+    key: str | None,
+    now: datetime,
+    rules: Rules = _USUAL,
 ) -> Mapping[str, Any]:
     """
     Record the job and return it as `views.job` would.
@@ -108,13 +116,13 @@ def submit(
     QuotaQueued where too many wait.
     """
     if key is None:
-        return insert_job(connection, wish, job_id, actor, now)
+        return insert_job(connection, wish, job_id, actor, now, rules=rules)
     known = known_job(connection, wish.digest, actor, key)
     if known:
         return known
     try:
         with connection.begin_nested():
-            job = insert_job(connection, wish, job_id, actor, now)
+            job = insert_job(connection, wish, job_id, actor, now, rules=rules)
             record_key(connection, actor, key, digest=wish.digest, job_id=job_id, now=now)
     except IntegrityError:  # the same key came at the same instant, and was faster
         job = known_job(connection, wish.digest, actor, key)
@@ -150,13 +158,15 @@ def known_job(connection: Connection, digest: str, actor: Actor, key: str) -> Ma
     return views.job(connection, row.job_id)
 
 
-def insert_job(connection: Connection, wish: Submission, job_id: str, actor: Actor, now: datetime) -> Mapping[str, Any]:
+def insert_job(
+    connection: Connection, wish: Submission, job_id: str, actor: Actor, now: datetime, *, rules: Rules
+) -> Mapping[str, Any]:
     """Record a job that no key is known for."""
     _check_array(wish)
     refuse_contradictions(wish, now=now)
-    _check_fits(connection, wish.request)
+    _check_fits(connection, wish.request, rules)
     refuse_beyond_queue(connection, team=wish.team, project=wish.project, user=actor.name)
-    needs_unmet = _unmet(connection, wish.needs)
+    needs_unmet = _unmet(connection, wish)
     too_early = wish.start_after is not None and wish.start_after > now
     state = BLOCKED if needs_unmet or too_early else WAITING
     row = new_row(wish, job_id, state, actor, now)
@@ -196,8 +206,8 @@ def _check_array(wish: Submission) -> None:
         raise InvalidArray(f"The command names parameters {count} times.", "Read them from the environment.", [fault])
 
 
-def _check_fits(connection: Connection, request: Request) -> None:
-    reason = can_never_run(request, load_emptied(connection))
+def _check_fits(connection: Connection, request: Request, rules: Rules) -> None:
+    reason = can_never_run(request, load_emptied(connection), rules.licences)
     if reason:
         fault = Fault(_field(reason.code, request), reason.message, reason.asked, reason.available)
         raise CanNeverRun(reason.message, _ASK_LESS, [fault])
@@ -211,15 +221,15 @@ def _field(code: str, request: Request) -> str:
     return _FIELDS.get(code, "gpus")
 
 
-def _unmet(connection: Connection, needs: Mapping[str, str]) -> bool:
+def _unmet(connection: Connection, wish: Submission) -> bool:
     """Whether a need is still to end as it has to; raise if one is unknown or can no longer end so."""
+    needs = wish.needs
     if not needs:
         return False
     states: dict[str, str] = dict(connection.execute(select(jobs.c.id, jobs.c.state).where(jobs.c.id.in_(needs))).all())
     unknown = [needed for needed in needs if needed not in states]
     if unknown:
-        faults = [Fault("needs", "is no job", needed, "ids of existing jobs") for needed in unknown]
-        raise UnknownNeeds(f"No such job: {', '.join(unknown)}.", "Name jobs that `levare jobs` lists.", faults)
+        raise _unknown_needs(unknown, is_step=wish.step is not None)
     found = {needed: Need(states[needed], outcome) for needed, outcome in needs.items()}
     hopeless = {needed: need for needed, need in found.items() if need.is_hopeless}
     if hopeless:
@@ -229,6 +239,14 @@ def _unmet(connection: Connection, needs: Mapping[str, str]) -> bool:
         fates = ", ".join(f"{needed} has {need.wish}, but {need.fate}" for needed, need in hopeless.items())
         raise Conflict(f"A need cannot be met any more: {fates}.", "Run it again and need the new job.", faults)
     return not all(need.is_met for need in found.values())
+
+
+def _unknown_needs(names: Sequence[str], *, is_step: bool) -> UnknownNeeds:
+    what, and_steps = ("step or job", "steps of the pipeline, or ") if is_step else ("job", "")
+    faults = [Fault("needs", f"is no {what}", name, f"{and_steps}ids of existing jobs") for name in names]
+    return UnknownNeeds(
+        f"No such {what}: {', '.join(names)}.", f"Name {and_steps}jobs that `levare jobs` lists.", faults
+    )
 
 
 def name_of(command: Sequence[str]) -> str:

@@ -2,7 +2,8 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from hashlib import sha256
@@ -12,8 +13,8 @@ from sqlalchemy import Connection, and_, bindparam, insert, literal, select, tup
 from sqlalchemy.exc import IntegrityError
 
 from levare.decide.pipelines import cycle, in_order, state_of
-from levare.errors import Fault, InvalidPipeline, NotFound
-from levare.model import BLOCKED, WAITING, Move, input_variable
+from levare.errors import Fault, InvalidPipeline, LevareError, NotFound
+from levare.model import BLOCKED, WAITING, Move, Rules, input_variable
 from levare.store import audit, jobs, views
 from levare.store.audit import Actor
 from levare.store.jobs import Submission, insert_job, known_job, lane_of, record_key
@@ -22,6 +23,8 @@ from levare.store.tables import jobs as jobs_table
 from levare.store.types import Json, Utc
 
 Row = Mapping[str, Any]
+
+_USUAL = Rules()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +40,14 @@ class PipelineWish:
 
 
 def submit(
-    connection: Connection, wish: PipelineWish, *, ids: Sequence[str], actor: Actor, key: str | None, now: datetime
+    connection: Connection,
+    wish: PipelineWish,
+    *,
+    ids: Sequence[str],
+    actor: Actor,
+    key: str | None,
+    now: datetime,
+    rules: Rules = _USUAL,
 ) -> Row:
     """
     Record the pipeline under the first id and its steps under the others; all of it or nothing.
@@ -49,7 +59,7 @@ def submit(
         return pipeline(connection, known["pipeline"])
     try:
         with connection.begin_nested():
-            _insert(connection, wish, ids, actor, now)
+            _insert(connection, wish, ids, actor, now, rules=rules)
             if key:
                 record_key(connection, actor, key, digest=wish.digest, job_id=ids[1], now=now)
     except IntegrityError:  # the same key came at the same instant, and was faster
@@ -84,7 +94,9 @@ def wish_cancel(connection: Connection, pipeline_id: str, *, actor: Actor, now: 
     return pipeline(connection, pipeline_id)
 
 
-def _insert(connection: Connection, wish: PipelineWish, ids: Sequence[str], actor: Actor, now: datetime) -> None:
+def _insert(
+    connection: Connection, wish: PipelineWish, ids: Sequence[str], actor: Actor, now: datetime, *, rules: Rules
+) -> None:
     """Each step after all that it needs, so that every need is a job by then."""
     steps = dict(wish.steps)
     _check_names(wish)
@@ -101,7 +113,19 @@ def _insert(connection: Connection, wish: PipelineWish, ids: Sequence[str], acto
     for step in order:
         needed = {job_ids.get(name, name): outcome for name, outcome in steps[step].needs.items()}
         named = replace(steps[step], name=steps[step].name or step, needs=needed, pipeline=ids[0], step=step)
-        insert_job(connection, named, job_ids[step], actor, now)
+        with _naming(f"jobs.{list(steps).index(step)}", step):
+            insert_job(connection, named, job_ids[step], actor, now, rules=rules)
+
+
+@contextmanager
+def _naming(place: str, step: str) -> Iterator[None]:
+    """What is wrong with a job is said of its step."""
+    try:
+        yield
+    except LevareError as error:
+        error.detail = f"Step {step}: {error.detail}"
+        error.faults = [replace(fault, field=f"{place}.{fault.field}") for fault in error.faults]
+        raise
 
 
 def _check_names(wish: PipelineWish) -> None:
@@ -124,8 +148,22 @@ def _with_steps(connection: Connection, rows: Iterable[Row]) -> list[Row]:
     for step in steps:
         shown = {name: step[name] for name in ("step", "state", "reason", "started_at", "finished_at")}
         found[step["pipeline"]]["steps"].append({**shown, "job": step["id"], "needs": needed.get(step["id"], [])})
+    for row in found.values():
+        row["steps"] = _by_needs(row["steps"])
     wished = {row["id"]: row["cancel_requested_at"] is not None for row in steps}
     return [{**row, "state": state_of((s["state"], wished[s["job"]]) for s in row["steps"])} for row in found.values()]
+
+
+def _by_needs(steps: Sequence[Row]) -> list[Row]:
+    """The steps of one pipeline, each after those that it needs."""
+    known = {step["step"]: step for step in steps}
+    needed = {step["step"]: map(_name_of, step["needs"]) for step in steps}
+    order = in_order({name: [other for other in others if other in known] for name, others in needed.items()})
+    return [known[name] for name in order or known]
+
+
+def _name_of(need: Any) -> str:
+    return need if isinstance(need, str) else need["job"]
 
 
 def stay_close(connection: Connection, moves: Iterable[Move]) -> None:
