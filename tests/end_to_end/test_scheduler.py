@@ -134,7 +134,7 @@ def test_an_urgent_job_ends_the_runs_that_lose_least_and_they_go_on_where_they_w
 
 def test_an_array_runs_each_element_once_and_never_more_than_its_cap(running: Fleet, ledger: Ledger):
     array = {"size": 200, "cap": 3}
-    job_id = running.submit(sys.executable, *ledger.arguments(slots=3), array=array)
+    job_id = running.submit(sys.executable, *ledger.arguments(seconds=0.1, slots=3), array=array)
 
     (job,) = running.await_end(job_id, within=60)
 
