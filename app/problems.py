@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from http import HTTPStatus
-from typing import Any
+from typing import Any, get_args
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
@@ -134,13 +134,25 @@ async def on_invalid(request: Request, error: Exception) -> Response:
     if first["type"] == "json_invalid":
         where = f"{first['ctx']['error']} at character {first['loc'][-1]}"
         return response(BadRequest(f"The body is not JSON: {where}.", "Send a JSON object."), request.url.path)
-    known = _known_fields(request)
-    return response(invalid([_fault(each, known) for each in error.errors()]), request.url.path)
+    faults = [_fault(each, _known_fields(request, each["loc"][1:-1])) for each in error.errors()]
+    return response(invalid(faults), request.url.path)
 
 
-def _known_fields(request: Request) -> Sequence[str]:
+def _known_fields(request: Request, place: Sequence[str | int]) -> Sequence[str]:
+    """The names that are known where an error is: `place` leads there from the body."""
     body = getattr(request.scope.get("route"), "body_field", None)
-    return list(body.field_info.annotation.model_fields) if body else ()
+    model = _model_in(body.field_info.annotation) if body else None
+    for part in place:
+        if model and part in model.model_fields:
+            model = _model_in(model.model_fields[str(part)].annotation)
+    return list(model.model_fields) if model else ()
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model of a type such as `list[Model] | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
 
 
 async def on_http_error(request: Request, error: Exception) -> Response:
@@ -173,12 +185,15 @@ def invalid(found: Sequence[Fault]) -> InvalidRequest:
     more = f" {others} more: see errors." if others else ""
     has_value = first.value is not None
     subject = f"{first.field} is {json.dumps(shown(first.value))}:" if has_value else first.field
-    return InvalidRequest(f"{subject} {first.message}.{more}", "Correct what `errors` names and send it again.", found)
+    end = "" if first.message.endswith("?") else "."
+    return InvalidRequest(
+        f"{subject} {first.message}{end}{more}", "Correct what `errors` names and send it again.", found
+    )
 
 
 def unknown(name: str, known: Sequence[str], *, what: str = "field") -> Fault:
     """A name that means nothing here, with the nearest that does."""
-    near = get_close_matches(name, known, 1, cutoff=0.5)
+    near = get_close_matches(name.rpartition(".")[2], known, 1, cutoff=0.5)
     hint = f"; did you mean {near[0]}?" if near else ""
     return Fault(str(shown(name)), f"is no {what} of this request{hint}", None, ", ".join(known))
 

@@ -62,6 +62,9 @@ class Commands(click.Group):
         """Run and exit with the code that the command returns; tell what a person can meet, without a traceback."""
         try:
             code = super().main(*args, **{**extra, "standalone_mode": False})
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.message)
+            sys.exit(MISUSED)
         except click.UsageError as error:
             path = error.ctx.command_path if error.ctx else self.name
             sys.exit(_tell(error.format_message(), next_step=f"`{path} --help` tells how.", code=MISUSED))
@@ -122,4 +125,4 @@ def _sentence(fault: Fault) -> str:
 def _is_told(fault: Fault, detail: str) -> bool:
     """Whether the sentence above has already said all of it."""
     parts = [fault.message, fault.value, fault.limit]
-    return all(str(part) in detail for part in parts if part is not None)
+    return fault.message == detail or all(str(part) in detail for part in parts if part is not None)

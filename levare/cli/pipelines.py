@@ -93,13 +93,7 @@ def pipelines(limit: int, *, as_json: bool) -> None:
 
 def read(file: Path) -> dict[str, Any]:
     """The pipeline that a file declares. Each job runs here with this shell's PATH, where it says nothing else."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        found = YAML(typ="safe", pure=True).load(file.read_text())
-    except (YAMLError, ValueError) as error:
-        raise click.ClickException(f"{file} cannot be read: {words.plain(str(error))}") from None
+    found = _loaded(file)
     jobs = found.get("jobs") if isinstance(found, dict) else None
     if not isinstance(jobs, list) or not all(isinstance(job, dict) for job in jobs):
         raise click.ClickException(f"{file} has no list of `jobs`; docs/pipelines.md shows one.")
@@ -107,6 +101,21 @@ def read(file: Path) -> dict[str, Any]:
     if unknown:
         raise click.ClickException(f"{file} has {', '.join(unknown)}; a pipeline has a name and jobs.")
     return {"name": str(found.get("name") or file.stem), "jobs": [_completed(job) for job in jobs]}
+
+
+def _loaded(file: Path) -> Any:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+    try:
+        return YAML(typ="safe", pure=True).load(file.read_text())
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        what = ": ".join(filter(None, (error.context, error.problem)))
+        raise click.ClickException(f"{file}{place}: {words.plain(what)}.") from None
+    except (YAMLError, ValueError) as error:
+        raise click.ClickException(f"{file} cannot be read: {words.plain(str(error))}") from None
 
 
 def _completed(job: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,8 @@ def in_order(needs: Mapping[str, Iterable[str]]) -> list[str] | None:
     """The steps, each after all that it needs, otherwise as they were given; None if there is a cycle."""
     left, done = {step: set(needed) for step, needed in needs.items()}, list[str]()
     while left:
-        ready = [step for step, needed in left.items() if needed <= set(done)]
+        met = set(done)
+        ready = [step for step, needed in left.items() if needed <= met]
         if not ready:
             return None
         done += ready

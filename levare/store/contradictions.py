@@ -18,7 +18,7 @@ def refuse_contradictions(wish: "Submission", *, now: datetime) -> None:
         more = f" {others} more: see errors." if others else ""
         raise Contradiction(
             f"{first.field} is {first.value}: {first.message}.{more}",
-            "Change or leave out one of the two, and send it again.",
+            "Change what is named, or leave it out, and send it again.",
             faults,
         )
 

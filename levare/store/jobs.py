@@ -27,6 +27,7 @@ Value = TypeVar("Value")
 _INSERT = insert(jobs)
 _USUAL = Rules()
 _LONGEST_NAME = 200
+_USUAL = Rules()
 _ASK_LESS = "Ask for less, or add a node that has it; `levare nodes` shows what there is."
 
 
@@ -166,7 +167,7 @@ def insert_job(
     refuse_contradictions(wish, now=now)
     _check_fits(connection, wish.request, rules)
     refuse_beyond_queue(connection, team=wish.team, project=wish.project, user=actor.name)
-    needs_unmet = _unmet(connection, wish.needs)
+    needs_unmet = _unmet(connection, wish)
     too_early = wish.start_after is not None and wish.start_after > now
     state = BLOCKED if needs_unmet or too_early else WAITING
     row = new_row(wish, job_id, state, actor, now)
@@ -221,15 +222,15 @@ def _field(code: str, request: Request) -> str:
     return _FIELDS.get(code, "gpus")
 
 
-def _unmet(connection: Connection, needs: Mapping[str, str]) -> bool:
+def _unmet(connection: Connection, wish: Submission) -> bool:
     """Whether a need is still to end as it has to; raise if one is unknown or can no longer end so."""
+    needs = wish.needs
     if not needs:
         return False
     states: dict[str, str] = dict(connection.execute(select(jobs.c.id, jobs.c.state).where(jobs.c.id.in_(needs))).all())
     unknown = [needed for needed in needs if needed not in states]
     if unknown:
-        faults = [Fault("needs", "is no job", needed, "ids of existing jobs") for needed in unknown]
-        raise UnknownNeeds(f"No such job: {', '.join(unknown)}.", "Name jobs that `levare jobs` lists.", faults)
+        raise _unknown_needs(unknown, is_step=wish.step is not None)
     found = {needed: Need(states[needed], outcome) for needed, outcome in needs.items()}
     hopeless = {needed: need for needed, need in found.items() if need.is_hopeless}
     if hopeless:
@@ -239,6 +240,14 @@ def _unmet(connection: Connection, needs: Mapping[str, str]) -> bool:
         fates = ", ".join(f"{needed} has {need.wish}, but {need.fate}" for needed, need in hopeless.items())
         raise Conflict(f"A need cannot be met any more: {fates}.", "Run it again and need the new job.", faults)
     return not all(need.is_met for need in found.values())
+
+
+def _unknown_needs(names: Sequence[str], *, is_step: bool) -> UnknownNeeds:
+    what, and_steps = ("step or job", "steps of the pipeline, or ") if is_step else ("job", "")
+    faults = [Fault("needs", f"is no {what}", name, f"{and_steps}ids of existing jobs") for name in names]
+    return UnknownNeeds(
+        f"No such {what}: {', '.join(names)}.", f"Name {and_steps}jobs that `levare jobs` lists.", faults
+    )
 
 
 def name_of(command: Sequence[str]) -> str:

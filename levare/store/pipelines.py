@@ -2,7 +2,8 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from hashlib import sha256
@@ -12,7 +13,7 @@ from sqlalchemy import Connection, and_, bindparam, insert, literal, select, tup
 from sqlalchemy.exc import IntegrityError
 
 from levare.decide.pipelines import cycle, in_order, state_of
-from levare.errors import Fault, InvalidPipeline, NotFound
+from levare.errors import Fault, InvalidPipeline, LevareError, NotFound
 from levare.model import BLOCKED, WAITING, Move, Rules, input_variable
 from levare.store import audit, jobs, views
 from levare.store.audit import Actor
@@ -112,7 +113,19 @@ def _insert(
     for step in order:
         needed = {job_ids.get(name, name): outcome for name, outcome in steps[step].needs.items()}
         named = replace(steps[step], name=steps[step].name or step, needs=needed, pipeline=ids[0], step=step)
-        insert_job(connection, named, job_ids[step], actor, now, rules=rules)
+        with _naming(f"jobs.{list(steps).index(step)}", step):
+            insert_job(connection, named, job_ids[step], actor, now, rules=rules)
+
+
+@contextmanager
+def _naming(place: str, step: str) -> Iterator[None]:
+    """What is wrong with a job is said of its step."""
+    try:
+        yield
+    except LevareError as error:
+        error.detail = f"Step {step}: {error.detail}"
+        error.faults = [replace(fault, field=f"{place}.{fault.field}") for fault in error.faults]
+        raise
 
 
 def _check_names(wish: PipelineWish) -> None:
@@ -135,8 +148,22 @@ def _with_steps(connection: Connection, rows: Iterable[Row]) -> list[Row]:
     for step in steps:
         shown = {name: step[name] for name in ("step", "state", "reason", "started_at", "finished_at")}
         found[step["pipeline"]]["steps"].append({**shown, "job": step["id"], "needs": needed.get(step["id"], [])})
+    for row in found.values():
+        row["steps"] = _by_needs(row["steps"])
     wished = {row["id"]: row["cancel_requested_at"] is not None for row in steps}
     return [{**row, "state": state_of((s["state"], wished[s["job"]]) for s in row["steps"])} for row in found.values()]
+
+
+def _by_needs(steps: Sequence[Row]) -> list[Row]:
+    """The steps of one pipeline, each after those that it needs."""
+    known = {step["step"]: step for step in steps}
+    needed = {step["step"]: map(_name_of, step["needs"]) for step in steps}
+    order = in_order({name: [other for other in others if other in known] for name, others in needed.items()})
+    return [known[name] for name in order or known]
+
+
+def _name_of(need: Any) -> str:
+    return need if isinstance(need, str) else need["job"]
 
 
 def stay_close(connection: Connection, moves: Iterable[Move]) -> None:

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, select
@@ -42,7 +42,7 @@ def put(connection: Connection, name: str, wish: Wish, *, actor: Actor, now: dat
     """
     faults = [*_wrong_nodes(connection, wish), *_wrong_times(wish, now), *_wrong_owner(wish)]
     if faults:
-        raise InvalidRequest(f"{faults[0].field}: {faults[0].message}.", "Correct it and send it again.", faults)
+        raise InvalidRequest(f"Window {name}: {faults[0].message}.", "Correct it and send it again.", faults)
     before = _find(connection, name)
     changed = vars(wish) | {"nodes": sorted(set(wish.nodes))}
     if before is None or any(before[key] != value for key, value in changed.items()):
@@ -90,7 +90,7 @@ def _find(connection: Connection, name: str) -> Row | None:
 def _wrong_nodes(connection: Connection, wish: Wish) -> list[Fault]:
     known = set(connection.execute(_KNOWN, {"names": list(wish.nodes)}).scalars())
     return [
-        Fault("nodes", f"{node} is no node", node, "nodes that `levare nodes` lists")
+        Fault("nodes", f"{node} is no node", node, "a name that `levare nodes` lists")
         for node in sorted(set(wish.nodes))
         if node not in known
     ]
@@ -98,11 +98,18 @@ def _wrong_nodes(connection: Connection, wish: Wish) -> list[Fault]:
 
 def _wrong_times(wish: Wish, now: datetime) -> list[Fault]:
     if wish.ends <= wish.starts:
-        return [Fault("ends", "it ends before it starts", _text(wish.ends), f"after {_text(wish.starts)}")]
+        return [Fault("ends", "it ends before it starts", _in_seconds(wish.ends), f"after {_in_seconds(wish.starts)}")]
     if wish.ends <= now:
-        return [Fault("ends", "it is over already", _text(wish.ends), f"after {_text(now)}")]
+        return [Fault("ends", "it is over already", _in_seconds(wish.ends), f"after {_in_seconds(now)}")]
     if wish.ends > now + FURTHEST:
-        return [Fault("ends", "it ends more than a year from now", _text(wish.ends), _text(now + FURTHEST))]
+        return [
+            Fault(
+                "ends",
+                "it ends more than a year from now",
+                _in_seconds(wish.ends),
+                f"before {_in_seconds(now + FURTHEST)}",
+            )
+        ]
     return []
 
 
@@ -120,6 +127,10 @@ def _told(row: Row | None) -> dict[str, Any] | None:
 
 def _text(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _in_seconds(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='seconds')}Z"
 
 
 _OF_NAME = windows.c.name == bindparam("name")

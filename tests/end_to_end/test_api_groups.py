@@ -123,3 +123,12 @@ def test_a_cycle_is_refused_by_its_names(local_api: Api):
     problem = refused(local_api.client.post("/v1/pipelines", json={"jobs": steps}), 422, "invalid-pipeline")
 
     assert "a -> b -> a" in problem["detail"]
+
+
+def test_a_misspelt_field_of_a_step_is_told_with_the_names_that_a_step_has(local_api: Api):
+    steps = [TRUE | {"step": "a"}, TRUE | {"step": "b", "needz": ["a"]}]
+
+    problem = refused(local_api.client.post("/v1/pipelines", json={"jobs": steps}), 422, "invalid-request")
+
+    assert problem["detail"] == "jobs.1.needz is no field of this request; did you mean needs?"
+    assert "gpu_memory_mib" in problem["errors"][0]["limit"]

@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -89,6 +90,31 @@ def test_the_parts_of_a_gang_meet_on_two_nodes(nodes: TwoNodes):
     assert [(part["id"], part["rank"]) for part in parts] == [(f"{job_id}-1", 0), (f"{job_id}-1.1", 1)]
     assert nodes.log(job_id, rank=0) == f"rank 0 on {first} met rank 1 on {second}\n"
     assert nodes.log(job_id, rank=1) == f"rank 1 on {second} met rank 0 on {first}\n"
+
+
+ALL_REDUCE = """
+import os
+import torch.distributed as dist
+from torch import ones
+rank, size = int(os.environ["NODE_RANK"]), int(os.environ["WORLD_SIZE"])
+dist.init_process_group("gloo", rank=rank, world_size=size)
+ranks = ones(1) * (rank + 1)
+dist.all_reduce(ranks)
+print(f"rank {rank}: {ranks.item():g}", flush=True)
+dist.destroy_process_group()
+"""
+
+
+def test_torch_adds_up_over_two_nodes(nodes: TwoNodes):
+    if not find_spec("torch"):
+        pytest.skip("torch is not installed")
+    job_id = nodes.gang(sys.executable, "-c", ALL_REDUCE, env=OURS | {"GLOO_SOCKET_IFNAME": "lo"})
+
+    (job,) = nodes.running.await_end(job_id)
+
+    assert job["state"] == "succeeded", nodes.log(job_id)
+    assert "rank 0: 3\n" in nodes.log(job_id, rank=0)
+    assert "rank 1: 3\n" in nodes.log(job_id, rank=1)
 
 
 def test_a_part_that_fails_ends_the_others_within_their_grace(nodes: TwoNodes):

@@ -184,3 +184,21 @@ def test_a_pipeline_is_cancelled_by_its_id():
     api = Api().on("DELETE /v1/pipelines/p7d2m9x4ka", PIPELINE)
 
     assert "is being cancelled" in levare_run(api, "pipeline", "cancel", "p7d2m9x4ka").stdout
+
+
+def test_yaml_that_cannot_be_read_is_told_by_its_place(tmp_path: Path):
+    file = tmp_path / "broken.yaml"
+    file.write_text("name: x\njobs: [")
+
+    result = levare_run(Api(), "pipeline", "submit", str(file))
+
+    assert result.exit_code == 1
+    assert f"error: {file}, line 2, column 8: while parsing a flow node: expected the node content" in result.stderr
+
+
+def test_a_group_alone_shows_what_it_can_do():
+    result = levare_run(Api(), "pipeline")
+
+    assert (result.exit_code, result.stderr) == (2, "")
+    assert result.stdout.startswith("Usage:")
+    assert "\n  submit " in result.stdout

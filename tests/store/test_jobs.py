@@ -1,5 +1,6 @@
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from sqlalchemy import func, select
 
 from levare.errors import CanNeverRun, Conflict, Contradiction, IdempotencyMismatch, UnknownNeeds
+from levare.model import Rules
 from levare.store import jobs, tables, views
 from levare.store.audit import Actor
 from levare.store.engine import Database
@@ -247,3 +249,14 @@ def test_each_write_leaves_who_what_and_from_where(submit: Submit, database: Dat
 )
 def test_a_job_without_a_name_is_called_after_its_script_or_program(command: list[str], name: str):
     assert jobs.name_of(command) == name
+
+
+def test_a_licence_of_the_fleet_is_no_thing_that_a_node_must_have(database: Database, add_node: Callable[..., str]):
+    add_node()
+    rules = Rules(licences={"matlab": 5})
+    for amount, job_id in ((5, "j1"), (6, "j2")):
+        wish = Submission(command=["true"], resources={"matlab": amount})
+        with database.writing() as connection, suppress(CanNeverRun):
+            jobs.submit(connection, wish, job_id=job_id, actor=ANNA, key=None, now=NOON, rules=rules)
+
+    assert (read(database, "j1")["state"], count(database, "jobs")) == ("waiting", 1)

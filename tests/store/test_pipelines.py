@@ -131,10 +131,18 @@ def test_a_cycle_is_refused_by_its_names_and_nothing_is_kept(database: Database,
 
 
 def test_a_need_that_is_neither_a_step_nor_a_job_is_refused(database: Database, submit: Submit):
-    with pytest.raises(UnknownNeeds, match="nope"):
+    with pytest.raises(UnknownNeeds, match="Step b: No such step or job: nope") as refusal:
         submit(a={}, b={"a": "success", "nope": "success"})
 
+    assert [fault.field for fault in refusal.value.faults] == ["jobs.1.needs"]
+
     assert (count(database, "jobs"), count(database, "pipelines")) == (0, 0)
+
+
+def test_steps_are_listed_after_those_that_they_need(submit: Submit):
+    made = submit(alpha={"zeta": "always"}, beta={"alpha": "success"}, zeta={})
+
+    assert [step["step"] for step in made["steps"]] == ["zeta", "alpha", "beta"]
 
 
 def test_a_step_may_need_a_job_of_before(submit: Submit, add_job: Callable[..., str]):
