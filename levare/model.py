@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 
 BLOCKED, WAITING = "blocked", "waiting"
 PLACED, STARTING, RUNNING = "placed", "starting", "running"
@@ -56,7 +57,7 @@ class Request:
     spread: bool = False
     """On the emptiest node that serves instead of the fullest."""
 
-    @property
+    @cached_property
     def shape(self) -> str:
         """Equal requests have equal shapes."""
         gpu = "whole" if self.gpu_memory_mib is None else self.gpu_memory_mib
@@ -75,7 +76,7 @@ class Duration:
     typical: timedelta
     promised: timedelta
 
-    @property
+    @cached_property
     def scale(self) -> int:
         """Which power of two of minutes it is promised within; jobs of one lane have one scale."""
         return scale_of(self.promised)
@@ -110,8 +111,10 @@ class Waiting:
     only_between: "DayWindow | None" = None
     shunned: frozenset[str] = frozenset()
     count: int = 1
+    owed_since: datetime | None = None
+    """When others were last told to make room for it, if it has not started since."""
 
-    @property
+    @cached_property
     def lane(self) -> tuple[object, ...]:
         """Jobs of one lane differ in little but their age: if the first cannot start, none of them can."""
         about = (self.request.shape, self.team, self.project, self.user, self.priority)

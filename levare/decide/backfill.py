@@ -6,7 +6,8 @@ percentile, and not only the first job has a promise. What ends in time, or take
 may use a kept node meanwhile; nothing else may.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import insort
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -16,6 +17,8 @@ from levare.decide.fleet import Fleet, Spot, without_licences
 from levare.model import Duration, Held, Promise, Request, Waiting
 
 _FAR = timedelta(days=3650)
+Ending = tuple[datetime, str, Held]
+"""When an attempt ends, its id, and what it holds until then."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,8 @@ class _Opening:
     at: datetime
     room: Room
     later: Room
+    over: frozenset[str]
+    """The attempts that end before."""
 
 
 class Calendar:
@@ -32,15 +37,17 @@ class Calendar:
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet, self._now = fleet, fleet.now
-        self._endings: dict[str, list[tuple[datetime, Held]]] = {}
+        self._endings: dict[str, list[Ending]] = {}
+        self._started: dict[str, list[Ending]] = {}
+        self._never = fleet.now + _FAR
 
     def started(self, job: Waiting, spots: Sequence[Spot]) -> None:
         """What has just been placed ends some time too."""
         for spot in spots:
-            ends = self._now + (job.expected.promised if job.expected else _FAR)
-            endings = self._endings_of(spot.room)
-            endings.append((ends, held_by(without_licences(job.request, self._fleet.licences), spot.devices)))
-            endings.sort(key=lambda ending: ending[0])
+            ends = self._now + job.expected.promised if job.expected else self._never
+            held = held_by(without_licences(job.request, self._fleet.licences), spot.devices)
+            self._started.setdefault(spot.room.name, []).append((ends, job.job_id, held))
+            self._endings.pop(spot.room.name, None)
 
     def promise(self, job: Waiting) -> Promise | None:
         """
@@ -49,30 +56,26 @@ class Calendar:
         None, and nothing kept, where endings are unknown, or nodes that would serve are kept for others.
         """
         request = without_licences(job.request, self._fleet.licences)
-        openings = sorted(self._openings(job, request), key=lambda opening: (opening.at, opening.room.name))
-        chosen = openings[: request.nodes]
+        chosen = self._first_openings(job, request)
         if len(chosen) < request.nodes:
             return None
         at = chosen[-1].at
-        later = {opening.room.name: opening.later for opening in chosen}
-        self._fleet.keep(job, (opening.room for opening in chosen), at=at, later=later)
-        return Promise(tuple(sorted(later)), at)
+        for opening in chosen:
+            self._fleet.keep(job, opening.room, at=at, later=opening.later, over=opening.over)
+        return Promise(tuple(sorted(opening.room.name for opening in chosen)), at)
 
-    def _openings(self, job: Waiting, request: Request) -> Iterator[_Opening]:
-        """The earliest of them; a room whose GPUs come free later than what is found already is not looked into."""
+    def _first_openings(self, job: Waiting, request: Request) -> list[_Opening]:
+        """As many as the request has nodes; a room whose GPUs come free later than these is not looked into."""
         suitable = [room for room in self._fleet.rooms.values() if self._may_keep(room, job, request)]
-        bounded = sorted(
-            ((self._bound(room, request), room.name, room) for room in suitable), key=lambda entry: entry[:2]
-        )
-        found: list[datetime] = []
-        for bound, _, room in bounded:
-            enough = len(found) >= request.nodes
-            if bound - self._now >= _FAR or (enough and bound > sorted(found)[request.nodes - 1]):
-                return
-            opening = self._opening(room, job, request)
+        found: list[tuple[datetime, str, _Opening]] = []
+        for bound, name in sorted((self._bound(room, request), room.name) for room in suitable):
+            if bound >= self._never or (len(found) == request.nodes and bound > found[-1][0]):
+                break
+            opening = self._opening(self._fleet.rooms[name], job, request)
             if opening:
-                found.append(opening.at)
-                yield opening
+                insort(found, (opening.at, name, opening))
+                del found[request.nodes :]
+        return [opening for *_, opening in found]
 
     def _may_keep(self, room: Room, job: Waiting, request: Request) -> bool:
         is_free = room.is_open and room.name not in job.shunned and room.name not in self._fleet.kept
@@ -83,39 +86,45 @@ class Calendar:
         missing = request.gpus - (room.whole if request.gpu_memory_mib is None else len(room.total))
         if missing <= 0:
             return self._now
-        for ends, held in self._endings_of(room):
+        for ends, _, held in self._endings_of(room):
             missing -= len(held.devices)
             if missing <= 0:
                 return ends
-        return self._now + _FAR
+        return self._never
 
     def _opening(self, room: Room, job: Waiting, request: Request) -> _Opening | None:
-        later = room.copy()
-        at = self._now
-        endings = iter(self._endings_of(room))
-        while not later.fits(request):
-            at, held = next(endings, (None, None))
-            if at is None or held is None or at - self._now >= _FAR:
-                return None
+        later, at, over = room.copy(), self._now, set[str]()
+        for ends, attempt, held in self._endings_of(room):
+            if later.fits(request):
+                break
+            at = ends
+            over.add(attempt)
             later.release(held)
-        return _Opening(self._after_windows(room, job, at), room, later)
+        if at >= self._never or not later.fits(request):
+            return None
+        return _Opening(self._after_windows(room, job, at), room, later, frozenset(over))
 
     def _after_windows(self, room: Room, job: Waiting, at: datetime) -> datetime:
         while window := self._fleet.window_in_the_way(room, job, at):
             at = window.ends
         return at
 
-    def _endings_of(self, room: Room) -> list[tuple[datetime, Held]]:
+    def _endings_of(self, room: Room) -> list[Ending]:
         if room.name not in self._endings:
-            endings = [(self._end_of(held), held) for held in room.node.held]
-            self._endings[room.name] = sorted(endings, key=lambda ending: (ending[0], ending[1].attempt_id))
+            runs = [(self._end_of(held), held.attempt_id, held) for held in room.node.held]
+            self._endings[room.name] = sorted([*runs, *self._started.get(room.name, ())], key=_when)
         return self._endings[room.name]
 
     def _end_of(self, held: Held) -> datetime:
+        known = held.expected if held.placed_at and held.progress is None and held.limit is None else None
+        if known and held.placed_at and (ends := held.placed_at + known.promised) > self._now:
+            return ends
         whole = expected_of(held, self._now)
-        if whole is None or held.placed_at is None:
-            return self._now + _FAR
-        return held.placed_at + whole.promised
+        return held.placed_at + whole.promised if whole and held.placed_at else self._never
+
+
+def _when(ending: Ending) -> tuple[datetime, str]:
+    return ending[:2]
 
 
 def expected_of(held: Held, now: datetime) -> Duration | None:

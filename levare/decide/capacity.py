@@ -15,7 +15,6 @@ class Room:
         "free",
         "is_open",
         "memory_mib",
-        "models",
         "name",
         "node",
         "resources",
@@ -28,18 +27,22 @@ class Room:
         self.node, self.name = node, node.name
         self.is_open = node.state == "ready" and not node.note
         self.total = {device.uuid: device.memory_mib for device in node.devices if not device.blocked}
-        self.models = {device.uuid: device.model.lower() for device in node.devices}
         self.free = dict(self.total)
         self.whole = len(self.free)
         self.cpus, self.memory_mib, self.scratch_mib = node.cpus, node.memory_mib, node.scratch_mib
         self.resources = dict(node.resources)
         for held in node.held:
-            self._hold(held, 1)
+            self.hold(held)
 
     @classmethod
     def emptied(cls, node: Node) -> Self:
         """As if nothing ran on the node, and it and every device of it could be used."""
         return cls.unblocked(replace(node, held=(), state="ready", note=""))
+
+    @classmethod
+    def vacant(cls, node: Node) -> Self:
+        """As if nothing ran on the node."""
+        return cls(replace(node, held=()))
 
     @classmethod
     def unblocked(cls, node: Node) -> Self:
@@ -58,7 +61,7 @@ class Room:
         return (
             all(labels.get(name) == value for name, value in request.require)
             and not any(labels.get(name) == value for name, value in request.avoid)
-            and (request.gpu_model is None or bool(self._of_model(request, self.models)))
+            and (request.gpu_model is None or bool(self._of_model(request, self._models())))
         )
 
     def fits(self, request: Request) -> bool:
@@ -86,10 +89,13 @@ class Room:
         return self._of_model(request, [uuid for uuid in self.total if self.free[uuid] >= least])
 
     def take(self, request: Request, devices: Mapping[str, int]) -> None:
-        self._hold(held_by(request, devices), 1)
+        self.hold(held_by(request, devices))
+
+    def hold(self, held: Held) -> None:
+        self._change(held, -1)
 
     def release(self, held: Held) -> None:
-        self._hold(held, -1)
+        self._change(held, 1)
 
     def preferred(self, request: Request) -> int:
         """How many of the labels that the request prefers the node has."""
@@ -103,20 +109,26 @@ class Room:
         return request.gpus <= len(self.fitting_devices(request))
 
     def _of_model(self, request: Request, uuids: Iterable[str]) -> list[str]:
-        wanted = (request.gpu_model or "").lower()
-        return [uuid for uuid in uuids if wanted in self.models[uuid]]
+        if not request.gpu_model:
+            return list(uuids)
+        wanted, models = request.gpu_model.lower(), self._models()
+        return [uuid for uuid in uuids if wanted in models[uuid]]
 
-    def _hold(self, held: Held, sign: int) -> None:
-        self.cpus -= sign * held.cpus
-        self.memory_mib -= sign * held.memory_mib
-        self.scratch_mib -= sign * held.scratch_mib
+    def _models(self) -> dict[str, str]:
+        return {device.uuid: device.model.lower() for device in self.node.devices}
+
+    def _change(self, held: Held, sign: int) -> None:
+        self.cpus += sign * held.cpus
+        self.memory_mib += sign * held.memory_mib
+        self.scratch_mib += sign * held.scratch_mib
         for name, amount in held.resources:
-            self.resources[name] = self.resources.get(name, 0) - sign * amount
+            self.resources[name] = self.resources.get(name, 0) + sign * amount
+        free, total = self.free, self.total
         for uuid, mib in held.devices.items():
-            if uuid in self.total:
-                self.whole -= self.free[uuid] == self.total[uuid]
-                self.free[uuid] -= sign * mib
-                self.whole += self.free[uuid] == self.total[uuid]
+            if uuid in total:
+                before = free[uuid]
+                after = free[uuid] = before + sign * mib
+                self.whole += (after == total[uuid]) - (before == total[uuid])
 
 
 def held_by(request: Request, devices: Mapping[str, int]) -> Held:

@@ -1,6 +1,6 @@
 """All nodes while one decision is made: where a job fits with the least waste, and what is kept for whom."""
 
-from bisect import insort
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -21,8 +21,10 @@ class Kept:
     request: Request
     at: datetime | None
     """None keeps it from now on."""
-    later: Room | None
+    later: Room | None = None
     """The room as it will be at that time."""
+    over: frozenset[str] = frozenset()
+    """The attempts that will have ended by then."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ class Fleet:
 
     def __init__(self, nodes: Iterable[Node], *, licences: Mapping[str, int], now: datetime) -> None:
         self.now = now
-        self.rooms = {node.name: Room(node) for node in sorted(nodes, key=lambda node: node.name)}
+        self.rooms = {node.name: Room(node) for node in nodes}
+        self._vacant: dict[str, Room] = {}
         self.kept: dict[str, Kept] = {}
         self.licences = dict(licences)
         for room in self.rooms.values():
@@ -47,7 +50,9 @@ class Fleet:
         self._shelves: list[list[Key]] = [[] for _ in range(most + 1)]
         for room in self.rooms.values():
             if room.is_open:
-                insort(self._shelves[room.whole], _key(room))
+                self._shelf(room).append(_key(room))
+        for shelf in self._shelves:
+            shelf.sort()
 
     def spots_for(self, job: Waiting) -> list[Spot] | None:
         """One spot for each node of the request, which has whatever licences it needs; None if it cannot start now."""
@@ -66,18 +71,34 @@ class Fleet:
     def take(self, job: Waiting, spots: Sequence[Spot]) -> None:
         request = without_licences(job.request, self.licences)
         for spot in spots:
-            self._shelf(spot.room).remove(_key(spot.room))
+            shelf, key = self._shelf(spot.room), _key(spot.room)
+            del shelf[bisect_left(shelf, key)]
             spot.room.take(request, spot.devices)
             insort(self._shelf(spot.room), _key(spot.room))
             self._leave_to_keeper(spot, job, request)
-        for name, amount in job.request.resources:
-            if name in self.licences:
-                self.licences[name] -= amount
+        self.keep_licences(job)
 
-    def keep(self, job: Waiting, rooms: Iterable[Room], *, at: datetime | None, later: Mapping[str, Room]) -> None:
-        request = without_licences(job.request, self.licences)
-        for room in rooms:
-            self.kept[room.name] = Kept(job.job_id, request, at, later.get(room.name))
+    def keep(
+        self,
+        job: Waiting,
+        room: Room,
+        *,
+        at: datetime | None = None,
+        later: Room | None = None,
+        over: frozenset[str] = frozenset(),
+    ) -> None:
+        self.kept[room.name] = Kept(job.job_id, without_licences(job.request, self.licences), at, later, over)
+
+    def keep_licences(self, job: Waiting) -> None:
+        """Nobody else gets those that the job needs, even if too few of them are left for it."""
+        for name, asked, left in licences_asked(job.request, self.licences):
+            self.licences[name] = max(0, left - asked)
+
+    def vacant(self, room: Room) -> Room:
+        """The room as if nothing ran in it."""
+        if room.name not in self._vacant:
+            self._vacant[room.name] = Room.vacant(room.node)
+        return self._vacant[room.name]
 
     def admits(self, room: Room, job: Waiting) -> bool:
         """Whether the job may use the node at all now: it is open, not shunned, and no window is in its way."""
@@ -94,18 +115,26 @@ class Fleet:
                 return window
         return None
 
-    def leaves_enough(self, room: Room, job: Waiting, devices: Mapping[str, int]) -> bool:
-        """Whether a job on these devices would not delay the one that the node is kept for."""
+    def leaves_enough(
+        self, room: Room, job: Waiting, devices: Mapping[str, int], *, ended: Iterable[Held] = ()
+    ) -> bool:
+        """Whether a job on these devices, in the place of what will have `ended`, delays none that the node is kept for."""
         kept = self.kept.get(room.name)
         if kept is None or kept.job_id == job.job_id:
             return True
         if kept.at is None or kept.later is None:
             return False
-        if job.expected and self.now + job.expected.promised <= kept.at:
+        if not ended and self._ends_by(job, kept.at):
             return True
         later = kept.later.copy()
         later.take(without_licences(job.request, self.licences), devices)
+        for held in ended:
+            if held.attempt_id not in kept.over:
+                later.release(held)
         return later.fits(kept.request)
+
+    def _ends_by(self, job: Waiting, at: datetime) -> bool:
+        return job.expected is not None and self.now + job.expected.promised <= at
 
     def _devices(self, room: Room, job: Waiting, request: Request) -> Mapping[str, int] | None:
         if not (room.fits(request) and room.suits(request) and self.admits(room, job)):
@@ -116,8 +145,8 @@ class Fleet:
     def _best_first(self, request: Request) -> Iterator[Room]:
         least = request.gpus if request.gpu_memory_mib is None else 0
         shelves = self._shelves[least:]
-        keys = [key for shelf in (reversed(shelves) if request.spread else shelves) for key in shelf]
-        rooms = (self.rooms[name] for *_, name in keys)
+        names = (name for shelf in (reversed(shelves) if request.spread else shelves) for name in _with(request, shelf))
+        rooms = (self.rooms[name] for name in names)
         if request.prefer:
             return iter(sorted(rooms, key=lambda room: -room.preferred(request)))
         return rooms
@@ -127,7 +156,7 @@ class Fleet:
         kept = self.kept.get(spot.room.name)
         if kept is None or kept.at is None or kept.later is None or kept.job_id == job.job_id:
             return
-        if not (job.expected and self.now + job.expected.promised <= kept.at):
+        if not self._ends_by(job, kept.at):
             kept.later.take(request, spot.devices)
 
     def _shelf(self, room: Room) -> list[Key]:
@@ -144,6 +173,18 @@ def _key(room: Room) -> Key:
     return (len(room.total), room.cpus, room.name)
 
 
+def _with(request: Request, shelf: Sequence[Key]) -> Iterator[str]:
+    """The names on a shelf, without those that have too few CPUs."""
+    place = 0
+    while place < len(shelf):
+        gpus, cpus, name = shelf[place]
+        if cpus >= request.cpus:
+            yield name
+            place += 1
+        else:
+            place = bisect_left(shelf, (gpus, request.cpus, ""), place)
+
+
 def without_licences(request: Request, licences: Mapping[str, int]) -> Request:
     """The part of a request that its nodes have to serve: licences are of the fleet."""
     if not any(name in licences for name, _ in request.resources):
@@ -153,5 +194,9 @@ def without_licences(request: Request, licences: Mapping[str, int]) -> Request:
 
 def licences_short(request: Request, licences: Mapping[str, int]) -> list[tuple[str, int, int]]:
     """The licences of which too few are left: name, asked, left."""
-    asked = [(name, amount, licences[name]) for name, amount in request.resources if name in licences]
-    return [(name, amount, left) for name, amount, left in asked if amount > left]
+    return [(name, asked, left) for name, asked, left in licences_asked(request, licences) if asked > left]
+
+
+def licences_asked(request: Request, licences: Mapping[str, int]) -> list[tuple[str, int, int]]:
+    """The licences that a request needs on all of its nodes together: name, asked, left."""
+    return [(name, amount * request.nodes, licences[name]) for name, amount in request.resources if name in licences]

@@ -4,6 +4,9 @@ Who comes first.
 Teams take turns: first the one that has used least of late for its weight. Inside a team its users do, all with
 one weight. What is first of a user is highest priority after ageing, then longest wait, then id. Four levels of
 priority halve what a claim has against it, so an urgent job comes sooner, and yet no priority starves another team.
+
+A level of priority is worth `AGEING` of waiting, neither more nor less at any time: which of two jobs of a user comes
+first does not change while both wait (but for a deadline that comes near), so what one has been promised holds.
 """
 
 from collections import defaultdict
@@ -23,16 +26,16 @@ URGENT = 3
 """So many levels a job gains when it would miss its deadline if it waited for `SLACK` more."""
 SLACK = timedelta(hours=1)
 
-Rank = tuple[float, datetime, str]
+Rank = tuple[datetime, datetime, str]
 
 
 def rank(job: Waiting, now: datetime) -> Rank:
     """The sort key among the jobs of one user: whoever has the smallest comes first."""
-    return (-level(job, now), job.since, job.job_id)
+    return (job.since - AGEING * (job.priority + urgency(job, now)), job.since, job.job_id)
 
 
 def level(job: Waiting, now: datetime) -> int:
-    """Priority, with what age and a near deadline add."""
+    """Priority, with what age and a near deadline add, in whole levels."""
     return job.priority + (now - job.since) // AGEING + urgency(job, now)
 
 
@@ -50,15 +53,20 @@ def weigh(claim: float, job: Waiting) -> float:
 
 @dataclass(eq=False)
 class Lane:
-    """Waiting jobs that differ in little but their age, the first first. An array may start several times."""
+    """Waiting jobs that differ in little but their age, the oldest first. An array may start several times."""
 
-    jobs: list[Waiting]
+    jobs: Sequence[Waiting]
     rank: Rank
+    passed: int = 0
     started: int = 0
 
     @property
     def first(self) -> Waiting:
-        return self.jobs[0]
+        return self.jobs[self.passed]
+
+    @property
+    def left(self) -> Sequence[Waiting]:
+        return self.jobs[self.passed :]
 
     def advance(self) -> bool:
         """The first has started once; whether anything is left."""
@@ -67,18 +75,22 @@ class Lane:
 
     def skip(self) -> bool:
         """Go on to the next; whether there is one."""
-        del self.jobs[0]
+        self.passed += 1
         self.started = 0
-        return bool(self.jobs)
+        return self.passed < len(self.jobs)
 
 
 def lanes(waiting: Iterable[Waiting], now: datetime) -> list[Lane]:
-    found: dict[object, list[tuple[Rank, Waiting]]] = defaultdict(list)
+    found: dict[object, list[Waiting]] = defaultdict(list)
     for job in waiting:
-        found[job.lane].append((rank(job, now), job))
+        found[job.lane].append(job)
     for jobs in found.values():
-        jobs.sort(key=lambda pair: pair[0])
-    return [Lane([job for _, job in jobs], jobs[0][0]) for jobs in found.values()]
+        jobs.sort(key=_age)
+    return [Lane(jobs, rank(jobs[0], now)) for jobs in found.values()]
+
+
+def _age(job: Waiting) -> tuple[datetime, str]:
+    return (job.since, job.job_id)
 
 
 class Queue:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from levare.decide.backfill import Calendar
 from levare.decide.capacity import Room
-from levare.decide.fleet import Fleet, licences_short, without_licences
+from levare.decide.fleet import Fleet, licences_asked, licences_short, without_licences
 from levare.decide.order import AGEING, Lane, Queue, lanes, rank
 from levare.decide.preemption import Claims, Clearing
 from levare.decide.sharing import Books
@@ -35,7 +35,11 @@ __all__ = ["AGEING", "PATIENCE", "PROMISES", "behind", "can_never_run", "place"]
 
 PATIENCE = timedelta(minutes=30)
 PROMISES = 8
-"""So many jobs that do not fit are promised a time, and may end others, in one decision."""
+"""For so many jobs that do not fit nodes are kept in one decision."""
+CLEARINGS = 8
+"""For so many jobs that do not fit others end in one decision."""
+OWED = timedelta(minutes=10)
+"""For so long after the last was told to end for it, or as long as one still runs, a job comes before all others."""
 
 
 def place(
@@ -46,14 +50,9 @@ def place(
 
     Pure: the same inputs in any order give the same decision; the caller applies it.
     """
-    decided = _Round(waiting, nodes, now, sharing or Sharing())
+    decided = _Round(waiting, sorted(nodes, key=lambda node: node.name), now, sharing or Sharing())
     decided.run()
     return Decision(decided.placements, _Reasons(decided), decided.preemptions, decided.promises)
-
-
-def order(job: Waiting, now: datetime) -> tuple[float, datetime, str]:
-    """The sort key among the jobs of one user: whoever has the smallest comes first."""
-    return rank(job, now)
 
 
 def behind(ahead: int) -> list[Reason]:
@@ -86,19 +85,40 @@ class _Round:
         self.fleet = Fleet(nodes, licences=sharing.licences, now=now)
         self.books = Books(sharing, nodes, now=now)
         self.calendar = Calendar(self.fleet)
-        self.claims = Claims(self.fleet, self.books, sharing)
+        self.claims = Claims(self.fleet, self.books, sharing, waiting)
         self.placements: list[Placement] = []
         self.preemptions: list[Preemption] = []
         self.promises: dict[str, Promise] = {}
         self.why: dict[str, Stuck] = {}
-        self._lanes = lanes(waiting, now)
         self._borrowers: list[Lane] = []
-        self._looked_ahead = 0
+        self._kept = self._cleared = 0
+        self._homeless: set[tuple[object, ...]] = set()
 
     def run(self) -> None:
-        """First all that is within its quota, then what would borrow."""
-        self._go_through(self._lanes, may_borrow=False)
+        """First those for whom others end, then all that is within its quota, then what would borrow."""
+        owed = [job for job in self.waiting if self._is_owed(job)]
+        others = [job for job in self.waiting if not self._is_owed(job)] if owed else self.waiting
+        served = [lane for lane in self._by_strength(owed) if self._serve(lane)]
+        self._go_through([*lanes(others, self.now), *served], may_borrow=False)
         self._go_through(self._borrowers, may_borrow=True)
+
+    def _is_owed(self, job: Waiting) -> bool:
+        lately = job.owed_since is not None and self.now - job.owed_since < OWED
+        return lately or self.claims.is_cleared_for(job)
+
+    def _by_strength(self, jobs: Iterable[Waiting]) -> list[Lane]:
+        first = sorted(jobs, key=lambda job: (-job.priority, rank(job, self.now)))
+        return [Lane([job], rank(job, self.now)) for job in first]
+
+    def _serve(self, lane: Lane) -> bool:
+        """Start it once or go on making room for it; whether it is left to take its turn with the others."""
+        job = lane.first
+        if self._refusals(job) or self.books.borrows(job):
+            return True
+        if self._start(job):
+            return lane.advance()
+        self._stick(lane, self._look_ahead(job))
+        return False
 
     def _go_through(self, waiting: Sequence[Lane], *, may_borrow: bool) -> None:
         queue = Queue(waiting, self.books, now=self.now)
@@ -147,43 +167,72 @@ class _Round:
             self._stick(lane, lambda _job: reasons)
 
     def _stick(self, lane: Lane, why: Stuck) -> None:
-        for job in lane.jobs:
-            self.why[job.job_id] = why
+        for place, job in enumerate(lane.left):
+            self.why[job.job_id] = why if place == 0 else _after(place, why)
 
     def _look_ahead(self, job: Waiting) -> Stuck:
         """What is done for a job that does not fit: others make room, or it is promised a time, or patience is kept."""
         room_for_it: list[Reason] = []
-        if self._looked_ahead < PROMISES and not licences_short(job.request, self.fleet.licences):
-            self._looked_ahead += 1
-            clearing = self.claims.clearing_for(job)
-            if clearing:
-                room_for_it = self._clear(job, clearing)
-            elif promise := self.calendar.promise(job):
-                self.promises[job.job_id] = promise
-            elif self.now - job.since >= PATIENCE:
-                self._keep_nearest(job)
+        is_short = bool(licences_short(job.request, self.fleet.licences))
+        if not is_short and (clearing := self._clearing_for(job)):
+            room_for_it = self._clear(job, clearing)
+        elif not is_short and self._kept < PROMISES:
+            self._keep_for(job)
+        if self._is_patient(job) and self._may_get_licences(job):
+            self.fleet.keep_licences(job)
         return lambda other: [*room_for_it, *self._shortages(other)]
 
+    def _clearing_for(self, job: Waiting) -> Clearing | None:
+        if self._cleared >= CLEARINGS and not self._is_owed(job):
+            return None
+        return self.claims.clearing_for(job)
+
+    def _keep_for(self, job: Waiting) -> None:
+        """Keep the nodes that serve it first; what found none is not asked again for others that are alike."""
+        alike = (job.request, job.shunned, job.team, job.user, self._is_patient(job))
+        if alike in self._homeless:
+            return
+        if promise := self.calendar.promise(job):
+            self.promises[job.job_id] = promise
+            self._kept += 1
+        elif self._is_patient(job) and self._keep_nearest(job):
+            self._kept += 1
+        else:
+            self._homeless.add(alike)
+
+    def _is_patient(self, job: Waiting) -> bool:
+        return self.now - job.since >= PATIENCE
+
+    def _may_get_licences(self, job: Waiting) -> bool:
+        asked = bool(licences_asked(job.request, self.fleet.licences))
+        return asked and can_never_run(job.request, self.nodes, self.sharing.licences) is None
+
     def _clear(self, job: Waiting, clearing: Clearing) -> list[Reason]:
-        self.fleet.keep(job, clearing.rooms, at=None, later={})
+        self._cleared += 1
+        for room in clearing.rooms:
+            self.fleet.keep(job, room)
         self.preemptions += self.claims.end(job, clearing.victims)
         for held in clearing.victims:
             self.books.release(held)
         names = ", ".join(room.name for room in clearing.rooms)
         return [Reason("making-room", "will-wait", f"Room is being made for it on {names}.")]
 
-    def _keep_nearest(self, job: Waiting) -> None:
+    def _keep_nearest(self, job: Waiting) -> bool:
         request = without_licences(job.request, self.fleet.licences)
         possible = [room for room in self.fleet.rooms.values() if self._may_be_kept(room, job, request)]
         nearest = sorted(possible, key=lambda room: _distance(room, request))[: request.nodes]
-        if len(nearest) == request.nodes:
-            self.fleet.keep(job, nearest, at=None, later={})
+        if len(nearest) < request.nodes:
+            return False
+        for room in nearest:
+            self.fleet.keep(job, room)
+        return True
 
     def _may_be_kept(self, room: Room, job: Waiting, request: Request) -> bool:
         return (
             room.name not in self.fleet.kept
+            and room.suits(request)
             and self.fleet.admits(room, job)
-            and Room(replace(room.node, held=())).fits(request)
+            and self.fleet.vacant(room).fits(request)
         )
 
     def _shortages(self, job: Waiting) -> list[Reason]:
@@ -239,10 +288,15 @@ class _Reasons(Mapping[str, Sequence[Reason]]):
 
 
 def _off_hours(job: Waiting, now: datetime) -> list[Reason]:
-    hours = job.only_between
-    if hours is None or hours.contains(now.astimezone(UTC).hour * 60 + now.minute):
+    hours, utc = job.only_between, now.astimezone(UTC)
+    if hours is None or hours.contains(utc.hour * 60 + utc.minute):
         return []
-    return [Reason("off-hours", "will-wait", f"Starts only between {hours}; it is {now.astimezone(UTC):%H:%M} UTC.")]
+    return [Reason("off-hours", "will-wait", f"Starts only between {hours}; it is {utc:%H:%M} UTC.")]
+
+
+def _after(ahead: int, why: Stuck) -> Stuck:
+    """The same reasons; where this job has none of its own, those that come first in its lane are the reason."""
+    return lambda job: [*why(job)] or behind(ahead)
 
 
 def _licence(name: str, asked: int, left: int) -> Reason:

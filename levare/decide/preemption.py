@@ -8,13 +8,17 @@ Only a strictly stronger claim ends a run, and only if its own start keeps its t
 Why there is no loop: let the strength of a run be (not borrowed, priority). Whatever ends a run is not borrowed
 itself, and stronger in that order: by quota in the first place, by priority in the second. What was ended can end in
 its turn only what is weaker than itself, so never the one that ended it, nor one as strong; and whatever starts has
-its `min_runtime` before anything may end it.
+its `min_runtime` before anything may end it. And what ends for a job leaves its room to that job alone: whoever else
+comes first in the queue would otherwise take it, and be ended in its turn.
 """
 
+from bisect import insort
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
+from itertools import accumulate
 
 from levare.decide.capacity import Room
 from levare.decide.fleet import Fleet, without_licences
@@ -23,6 +27,8 @@ from levare.model import Held, Preemption, Request, Sharing, Waiting
 
 MARGIN = 2
 """So many levels of priority make a claim strictly stronger: less reorders the queue, and ends nothing."""
+Price = tuple[timedelta, int]
+"""Work that is lost, in the time of one GPU, and how many jobs lose it."""
 
 
 @dataclass(frozen=True)
@@ -33,81 +39,188 @@ class Clearing:
     victims: Sequence[Held]
 
 
+@dataclass(frozen=True)
+class _Option:
+    """A room that would serve a job once the victims have ended."""
+
+    room: Room
+    victims: Sequence[Held]
+
+
 class Claims:
     """Who may end whom, in one decision."""
 
-    def __init__(self, fleet: Fleet, books: Books, sharing: Sharing) -> None:
+    def __init__(self, fleet: Fleet, books: Books, sharing: Sharing, waiting: Iterable[Waiting]) -> None:
         self._fleet, self._books, self._sharing, self._now = fleet, books, sharing, fleet.now
-        self._parts: Mapping[str, list[Held]] = _by_job(fleet.rooms.values())
-        self._weakest = min((held.priority for parts in self._parts.values() for held in parts), default=9)
+        self._held = [held for room in fleet.rooms.values() for held in room.node.held]
+        self._weakest = min((each.priority for each in self._held), default=9)
+        for_whom = {each.ending_for for each in self._held if each.ending_for}
+        self._cleared_for = for_whom & {job.job_id for job in waiting} if for_whom else set[str]()
         self._ended: set[str] = set()
+        self._hopeless: set[tuple[object, ...]] = set()
+        self._costs: dict[tuple[int, str | None], list[tuple[Room, Sequence[timedelta]]]] = {}
+
+    def is_cleared_for(self, job: Waiting) -> bool:
+        """Whether something that still runs has been told to make room for it."""
+        return job.job_id in self._cleared_for
 
     def clearing_for(self, job: Waiting) -> Clearing | None:
         """The nodes whose clearing loses the least work; None if no stronger claim makes room for it."""
-        outranks_one = job.priority >= self._weakest + MARGIN or self._has_a_right(job)
-        if not outranks_one or self._books.borrows(job):
+        if not self._outranks_somebody(job) or self._books.borrows(job):
             return None
-        request = without_licences(job.request, self._fleet.licences)
-        options = [option for room in self._fleet.rooms.values() if (option := self._clear(room, job, request))]
-        if len(options) < request.nodes:
+        alike = (job.request, job.priority, job.team, job.user, job.shunned, job.expected)
+        if alike in self._hopeless and not self.is_cleared_for(job):
             return None
-        best = sorted(options, key=lambda option: (*self._price(option[1]), option[0].name))[: request.nodes]
-        return Clearing([room for room, _ in best], [held for _, victims in best for held in victims])
+        chosen = self._cheapest(job, without_licences(job.request, self._fleet.licences))
+        if len(chosen) < job.request.nodes:
+            self._hopeless.add(alike)
+            return None
+        return Clearing([option.room for option in chosen], self._needed(job, chosen))
 
     def end(self, job: Waiting, victims: Iterable[Held]) -> list[Preemption]:
         """What is to be told to end: of a gang all parts."""
         ended = {held.job_id: held for held in victims}
         self._ended |= ended.keys()
+        self._costs.clear()
         return [
             Preemption(part.attempt_id, part.job_id, job.job_id, self._sentence(job, victim))
             for job_id, victim in sorted(ended.items())
             for part in self._parts[job_id]
         ]
 
-    def _clear(self, room: Room, job: Waiting, request: Request) -> tuple[Room, list[Held]] | None:
+    def _outranks_somebody(self, job: Waiting) -> bool:
+        return job.priority >= self._weakest + MARGIN or self._has_a_right(job) or self.is_cleared_for(job)
+
+    def _cheapest(self, job: Waiting, request: Request) -> list[_Option]:
+        """As many options as the request has nodes; a room that loses more than these at the least is not tried."""
+        found: list[tuple[Price, str, _Option]] = []
+        for least, room in self._by_least_loss(job, request):
+            if len(found) == request.nodes and least > found[-1][0][0]:
+                break
+            option = self._option(room, job, request)
+            if option:
+                insort(found, (self._price(option.victims), room.name, option))
+                del found[request.nodes :]
+        return [option for *_, option in found]
+
+    def _by_least_loss(self, job: Waiting, request: Request) -> Iterator[tuple[timedelta, Room]]:
+        """Rooms where enough GPUs could be freed, with a bound of what that loses: the GPUs that lose least."""
+        missing = request.gpus if request.gpu_memory_mib is None else 0
+        bounded = [
+            (costs[max(0, missing - room.whole)], room)
+            for room, costs in self._costs_for(job)
+            if missing - room.whole < len(costs)
+        ]
+        return iter(sorted(bounded, key=lambda entry: (entry[0], entry[1].name)))
+
+    def _costs_for(self, job: Waiting) -> list[tuple[Room, Sequence[timedelta]]]:
+        """For each room what it loses at the least to free so many GPUs by what the job may end: none, one, two ..."""
+        key = (job.priority, job.team if self._has_a_right(job) else None)
+        if key not in self._costs or self.is_cleared_for(job):
+            rooms = (room for room in self._fleet.rooms.values() if room.is_open)
+            self._costs[key] = [(room, self._costs_in(room, job)) for room in rooms]
+        return self._costs[key]
+
+    def _costs_in(self, room: Room, job: Waiting) -> Sequence[timedelta]:
+        each = [
+            timedelta() if self._leaves_room_to(job, held) else self._unsaved(held)
+            for held in room.node.held
+            if self._leaves_room_to(job, held) or self._may_end(job, held)
+            for _ in held.devices
+        ]
+        return list(accumulate(sorted(each), initial=timedelta()))
+
+    def _option(self, room: Room, job: Waiting, request: Request) -> _Option | None:
         """What has to end on a node so that the job fits; nothing that need not."""
         if len(room.total) < request.gpus or not (room.suits(request) and self._fleet.admits(room, job)):
             return None
-        if (kept := self._fleet.kept.get(room.name)) and kept.job_id != job.job_id and kept.at is None:
-            return None
         trial = room.copy()
-        self._release(trial, [held for held in room.node.held if self._is_ending(held)])
-        weaker = sorted((held for held in room.node.held if self._may_end(job, held)), key=self._loss)
+        ending = [held for held in room.node.held if self._leaves_room_to(job, held)]
+        for held in ending:
+            trial.release(held)
         victims: list[Held] = []
-        while not trial.fits(request):
-            if len(victims) == len(weaker):
-                return None
-            victims.append(weaker[len(victims)])
-            trial.release(victims[-1])
-        return room, _spare(trial, victims, request)
+        for held in sorted((held for held in room.node.held if self._may_end(job, held)), key=self._loss):
+            if trial.fits(request):
+                break
+            victims.append(held)
+            trial.release(held)
+        victims = _spare(trial, victims, request)
+        devices = trial.devices_for(request)
+        if devices is None or not self._fleet.leaves_enough(room, job, devices, ended=[*ending, *victims]):
+            return None
+        return _Option(room, victims)
+
+    def _needed(self, job: Waiting, options: Sequence[_Option]) -> list[Held]:
+        """The victims of all options, but for those that the end of others' gangs makes needless."""
+        victims = {held.job_id: held for option in options for held in option.victims}
+        if len(options) == 1 or all(len(self._parts[each]) == 1 for each in victims):
+            return list(victims.values())
+        trials = {option.room.name: option.room.copy() for option in options}
+        request = without_licences(job.request, self._fleet.licences)
+        for option in options:
+            for held in option.room.node.held:
+                if held.job_id in victims or self._leaves_room_to(job, held):
+                    trials[option.room.name].release(held)
+        dearest = sorted(victims.values(), key=lambda held: self._price([held]), reverse=True)
+        return [held for held in dearest if not self._is_needless(held, trials, request)]
+
+    def _is_needless(self, victim: Held, trials: Mapping[str, Room], request: Request) -> bool:
+        """Whether all rooms serve without its end; then it holds its part of them again."""
+        parts = [(room, held) for room in trials.values() for held in room.node.held if held.job_id == victim.job_id]
+        for room, held in parts:
+            room.hold(held)
+        if all(room.fits(request) for room in trials.values()):
+            return True
+        for room, held in parts:
+            room.release(held)
+        return False
 
     def _may_end(self, job: Waiting, held: Held) -> bool:
         if self._is_ending(held) or held.placed_at is None or self._now - held.placed_at < held.min_runtime:
             return False
-        if held.team != job.team and self._has_a_right(job) and self._books.is_borrowed(held):
+        if held.preemptible and job.priority >= held.priority + MARGIN:
             return True
-        return held.preemptible and job.priority >= held.priority + MARGIN
+        is_others = held.team != job.team and held.job_id in self._borrowed
+        return is_others and self._has_a_right(job) and self._books.is_borrowed(held)
 
     def _has_a_right(self, job: Waiting) -> bool:
+        """Whether it may end what is borrowed; there is nothing to have a right to where nothing is."""
         account = self._sharing.accounts.get(job.team)
-        return account is not None and account.quota.gpus is not None
+        return account is not None and account.quota.gpus is not None and bool(self._borrowed)
 
     def _is_ending(self, held: Held) -> bool:
         return held.is_ending or held.job_id in self._ended
 
-    def _price(self, victims: Sequence[Held]) -> tuple[timedelta, int]:
+    def _leaves_room_to(self, job: Waiting, held: Held) -> bool:
+        """Whether it ends anyway, and not for another that still waits."""
+        return self._is_ending(held) and (
+            held.ending_for in (None, job.job_id) or held.ending_for not in self._cleared_for
+        )
+
+    def _price(self, victims: Sequence[Held]) -> Price:
         parts = [part for held in victims for part in self._parts[held.job_id]]
         return sum((self._loss(part)[0] for part in parts), timedelta()), len(victims)
 
     def _loss(self, held: Held) -> tuple[timedelta, str]:
         """The work that is lost: the time since it was last saved, for each GPU."""
-        saved = max(filter(None, (held.safe_at, held.placed_at)), default=self._now)
-        return (self._now - saved) * max(1, len(held.devices)), held.attempt_id
+        return self._unsaved(held) * max(1, len(held.devices)), held.attempt_id
 
-    @staticmethod
-    def _release(trial: Room, ending: Iterable[Held]) -> None:
-        for held in ending:
-            trial.release(held)
+    def _unsaved(self, held: Held) -> timedelta:
+        placed = held.placed_at or self._now
+        return self._now - (max(held.safe_at, placed) if held.safe_at else placed)
+
+    @cached_property
+    def _borrowed(self) -> set[str]:
+        """What was borrowed when the decision began: what is, is among it."""
+        return {held.job_id for held in self._held if self._books.is_borrowed(held)}
+
+    @cached_property
+    def _parts(self) -> Mapping[str, list[Held]]:
+        """What each job holds: of a gang one part on each of its nodes."""
+        found: dict[str, list[Held]] = defaultdict(list)
+        for held in self._held:
+            found[held.job_id].append(held)
+        return found
 
     @staticmethod
     def _sentence(job: Waiting, victim: Held) -> str:
@@ -117,25 +230,11 @@ class Claims:
 
 
 def _spare(trial: Room, victims: Sequence[Held], request: Request) -> list[Held]:
-    """The victims without those that need not end, the dearest first."""
+    """The victims without those that need not end, the dearest first; these hold their part of the room again."""
     needed: list[Held] = []
     for held in reversed(victims):
-        trial_without = trial.copy()
-        trial_without.take(_request_of(held), held.devices)
-        if trial_without.fits(request):
-            trial = trial_without
-        else:
+        trial.hold(held)
+        if not trial.fits(request):
+            trial.release(held)
             needed.append(held)
     return needed
-
-
-def _request_of(held: Held) -> Request:
-    return Request(0, None, held.cpus, held.memory_mib, held.scratch_mib, None, held.resources)
-
-
-def _by_job(rooms: Iterable[Room]) -> Mapping[str, list[Held]]:
-    found: dict[str, list[Held]] = defaultdict(list)
-    for room in rooms:
-        for held in room.node.held:
-            found[held.job_id].append(held)
-    return found
