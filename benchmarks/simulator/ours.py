@@ -15,6 +15,7 @@ from benchmarks.simulator.learned import Memory
 from benchmarks.simulator.queue import Queue
 from levare.decide.capacity import most_starts
 from levare.decide.placement import place
+from levare.decide.preemption import MARGIN
 from levare.model import Decision as Decided
 from levare.model import Device, Held, Node, Placement, Request, Sharing, Waiting, scale_of
 from levare.store.snapshot import HEADS
@@ -35,8 +36,15 @@ class Levare:
     ) -> None:
         self._memory = Memory(weights or {}, half_life)
         self._devices: dict[str, Sequence[Device]] = {}
-        self._waiting: dict[str, tuple[int, Waiting]] = {}
+        self._waiting: dict[str, tuple[tuple[object, ...], Waiting]] = {}
         self._held: dict[str, tuple[tuple[object, ...], Held]] = {}
+        self._owed: dict[str, datetime] = {}
+        """When others were last told to make room for a job that has not started since."""
+        self._ended_for: dict[str, str] = {}
+        """Of each job that was told to make room: for whom, the last time."""
+        self._tried: set[Hashable] = set()
+        """The lanes at the last decision, and how often the machines had changed after it."""
+        self._changes = -1
 
     def bucket(self, job: SimJob) -> Hashable:
         """A lane, as `levare.store.jobs` names it."""
@@ -44,14 +52,17 @@ class Levare:
 
     def decide(self, waiting: Queue, fleet: Fleet, *, now: timedelta) -> Decision:
         self._memory.read(fleet.past)
+        if self._is_settled(waiting, fleet):
+            return Decision()
         nodes = [self._node(machine, fleet, now) for machine in fleet.machines.values()]
         most = min(most_starts(nodes), HEADS)
         if not most:
             return Decision()
         heads = [self._as_waiting(job) for lane in waiting.buckets.values() for job in islice(lane, most)]
-        return self._as_asked(place(heads, nodes, now=EPOCH + now, sharing=self._memory.uses.sharing(now)))
-
-    def _as_asked(self, decided: Decided) -> Decision:
+        decided = place(heads, nodes, now=EPOCH + now, sharing=self._memory.uses.sharing(now))
+        self._note(decided, EPOCH + now)
+        self._tried = set(waiting.buckets)
+        self._changes = sum(fleet.versions.values()) + len(decided.placements) + len(decided.preemptions)
         promises = {job_id: promise.at - EPOCH for job_id, promise in decided.promises.items()}
         return Decision(
             [self._start(one) for one in decided.placements],
@@ -60,22 +71,41 @@ class Levare:
             promises=promises,
         )
 
+    def _is_settled(self, waiting: Queue, fleet: Fleet) -> bool:
+        """Whether only jobs have come since the last decision, none of which fits anywhere or outranks what runs."""
+        if sum(fleet.versions.values()) != self._changes:
+            return False
+        new = [lane[0] for key, lane in waiting.buckets.items() if key not in self._tried]
+        return not any(_may_change(job, fleet) for job in new)
+
+    def _note(self, decided: Decided, now: datetime) -> None:
+        for placement in decided.placements:
+            self._owed.pop(placement.job_id, None)
+        for preemption in decided.preemptions:
+            self._owed[preemption.for_job] = now
+            self._ended_for[preemption.job_id] = preemption.for_job
+
     def _as_waiting(self, job: SimJob) -> Waiting:
-        durations = self._memory.durations
-        version, waiting = self._waiting.get(job.id, (-1, None))
-        if waiting is None or version != durations.versions[job.family]:
-            waiting = Waiting(
-                job.id,
-                Request(job.gpus, job.gpu_memory_mib, job.cpus, job.memory_mib),
-                job.priority,
-                EPOCH + job.submitted,
-                team=job.team,
-                user=job.user,
-                family=job.family,
-                expected=durations.expected(job.family, job.limit),
-            )
-            self._waiting[job.id] = (durations.versions[job.family], waiting)
+        """As it was when nothing of it has changed since."""
+        state = (self._memory.durations.versions[job.family], self._owed.get(job.id))
+        seen, waiting = self._waiting.get(job.id, ((), None))
+        if waiting is None or seen != state:
+            waiting = self._wish(job)
+            self._waiting[job.id] = (state, waiting)
         return waiting
+
+    def _wish(self, job: SimJob) -> Waiting:
+        return Waiting(
+            job.id,
+            Request(job.gpus, job.gpu_memory_mib, job.cpus, job.memory_mib),
+            job.priority,
+            EPOCH + job.submitted,
+            team=job.team,
+            user=job.user,
+            family=job.family,
+            expected=self._memory.durations.expected(job.family, job.limit),
+            owed_since=self._owed.get(job.id),
+        )
 
     def _node(self, machine: Machine, fleet: Fleet, now: timedelta) -> Node:
         if machine.name not in self._devices:
@@ -112,11 +142,19 @@ class Levare:
             expected=durations.expected(job.family, job.limit),
             limit=durations.limit(job.family, job.limit),
             is_ending=run.stops is not None,
+            ending_for=None if run.stops is None else self._ended_for[job.id],
         )
 
     def _start(self, placement: Placement) -> Start:
         indexes = {device.uuid: device.index for device in self._devices[placement.node]}
         return Start(placement.job_id, placement.node, {indexes[uuid]: mib for uuid, mib in placement.devices.items()})
+
+
+def _may_change(job: SimJob, fleet: Fleet) -> bool:
+    runs = (run for runs in fleet.runs.values() for run in runs.values())
+    return any(room.fits(job.shape) for room in fleet.rooms.values()) or any(
+        job.priority >= run.job.priority + MARGIN for run in runs
+    )
 
 
 def _uuid(node: str, index: int) -> str:
