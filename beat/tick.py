@@ -6,7 +6,7 @@ connection is open, and what is to be sent, or whom to wake, is handed on after 
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from time import monotonic
 
@@ -17,7 +17,7 @@ from beat.aftermath import Aftermath
 from beat.leader import Leader
 from levare.decide import lifecycle
 from levare.decide.placement import place
-from levare.model import WAITING, Decision, Move, Parting, Rules, Silent
+from levare.model import WAITING, Decision, Move, Parting, Rules, Silent, Waiting
 from levare.store import attempts, nodes, snapshot, wishes
 from levare.store.engine import Database
 from levare.store.messages import Message, mark_sent
@@ -79,12 +79,14 @@ class Tick:
     ) -> None:
         self._database, self._leader, self._rules, self._wake = database, leader, rules, wake
         self._watchman = Watchman()
+        self._promised: dict[str, datetime] = {}
 
     def run(self, *, now: datetime) -> tuple[list[Message], bool]:
         """Decide once; return what is to be sent, and whether to decide again at once."""
         with self._database.reading() as connection:
             seen = snapshot.load(connection, now=now, rules=self._rules)
         plan = self._decide(seen, now)
+        self._remember(plan.decision)
         if not (plan.changes_anything or self._leader.renewal_is_due()):
             return [], False
         with self._database.writing() as connection:
@@ -111,7 +113,7 @@ class Tick:
         }
         awake = [node for node in seen.nodes if node.name not in lost_nodes]
         return Plan(
-            decision=place(seen.waiting, awake, now=now, sharing=seen.sharing),
+            decision=place(self._with_promises(seen.waiting), awake, now=now, sharing=seen.sharing),
             moves=moves,
             lost_nodes={node.name: lost_nodes[node.name] for node in seen.nodes if self._is_news(node, lost_nodes)},
             lost_attempts=lifecycle.lost_attempts(silent, lost_after=self._rules.lost_after),
@@ -121,6 +123,16 @@ class Tick:
             incarnations={node.name: node.incarnation for node in seen.nodes},
             aftermath=aftermath.draw(seen, now),
         )
+
+    def _remember(self, decision: Decision) -> None:
+        """What each job was promised first, as long as it is promised anything; another leader promises anew."""
+        made = decision.promises.items()
+        self._promised = {job_id: self._promised.get(job_id, promise.at) for job_id, promise in made}
+
+    def _with_promises(self, waiting: Sequence[Waiting]) -> list[Waiting]:
+        """The jobs, some of them with what they were promised."""
+        known = self._promised
+        return [replace(job, promised_at=known[job.job_id]) if job.job_id in known else job for job in waiting]
 
     @staticmethod
     def _is_news(node: snapshot.Node, lost: Mapping[str, int]) -> bool:

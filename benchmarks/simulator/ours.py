@@ -31,15 +31,14 @@ class Levare:
 
     name = "levare"
 
-    def __init__(
-        self, weights: Mapping[str, float] | None = None, *, half_life: timedelta = Sharing.half_life
-    ) -> None:
+    def __init__(self, weights: Mapping[str, float] | None = None, *, half_life: timedelta = Sharing.half_life) -> None:
         self._memory = Memory(weights or {}, half_life)
         self._devices: dict[str, Sequence[Device]] = {}
         self._waiting: dict[str, tuple[tuple[object, ...], Waiting]] = {}
         self._held: dict[str, tuple[tuple[object, ...], Held]] = {}
         self._owed: dict[str, datetime] = {}
         """When others were last told to make room for a job that has not started since."""
+        self._promised: dict[str, datetime] = {}
         self._ended_for: dict[str, str] = {}
         """Of each job that was told to make room: for whom, the last time."""
         self._tried: set[Hashable] = set()
@@ -84,10 +83,11 @@ class Levare:
         for preemption in decided.preemptions:
             self._owed[preemption.for_job] = now
             self._ended_for[preemption.job_id] = preemption.for_job
+        self._promised = {job_id: self._promised.get(job_id, made.at) for job_id, made in decided.promises.items()}
 
     def _as_waiting(self, job: SimJob) -> Waiting:
         """As it was when nothing of it has changed since."""
-        state = (self._memory.durations.versions[job.family], self._owed.get(job.id))
+        state = (self._memory.durations.versions[job.family], self._owed.get(job.id), self._promised.get(job.id))
         seen, waiting = self._waiting.get(job.id, ((), None))
         if waiting is None or seen != state:
             waiting = self._wish(job)
@@ -105,6 +105,7 @@ class Levare:
             family=job.family,
             expected=self._memory.durations.expected(job.family, job.limit),
             owed_since=self._owed.get(job.id),
+            promised_at=self._promised.get(job.id),
         )
 
     def _node(self, machine: Machine, fleet: Fleet, now: timedelta) -> Node:

@@ -118,7 +118,7 @@ class Fleet:
     def leaves_enough(
         self, room: Room, job: Waiting, devices: Mapping[str, int], *, ended: Iterable[Held] = ()
     ) -> bool:
-        """Whether a job on these devices, in the place of what will have `ended`, delays none that the node is kept for."""
+        """Whether a job on these devices, in the place of what will have `ended`, delays nobody that it is kept for."""
         kept = self.kept.get(room.name)
         if kept is None or kept.job_id == job.job_id:
             return True
