@@ -6,7 +6,7 @@ connection is open, and what is to be sent, or whom to wake, is handed on after 
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 
@@ -17,7 +17,7 @@ from beat.aftermath import Aftermath
 from beat.leader import Leader
 from levare.decide import arrays, lifecycle
 from levare.decide.placement import place
-from levare.model import WAITING, Decision, Move, Parting, Rules, Silent
+from levare.model import WAITING, Decision, Move, Parting, Rules, Silent, Waiting
 from levare.store import attempts, decisions, nodes, pipelines, snapshot, wishes
 from levare.store.arrays import is_awaited
 from levare.store.engine import Database
@@ -84,12 +84,14 @@ class Tick:
         self._database, self._leader, self._rules, self._wake = database, leader, rules, wake
         self._watchman = Watchman()
         self._forgot_at = datetime.min.replace(tzinfo=UTC)
+        self._promised: dict[str, datetime] = {}
 
     def run(self, *, now: datetime) -> tuple[list[Message], bool]:
         """Decide once; return what is to be sent, and whether to decide again at once."""
         with self._database.reading() as connection:
             seen = snapshot.load(connection, now=now, rules=self._rules)
         plan = self._decide(seen, now)
+        self._remember(plan.decision)
         if not (plan.changes_anything or self._leader.renewal_is_due()):
             return [], False
         with self._database.writing() as connection:
@@ -117,7 +119,7 @@ class Tick:
             name: seen.renewals[name] for name, silence in silences.items() if silence >= self._rules.lost_after
         }
         awake = [node for node in seen.nodes if node.name not in lost_nodes]
-        decision = place(seen.waiting, awake, now=now, sharing=seen.sharing)
+        decision = place(self._with_promises(seen.waiting), awake, now=now, sharing=seen.sharing)
         return Plan(
             decision=decision,
             moves=moves,
@@ -130,6 +132,16 @@ class Tick:
             digest=decisions.digest_of(seen.waiting, awake, seen.sharing) if decision.placements else "",
             aftermath=aftermath.draw(seen, now),
         )
+
+    def _remember(self, decision: Decision) -> None:
+        """What each job was promised first, as long as it is promised anything; another leader promises anew."""
+        made = decision.promises.items()
+        self._promised = {job_id: self._promised.get(job_id, promise.at) for job_id, promise in made}
+
+    def _with_promises(self, waiting: Sequence[Waiting]) -> list[Waiting]:
+        """The jobs, some of them with what they were promised."""
+        known = self._promised
+        return [replace(job, promised_at=known[job.job_id]) if job.job_id in known else job for job in waiting]
 
     @staticmethod
     def _is_news(node: snapshot.Node, lost: Mapping[str, int]) -> bool:

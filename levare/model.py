@@ -116,6 +116,8 @@ class Waiting:
     count: int = 1
     owed_since: datetime | None = None
     """When others were last told to make room for it, if it has not started since."""
+    promised_at: datetime | None = None
+    """The time that it was first promised, if every decision since has promised it one."""
 
     @cached_property
     def lane(self) -> tuple[object, ...]:

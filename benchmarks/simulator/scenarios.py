@@ -13,12 +13,13 @@ from benchmarks.simulator.fleet import FLEETS, SMALL, SimJob
 from benchmarks.simulator.measures import Outcome, Service, Summary
 from benchmarks.simulator.ours import Levare
 
-POLICIES: Mapping[str, Callable[[], Policy]] = {
-    "fifo": Fifo,
-    "easy": lambda: Easy("EASY, perfect limits", perfect),
-    "easy-users": lambda: Easy("EASY, users' limits", claimed),
+POLICIES: Mapping[str, Callable[[Mapping[str, float]], Policy]] = {
+    "fifo": lambda _weights: Fifo(),
+    "easy": lambda _weights: Easy("EASY, perfect limits", perfect),
+    "easy-users": lambda _weights: Easy("EASY, users' limits", claimed),
     "levare": Levare,
 }
+"""Each made for teams of these weights; only levare knows teams."""
 WEIGHTS = {"vision": 2, "language": 1}
 NEWCOMER = "newcomer"
 _BIN = timedelta(hours=6)
@@ -86,14 +87,14 @@ def contend(contention: Contention, policies: Sequence[str]) -> dict[str, Conten
 
 
 def summary_of(month: Month, policy: str) -> Summary:
-    result = simulate(month.jobs(), FLEETS[month.fleet], POLICIES[policy]())
-    return measures.summarise(result, {team.name: team.weight for team in workload.TEAMS})
+    weights = {team.name: team.weight for team in workload.TEAMS}
+    return measures.summarise(simulate(month.jobs(), FLEETS[month.fleet], POLICIES[policy](weights)), weights)
 
 
 def contended(contention: Contention, policy: str) -> Contended:
-    chosen, until = POLICIES[policy](), timedelta(days=contention.days)
-    result = simulate(contention.jobs(), SMALL, chosen, until=until)
     weights = {**WEIGHTS, NEWCOMER: 1}
+    chosen, until = POLICIES[policy](weights), timedelta(days=contention.days)
+    result = simulate(contention.jobs(), SMALL, chosen, until=until)
     begins = [_BIN * i for i in range(until // _BIN)]
     bins = [(begin, begin + _BIN) for begin in begins]
     halves = [(_BIN, contention.arrives), (contention.arrives, until)]

@@ -89,10 +89,17 @@ class _Round:
         self._homeless: set[tuple[object, ...]] = set()
 
     def run(self) -> None:
-        """First those for whom others end, then all that is within its quota, then what would borrow."""
-        owed = [job for job in self.waiting if self._is_owed(job)]
-        others = [job for job in self.waiting if not self._is_owed(job)] if owed else self.waiting
-        served = [lane for lane in self._by_strength(owed) if self._serve(lane)]
+        """
+        First those for whom others end, then those with a promise, then all within its quota, then what would borrow.
+
+        A promise comes before the order, which changes with every start: else each start would break some.
+        """
+        owed = self._by_strength(job for job in self.waiting if self._is_owed(job))
+        promised = self._by_promise(job for job in self.waiting if job.promised_at and not self._is_owed(job))
+        first = [Lane([job], rank(job, self.now)) for job in (*owed, *promised)]
+        chosen = {lane.first.job_id for lane in first}
+        others = [job for job in self.waiting if job.job_id not in chosen] if chosen else self.waiting
+        served = [lane for lane in first if self._serve(lane)]
         self._go_through([*lanes(others, self.now), *served], may_borrow=False)
         self._go_through(self._borrowers, may_borrow=True)
 
@@ -100,9 +107,11 @@ class _Round:
         lately = job.owed_since is not None and self.now - job.owed_since < OWED
         return lately or self.claims.is_cleared_for(job)
 
-    def _by_strength(self, jobs: Iterable[Waiting]) -> list[Lane]:
-        first = sorted(jobs, key=lambda job: (-job.priority, rank(job, self.now)))
-        return [Lane([job], rank(job, self.now)) for job in first]
+    def _by_strength(self, jobs: Iterable[Waiting]) -> list[Waiting]:
+        return sorted(jobs, key=lambda job: (-job.priority, rank(job, self.now)))
+
+    def _by_promise(self, jobs: Iterable[Waiting]) -> list[Waiting]:
+        return sorted(jobs, key=lambda job: (job.promised_at or self.now, rank(job, self.now)))
 
     def _serve(self, lane: Lane) -> bool:
         """Start it once or go on making room for it; whether it is left to take its turn with the others."""

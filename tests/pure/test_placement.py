@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from levare.decide.placement import AGEING, PATIENCE, can_never_run, place
-from levare.model import Device, Held, Node, Request, Waiting
+from levare.model import Account, Device, Duration, Held, Node, Promise, Request, Sharing, Waiting
 
+HOUR = timedelta(hours=1)
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 GIB = 1024
 
@@ -51,6 +52,22 @@ def test_waiting_long_enough_outweighs_priority():
     jobs = [a_job("old", gpus=1, priority=3, since=NOON - 4 * AGEING), a_job("new", gpus=1, priority=6)]
 
     assert place(jobs, [a_node(gpus=1)], now=NOON).placements[0].job_id == "old"
+
+
+def test_what_has_been_promised_holds_whoever_comes_first_later():
+    """Else every start, which changes the order of the teams, would break a promise."""
+    runs = replace(a_run("n1-0"), placed_at=NOON, expected=Duration(HOUR, HOUR))
+    promised = replace(a_job("promised", gpus=2, since=NOON), promised_at=NOON + HOUR, team="late")
+    first = replace(a_job("first", gpus=2, since=NOON), expected=Duration(HOUR, HOUR))
+    books = Sharing({"late": Account("late", use=1e9)})
+    nodes = [a_node(gpus=2, held=(runs,))]
+
+    assert place([promised, first], nodes, now=NOON, sharing=books).promises == {
+        "promised": Promise(("n1",), NOON + HOUR)
+    }
+    assert [p.job_id for p in place([promised, first], [a_node(gpus=2)], now=NOON, sharing=books).placements] == [
+        "promised"
+    ]
 
 
 def test_a_whole_gpu_is_never_shared_and_parts_are_packed_onto_the_fullest_that_fits():
