@@ -332,7 +332,8 @@ class Decision:
     """
     What placement decided: who starts where, who has to make room, and for each job left waiting all the reasons.
 
-    `promises` are the times at which the first jobs that do not fit will start at the latest, if runs end as promised.
+    `promises` are the times by which the first jobs that do not fit will start, the first of them for certain if runs
+    end as promised and nothing comes that is stronger, those after it unless one before them takes their node.
     """
 
     placements: Sequence[Placement] = ()

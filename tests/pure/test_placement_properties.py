@@ -18,7 +18,7 @@ from tests.pure.scenes import Scene
 from tests.pure.world import CARD, NOON, after, overfull
 
 seeds = st.integers(0, 2**32)
-scenes = settings(max_examples=150, deadline=None)
+scenes = settings(max_examples=100, deadline=None)
 
 
 @scenes
