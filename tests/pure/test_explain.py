@@ -12,7 +12,6 @@ from levare.decide.change import smallest_change
 from levare.decide.explain import MOST_AHEAD, explain, verdict
 from levare.decide.placement import place
 from levare.model import Account, Duration, Node, Quota, Sharing, Waiting, Window
-from levare.store.jobs import Submission
 from tests.situations import DOCUMENT, GIB, HOUR, MINUTE, NOON, SITUATIONS, Situation, a_job, a_node, a_run, told_in
 
 
@@ -52,7 +51,7 @@ EXPECTED: dict[str, tuple[str, list[tuple[str, float | None, float | None]], tup
     "off_hours": ("will-wait", [("off-hours", None, None)], ("only_between", None)),
     "failed_there": ("will-wait", [("node-shunned", None, None)], None),
     "preempting": ("will-wait", [("making-room", None, None), ("gpus-busy", 2, 0)], None),
-    "first_come": ("will-wait", [("gpus-busy", 4, 3), ("behind-others", 0, 7)], ("gpus", 3)),
+    "first_come": ("will-wait", [("gpus-busy", 4, 3), ("behind-others", 0, 5)], ("gpus", 3)),
 }
 
 
@@ -116,9 +115,9 @@ def test_the_end_of_a_window_and_the_hours_of_a_job_are_foreseen():
 
 def test_what_comes_first_is_counted_and_only_the_first_are_named():
     situation = SITUATIONS["first_come"]()
-    found = explain(situation.job, situation.others, situation.nodes, now=NOON, sharing=Sharing(), cut={"job0"})
+    found = explain(situation.job, situation.others, situation.nodes, now=NOON, sharing=Sharing(), cut={"job2"})
 
-    assert (found.jobs_ahead, found.is_least) == (7, True)
+    assert (found.jobs_ahead, found.is_least) == (5, True)
     assert [ahead.job for ahead in found.ahead] == [f"job{number}" for number in (6, 5, 4, 3, 2)]
     assert len(found.ahead) == MOST_AHEAD
 
@@ -226,7 +225,7 @@ def submitted_with(job: Waiting, field: str, value: Any) -> Waiting:
         return replace(job, since=NOON, expected=Duration(typical, limit))
     if field in ("priority", "only_between"):
         return replace(job, since=NOON, **{field: value})
-    request = replace(Submission(command=["x"]).request, **vars(job.request))
+    request = job.request
     return replace(
         job,
         since=NOON,

@@ -235,12 +235,13 @@ def test_of_each_shape_only_as_many_are_looked_at_as_could_start(database: Datab
     assert sorted(waiting) == ["big", "j000", "j001", "j002"]
 
 
-def test_while_no_node_has_room_the_queue_is_not_even_read(database: Database, add_job, add_node):
+def test_while_no_node_has_room_only_the_first_of_each_lane_is_read(database: Database, add_job, add_node):
     add_node(cpus=1)
     add_job("running", cpus=1)
     add_job("next")
+    add_job("then")
     with database.writing() as connection:
         place(connection, Placement("running", "n1", Request(), {}))
 
     with database.reading() as connection:
-        assert not snapshot.load(connection, now=NOON).waiting
+        assert [job.job_id for job in snapshot.load(connection, now=NOON).waiting] == ["next"]
