@@ -63,7 +63,7 @@ def states(running: Fleet, job_id: str) -> list[str]:
 
 def why(running: Fleet, job_id: str) -> dict[str, float | None]:
     """The reasons that somebody is told, with what is asked for."""
-    reasons = json.loads(levare(running, "why", job_id, "--json"))["reasons"]
+    reasons = running.client.get(f"/v1/jobs/{job_id}/why").raise_for_status().json()["reasons"]
     return {reason["code"]: reason["asked"] for reason in reasons}
 
 
@@ -95,10 +95,10 @@ def log(running: Fleet, job_id: str, attempt: int) -> str:
     return answer.raise_for_status().text
 
 
-def test_an_urgent_job_ends_the_runs_that_lose_least_and_they_go_on_where_they_were(eight_gpus: Fleet):
+def test_an_urgent_job_ends_the_runs_that_lose_least_and_they_go_on_where_they_were(eight_gpus: Fleet, tmp_path: Path):
     running = eight_gpus
-    slow = ("--seconds-per-step", "0.012", "--save-every", "20")
-    undisturbed = running.submit(sys.executable, TRAIN, "--seconds-per-step", "0", env=OURS)
+    slow = ("--steps", "1500", "--seconds-per-step", "0.012", "--save-every", "20")
+    undisturbed = running.submit(sys.executable, TRAIN, "--steps", "1500", "--seconds-per-step", "0", env=OURS)
     one, three = (
         running.submit(sys.executable, TRAIN, *slow, gpus=gpus, env=OURS, name=f"gpus-{gpus}", **AT_ONCE, **WARNED)
         for gpus in (1, 3)
@@ -112,10 +112,12 @@ def test_an_urgent_job_ends_the_runs_that_lose_least_and_they_go_on_where_they_w
         small, large, unsaved = (unsaved_gpu_seconds(life, now) for life in lives)
         return all(life["safe_at"] for life in lives[:2]) and 2 * (small + large) < unsaved
 
-    eventually(is_clear_who_loses_least)
-    urgent = sleep(running, 2, gpus=4, priority=9)
-    running.await_state(urgent, "running")
+    eventually(is_clear_who_loses_least, within=60)
+    go = tmp_path / "go"
+    urgent = running.submit("sh", "-c", f"until [ -e {go} ]; do sleep 0.05; done", gpus=4, priority=9)
+    running.await_state(urgent, "running", within=60)
     told = why(running, three)
+    go.touch()
 
     ended = running.await_end(undisturbed, urgent, one, three)
     assert [job["state"] for job in ended] == ["succeeded"] * 4
