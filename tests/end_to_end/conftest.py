@@ -20,3 +20,10 @@ def local_api(tmp_path: Path, make_database_url: Callable[[str], str]) -> Iterat
     """On SQLite, for what no database has a part in."""
     with serving(tmp_path / "home", make_database_url("sqlite")) as api:
         yield api
+
+
+@pytest.fixture(scope="module")
+def refusing_api(tmp_path_factory: pytest.TempPathFactory, make_database_url: Callable[[str], str]) -> Iterator[Api]:
+    """On SQLite, one for all tests of a file that only show what is refused, and so keep nothing in it."""
+    with serving(tmp_path_factory.mktemp("serving") / "home", make_database_url("sqlite")) as api:
+        yield api

@@ -46,39 +46,39 @@ WRONG = [
 
 @pytest.mark.parametrize(("body", "field", "value", "limit"), WRONG, ids=[f"{w[1]}-{w[3]}"[:40] for w in WRONG])
 def test_a_wrong_field_is_named_with_its_value_and_its_limit(
-    local_api: Api, body: Any, field: str, value: Any, limit: str
+    refusing_api: Api, body: Any, field: str, value: Any, limit: str
 ):
     content = json.dumps(body)
 
-    answer = local_api.client.post("/v1/jobs", content=content, headers={"Content-Type": "application/json"})
+    answer = refusing_api.client.post("/v1/jobs", content=content, headers={"Content-Type": "application/json"})
 
     [error] = refused(answer, 422, "invalid-request")["errors"]
     assert error["field"] == field
     assert value is None or error["value"] == value
     assert limit in error["message"]
     assert error["limit"]
-    assert (local_api.count("jobs"), local_api.count("audit")) == (0, 1)
+    assert (refusing_api.count("jobs"), refusing_api.count("audit")) == (0, 1)
 
 
-def test_all_wrong_fields_are_named_at_once(local_api: Api):
-    problem = refused(local_api.client.post("/v1/jobs", json={"gpus": -1, "nmae": "x"}), 422, "invalid-request")
+def test_all_wrong_fields_are_named_at_once(refusing_api: Api):
+    problem = refused(refusing_api.client.post("/v1/jobs", json={"gpus": -1, "nmae": "x"}), 422, "invalid-request")
 
     assert {error["field"] for error in problem["errors"]} == {"command", "gpus", "nmae"}
 
 
 @pytest.mark.parametrize("body", ["{", "", "[1,", '{"command": ["true"]', "\xff", "[" * 100_000, "1" * 10_000])
-def test_what_is_no_json_is_refused(local_api: Api, body: str):
-    answer = local_api.client.post(
+def test_what_is_no_json_is_refused(refusing_api: Api, body: str):
+    answer = refusing_api.client.post(
         "/v1/jobs", content=body.encode("latin-1"), headers={"Content-Type": "application/json"}
     )
 
     refused(answer, 422 if body == "" else 400, "invalid-request" if body == "" else "bad-request")
-    assert local_api.count("jobs") == 0
+    assert refusing_api.count("jobs") == 0
 
 
 @pytest.mark.parametrize("body", ["[]", "null", '"x"', "1"])
-def test_json_that_is_no_object_is_refused(local_api: Api, body: str):
-    answer = local_api.client.post("/v1/jobs", content=body, headers={"Content-Type": "application/json"})
+def test_json_that_is_no_object_is_refused(refusing_api: Api, body: str):
+    answer = refusing_api.client.post("/v1/jobs", content=body, headers={"Content-Type": "application/json"})
 
     refused(answer, 422, "invalid-request")
 

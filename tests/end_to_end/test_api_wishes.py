@@ -68,35 +68,35 @@ RIGHT = [
 
 @pytest.mark.parametrize(("wish", "field", "value", "limit"), WRONG, ids=lambda each: str(each)[:40])
 def test_a_wrong_field_is_named_with_its_value_and_its_limit(
-    local_api: Api, wish: Any, field: str, value: Any, limit: str
+    refusing_api: Api, wish: Any, field: str, value: Any, limit: str
 ):
-    [error] = refused(local_api.client.post("/v1/jobs", json=TRUE | wish), 422, "invalid-request")["errors"]
+    [error] = refused(refusing_api.client.post("/v1/jobs", json=TRUE | wish), 422, "invalid-request")["errors"]
 
     assert error["field"] == field
     assert value is None or error["value"] == value
     assert limit in error["message"]
     assert error["limit"]
-    assert local_api.count("jobs") == 0
+    assert refusing_api.count("jobs") == 0
 
 
 @pytest.mark.parametrize(("wish", "field", "value", "limit"), CONTRADICTIONS, ids=lambda each: str(each)[:40])
 def test_what_contradicts_itself_is_refused_with_both_sides(
-    local_api: Api, wish: Any, field: str, value: Any, limit: str
+    refusing_api: Api, wish: Any, field: str, value: Any, limit: str
 ):
     for query in ("", "?dry_run=true"):
-        problem = refused(local_api.client.post(f"/v1/jobs{query}", json=TRUE | wish), 422, "contradiction")
+        problem = refused(refusing_api.client.post(f"/v1/jobs{query}", json=TRUE | wish), 422, "contradiction")
 
         [error] = problem["errors"]
         assert (error["field"], error["value"]) == (field, value)
         assert limit in error["limit"]
         assert str(value) in problem["detail"]
-    assert local_api.count("jobs") == 0
+    assert refusing_api.count("jobs") == 0
 
 
-def test_all_contradictions_are_told_at_once(local_api: Api):
+def test_all_contradictions_are_told_at_once(refusing_api: Api):
     wish = TRUE | {"warning_seconds": 1, "only_between": "06:00-06:00"}
 
-    problem = refused(local_api.client.post("/v1/jobs", json=wish), 422, "contradiction")
+    problem = refused(refusing_api.client.post("/v1/jobs", json=wish), 422, "contradiction")
 
     assert [error["field"] for error in problem["errors"]] == ["only_between", "warning_seconds"]
     assert "1 more" in problem["detail"]
@@ -120,14 +120,14 @@ def test_what_was_not_asked_for_has_its_default(api: Api):
     assert (none | zero | empty | others | {"array_id": None, "array_index": None}).items() <= job.items()
 
 
-def test_a_model_of_a_gpu_means_one_gpu(local_api: Api):
-    assert local_api.get(f"/v1/jobs/{local_api.submit(gpu_model='H100')}")["gpus"] == 1
+def test_a_model_of_a_gpu_means_one_gpu(refusing_api: Api):
+    assert refusing_api.get(f"/v1/jobs/{refusing_api.submit(gpu_model='H100')}")["gpus"] == 1
 
 
-def test_a_signal_may_be_written_with_its_prefix(local_api: Api):
-    job_id = local_api.submit(warning_signal="SIGUSR2", warning_seconds=5)
+def test_a_signal_may_be_written_with_its_prefix(refusing_api: Api):
+    job_id = refusing_api.submit(warning_signal="SIGUSR2", warning_seconds=5)
 
-    assert local_api.get(f"/v1/jobs/{job_id}")["warning_signal"] == "USR2"
+    assert refusing_api.get(f"/v1/jobs/{job_id}")["warning_signal"] == "USR2"
 
 
 def test_a_node_tells_what_it_offers_and_what_of_it_is_free(api: Api):
