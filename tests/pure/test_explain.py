@@ -12,7 +12,6 @@ from levare.decide.change import smallest_change
 from levare.decide.explain import MOST_AHEAD, explain, verdict
 from levare.decide.placement import place
 from levare.model import Account, Duration, Node, Quota, Sharing, Waiting, Window
-from levare.store.jobs import Submission
 from tests.situations import DOCUMENT, GIB, HOUR, MINUTE, NOON, SITUATIONS, Situation, a_job, a_node, a_run, told_in
 
 
@@ -226,7 +225,7 @@ def submitted_with(job: Waiting, field: str, value: Any) -> Waiting:
         return replace(job, since=NOON, expected=Duration(typical, limit))
     if field in ("priority", "only_between"):
         return replace(job, since=NOON, **{field: value})
-    request = replace(Submission(command=["x"]).request, **vars(job.request))
+    request = job.request
     return replace(
         job,
         since=NOON,
