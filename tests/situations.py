@@ -171,7 +171,7 @@ def preempting() -> Situation:
 
 def first_come() -> Situation:
     usual = Duration(HOUR, 2 * HOUR)
-    others = [a_job(f"job{number}", gpus=4, waited=(40 + number) * MINUTE, expected=usual) for number in range(7)]
+    others = [a_job(f"job{number}", gpus=4, waited=(45 + number) * MINUTE, expected=usual) for number in range(7)]
     job = a_job(gpus=4, deadline=NOON + HOUR, expected=usual)
     return Situation(job, [a_node("atlas", a_run("lora", 0))], others)
 

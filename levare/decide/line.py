@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
-from levare.decide.order import Lane, Queue, lanes, level
+from levare.decide.order import AGEING, Lane, Queue, lanes, rank, urgency
 from levare.decide.sharing import Books
 from levare.model import Sharing, Waiting
 
@@ -77,13 +77,14 @@ class Line:
         return f"It is the turn of {noun.lower()} {their} before that of {our}."
 
     def _by_rank(self, other: Waiting) -> str:
-        theirs, ours = level(other, self._now), level(self._job, self._now)
-        if theirs > ours:
-            return f"It has priority {theirs} with its age, this one {ours}."
-        if theirs < ours:
-            return "Another job of its team or user is more urgent, and so has brought it forward."
+        theirs, ours = (each.priority + urgency(each, self._now) for each in (other, self._job))
         older = (self._job.since - other.since) // _MINUTE
-        return f"It has the same priority, {ours} with age, and is {older} min older."
+        if theirs == ours:
+            return f"It has the same priority, {ours}, and is {older} min older."
+        first, second = ((self._now - rank(each, self._now)[0]) / AGEING for each in (other, self._job))
+        if first < second:
+            return "Another job of its team or user is more urgent, and so has brought it forward."
+        return f"It has priority {first:.1f} with its age, this one {second:.1f}."
 
 
 def is_off_hours(job: Waiting, now: datetime) -> bool:

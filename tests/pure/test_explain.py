@@ -51,7 +51,7 @@ EXPECTED: dict[str, tuple[str, list[tuple[str, float | None, float | None]], tup
     "off_hours": ("will-wait", [("off-hours", None, None)], ("only_between", None)),
     "failed_there": ("will-wait", [("node-shunned", None, None)], None),
     "preempting": ("will-wait", [("making-room", None, None), ("gpus-busy", 2, 0)], None),
-    "first_come": ("will-wait", [("gpus-busy", 4, 3), ("behind-others", 0, 5)], ("gpus", 3)),
+    "first_come": ("will-wait", [("gpus-busy", 4, 3), ("behind-others", 0, 7)], ("gpus", 3)),
 }
 
 
@@ -115,9 +115,9 @@ def test_the_end_of_a_window_and_the_hours_of_a_job_are_foreseen():
 
 def test_what_comes_first_is_counted_and_only_the_first_are_named():
     situation = SITUATIONS["first_come"]()
-    found = explain(situation.job, situation.others, situation.nodes, now=NOON, sharing=Sharing(), cut={"job2"})
+    found = explain(situation.job, situation.others, situation.nodes, now=NOON, sharing=Sharing(), cut={"job0"})
 
-    assert (found.jobs_ahead, found.is_least) == (5, True)
+    assert (found.jobs_ahead, found.is_least) == (7, True)
     assert [ahead.job for ahead in found.ahead] == [f"job{number}" for number in (6, 5, 4, 3, 2)]
     assert len(found.ahead) == MOST_AHEAD
 
