@@ -122,8 +122,12 @@ class Job(BaseModel):
     array_id: str | None = Field(description="The array that it is an element of.", examples=["k3v9x2m1qa"])
     array_index: int | None = Field(description="Which of them, from 0.", examples=[7])
     parameters: dict[str, str | bool | int | float] = Field(
-        description="What tells it from the other elements of a sweep.", examples=[{"lr": 0.1, "seed": 1}]
+        description="What tells it from the other elements of a sweep, or what its schedule or trigger gave it.",
+        examples=[{"lr": 0.1, "seed": 1}],
     )
+    schedule: str | None = Field(description="The schedule that submitted it.", examples=["nightly"])
+    trigger: str | None = Field(description="The trigger that submitted it.", examples=["new-data"])
+    due_at: At | None = Field(description="The due time of the schedule that it is for.")
 
 
 class Jobs(BaseModel):

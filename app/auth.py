@@ -6,12 +6,12 @@ from anyio import to_thread
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.ids import new_id
 from levare.errors import Unauthorized
 from levare.settings import Settings, kept_secret
 from levare.store import tokens
 from levare.store.audit import Actor
 from levare.store.engine import Database
+from levare.store.ids import new_id
 
 OPEN_PATHS = ("/healthz", "/readyz", "/openapi.json", "/docs")
 

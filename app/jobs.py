@@ -12,7 +12,6 @@ from app.answers import ArrayWish, Attempt, Attempts, Job, Jobs, JobState, answe
 from app.bodies import JobRequest
 from app.call import Asked, Call, DryRun
 from app.document import refusals
-from app.ids import new_id
 from app.pages import Cursor, Limit, cursor_after, fields_of, picked, place_of, selected
 from app.why import Verdict, Why
 from levare.errors import (
@@ -28,6 +27,7 @@ from levare.errors import (
 from levare.model import FINAL
 from levare.pulse import beat_bell, node_bell
 from levare.store import arrays, attempts, explain, jobs, views
+from levare.store.ids import new_id
 from levare.store.views import JobFilter
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])

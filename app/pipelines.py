@@ -11,12 +11,12 @@ from app.answers import At, JobState, Need, answer
 from app.bodies import Body, JobRequest
 from app.call import Asked, DryRun
 from app.document import refusals
-from app.ids import new_id
 from app.jobs import JOB_REFUSALS, Key, places_of, wake
 from app.pages import Cursor, Limit, cursor_after, picked, place_of
 from levare.errors import InvalidPipeline
 from levare.model import FINAL
 from levare.store import pipelines, views
+from levare.store.ids import new_id
 from levare.store.pipelines import PipelineWish
 
 router = APIRouter(prefix="/v1/pipelines", tags=["pipelines"])

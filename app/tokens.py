@@ -10,10 +10,10 @@ from app.answers import NewToken, Token, Tokens, answer
 from app.bodies import TokenRequest
 from app.call import Asked, DryRun
 from app.document import refusals
-from app.ids import new_id
 from app.pages import fields_of, picked, selected
 from levare.errors import Conflict
 from levare.store import tokens
+from levare.store.ids import new_id
 
 router = APIRouter(prefix="/v1/tokens", tags=["tokens"])
 

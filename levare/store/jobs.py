@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from hashlib import sha256
 from pathlib import PurePath
 from typing import Any, TypeVar
@@ -14,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from levare.decide import arrays as decide
 from levare.decide.placement import can_never_run
 from levare.errors import CanNeverRun, Conflict, Fault, IdempotencyMismatch, InvalidArray, UnknownNeeds
-from levare.model import BLOCKED, FINAL, WAITING, Elements, Need, Request, Rules, scale_of
+from levare.model import BLOCKED, FINAL, WAITING, Elements, Need, Node, Parameters, Reason, Request, Rules, scale_of
 from levare.store import arrays, audit, views
 from levare.store.audit import Actor
 from levare.store.contradictions import refuse_contradictions
@@ -25,7 +26,6 @@ from levare.store.teams import refuse_beyond_queue
 Value = TypeVar("Value")
 
 _INSERT = insert(jobs)
-_USUAL = Rules()
 _LONGEST_NAME = 200
 _USUAL = Rules()
 _ASK_LESS = "Ask for less, or add a node that has it; `levare nodes` shows what there is."
@@ -73,6 +73,10 @@ class Submission:
     array: Elements | None = None
     pipeline: str | None = None
     step: str | None = None
+    parameters: Parameters = field(default_factory=dict)
+    schedule: str | None = None
+    trigger: str | None = None
+    due_at: datetime | None = None
 
     @property
     def request(self) -> Request:
@@ -99,6 +103,27 @@ class Submission:
         return sha256(json.dumps(asdict(self), sort_keys=True, default=str).encode()).hexdigest()
 
 
+class Intake:
+    """Who submits, when and under which rules, in one transaction; the fleet is looked at once."""
+
+    def __init__(self, connection: Connection, actor: Actor, *, now: datetime, rules: Rules) -> None:
+        self.connection, self.actor, self.now, self.rules = connection, actor, now, rules
+        self._unfit: dict[Request, Reason | None] = {}
+
+    @cached_property
+    def _fleet(self) -> Sequence[Node]:
+        return load_emptied(self.connection)
+
+    def refuse_unfit(self, request: Request) -> None:
+        """Raise CanNeverRun for what no node could ever run."""
+        if request not in self._unfit:
+            self._unfit[request] = can_never_run(request, self._fleet, self.rules.licences)
+        reason = self._unfit[request]
+        if reason:
+            fault = Fault(_field(reason.code, request), reason.message, reason.asked, reason.available)
+            raise CanNeverRun(reason.message, _ASK_LESS, [fault])
+
+
 def submit(
     connection: Connection,
     wish: Submission,
@@ -116,14 +141,15 @@ def submit(
     wish. Raises Contradiction, UnknownNeeds, Conflict or CanNeverRun for a job that could never start, and
     QuotaQueued where too many wait.
     """
+    intake = Intake(connection, actor, now=now, rules=rules)
     if key is None:
-        return insert_job(connection, wish, job_id, actor, now, rules=rules)
+        return insert_job(intake, wish, job_id)
     known = known_job(connection, wish.digest, actor, key)
     if known:
         return known
     try:
         with connection.begin_nested():
-            job = insert_job(connection, wish, job_id, actor, now, rules=rules)
+            job = insert_job(intake, wish, job_id)
             record_key(connection, actor, key, digest=wish.digest, job_id=job_id, now=now)
     except IntegrityError:  # the same key came at the same instant, and was faster
         job = known_job(connection, wish.digest, actor, key)
@@ -159,13 +185,12 @@ def known_job(connection: Connection, digest: str, actor: Actor, key: str) -> Ma
     return views.job(connection, row.job_id)
 
 
-def insert_job(
-    connection: Connection, wish: Submission, job_id: str, actor: Actor, now: datetime, *, rules: Rules
-) -> Mapping[str, Any]:
+def insert_job(intake: Intake, wish: Submission, job_id: str) -> Mapping[str, Any]:
     """Record a job that no key is known for."""
+    connection, actor, now = intake.connection, intake.actor, intake.now
     _check_array(wish)
     refuse_contradictions(wish, now=now)
-    _check_fits(connection, wish.request, rules)
+    intake.refuse_unfit(wish.request)
     refuse_beyond_queue(connection, team=wish.team, project=wish.project, user=actor.name)
     needs_unmet = _unmet(connection, wish)
     too_early = wish.start_after is not None and wish.start_after > now
@@ -205,13 +230,6 @@ def _check_array(wish: Submission) -> None:
     if count > decide.MOST_PLACEHOLDERS:
         fault = Fault("command", "has too many parameters in braces", count, decide.MOST_PLACEHOLDERS)
         raise InvalidArray(f"The command names parameters {count} times.", "Read them from the environment.", [fault])
-
-
-def _check_fits(connection: Connection, request: Request, rules: Rules) -> None:
-    reason = can_never_run(request, load_emptied(connection), rules.licences)
-    if reason:
-        fault = Fault(_field(reason.code, request), reason.message, reason.asked, reason.available)
-        raise CanNeverRun(reason.message, _ASK_LESS, [fault])
 
 
 def _field(code: str, request: Request) -> str:
@@ -270,7 +288,7 @@ def new_row(wish: Submission, job_id: str, state: str, actor: Actor, now: dateti
         "retry_on": list(wish.retry_on),
         "family": f"{wish.team}/{wish.project}/{name}",
         "shunned": [],
-        "parameters": {},
+        "parameters": dict(wish.parameters),
         **arrays.stored(wish.array),
         "array_next": 0,
         "array_id": None,
@@ -309,6 +327,7 @@ _WISHED = (
     *("team", "project", "priority", "cwd", *_REQUESTED, "timeout_seconds", "grace_seconds", "retries"),
     *("backoff_seconds", "memory_growth", "preemptible", "min_runtime_seconds", "warning_signal", "warning_seconds"),
     *("deadline", "only_between", "on_lost", "start_after", "pipeline", "step"),
+    *("schedule", "trigger", "due_at"),
 )
 _FIELDS = {
     "too-many-gpus": "gpus",

@@ -17,7 +17,7 @@ from levare.errors import Fault, InvalidPipeline, LevareError, NotFound
 from levare.model import BLOCKED, WAITING, Move, Rules, input_variable
 from levare.store import audit, jobs, views
 from levare.store.audit import Actor
-from levare.store.jobs import Submission, insert_job, known_job, lane_of, record_key
+from levare.store.jobs import Intake, Submission, insert_job, known_job, lane_of, record_key
 from levare.store.tables import attempts, needs, pipelines
 from levare.store.tables import jobs as jobs_table
 from levare.store.types import Json, Utc
@@ -59,7 +59,7 @@ def submit(
         return pipeline(connection, known["pipeline"])
     try:
         with connection.begin_nested():
-            _insert(connection, wish, ids, actor, now, rules=rules)
+            insert_pipeline(Intake(connection, actor, now=now, rules=rules), wish, ids)
             if key:
                 record_key(connection, actor, key, digest=wish.digest, job_id=ids[1], now=now)
     except IntegrityError:  # the same key came at the same instant, and was faster
@@ -94,10 +94,9 @@ def wish_cancel(connection: Connection, pipeline_id: str, *, actor: Actor, now: 
     return pipeline(connection, pipeline_id)
 
 
-def _insert(
-    connection: Connection, wish: PipelineWish, ids: Sequence[str], actor: Actor, now: datetime, *, rules: Rules
-) -> None:
+def insert_pipeline(intake: Intake, wish: PipelineWish, ids: Sequence[str]) -> None:
     """Each step after all that it needs, so that every need is a job by then."""
+    connection, actor, now = intake.connection, intake.actor, intake.now
     steps = dict(wish.steps)
     _check_names(wish)
     own = {step: [needed for needed in each.needs if needed in steps] for step, each in steps.items()}
@@ -114,7 +113,7 @@ def _insert(
         needed = {job_ids.get(name, name): outcome for name, outcome in steps[step].needs.items()}
         named = replace(steps[step], name=steps[step].name or step, needs=needed, pipeline=ids[0], step=step)
         with _naming(f"jobs.{list(steps).index(step)}", step):
-            insert_job(connection, named, job_ids[step], actor, now, rules=rules)
+            insert_job(intake, named, job_ids[step])
 
 
 @contextmanager

@@ -6,59 +6,13 @@ not validate, so requests are validated before they come here and CHECKs hold th
 """
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    CheckConstraint,
-    Column,
-    ForeignKey,
-    Index,
-    LargeBinary,
-    MetaData,
-    String,
-    Text,
-    text,
-)
-from sqlmodel import Field, SQLModel
+from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, LargeBinary, String, Text, text
+from sqlmodel import Field
 
 from levare.model import ATTEMPT_STATES, FREE, JOB_STATES, OWNERSHIPS
-from levare.store.types import Json, Utc
-
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-
-class Table(SQLModel):
-    """What every table shares: one metadata, so that migrations see all of them and nothing else."""
-
-    metadata = metadata
-    if TYPE_CHECKING:
-        __tablename__: ClassVar[str]  # pyright: ignore[reportIncompatibleVariableOverride]
-
-
-def _one_of(column: str, values: tuple[str, ...]) -> str:
-    return f"{column} IN ({', '.join(repr(v) for v in values)})"
-
-
-def _json() -> Any:
-    return Column(Json, nullable=False)
-
-
-def _instant(*, index: bool = False, nullable: bool = True) -> Any:
-    return Column(Utc, index=index, nullable=nullable)
-
-
-def _list() -> Any:
-    return Column(Json, nullable=False, server_default="[]")
-
+from levare.store.columns import Table, instant, json_column, json_list, metadata, one_of
 
 _IS_ARRAY = text("array_size IS NOT NULL")
 
@@ -68,7 +22,7 @@ class JobRow(Table, table=True):
 
     __tablename__ = "jobs"
     __table_args__ = (
-        CheckConstraint(_one_of("state", JOB_STATES), name="state"),
+        CheckConstraint(one_of("state", JOB_STATES), name="state"),
         CheckConstraint("priority BETWEEN 0 AND 9", name="priority"),
         CheckConstraint(
             "gpus >= 0 AND cpus >= 1 AND memory_mib >= 0 AND retries >= 0 AND attempt >= 0", name="amounts"
@@ -79,6 +33,8 @@ class JobRow(Table, table=True):
         Index("ix_jobs_elements", "array_id", "state"),
         Index("ix_jobs_arrays", "state", sqlite_where=_IS_ARRAY, postgresql_where=_IS_ARRAY),
         Index("ix_jobs_created", "created_at", "id"),
+        Index("ix_jobs_schedule", "schedule", "state"),
+        Index("ix_jobs_trigger", "trigger", "state"),
     )
 
     id: str = Field(primary_key=True)
@@ -89,9 +45,9 @@ class JobRow(Table, table=True):
     """The name of the token that submitted it."""
     state: str
     priority: int
-    command: list[str] = Field(sa_column=_json())
+    command: list[str] = Field(sa_column=json_column())
     cwd: str
-    env: dict[str, str] = Field(sa_column=_json())
+    env: dict[str, str] = Field(sa_column=json_column())
     gpus: int
     gpu_memory_mib: int | None
     """Of each GPU; None asks for whole GPUs."""
@@ -99,10 +55,10 @@ class JobRow(Table, table=True):
     memory_mib: int
     scratch_mib: int
     gpu_model: str | None
-    resources: dict[str, int] = Field(sa_column=_json())
-    require: dict[str, str] = Field(sa_column=_json())
-    prefer: dict[str, str] = Field(sa_column=_json())
-    avoid: dict[str, str] = Field(sa_column=_json())
+    resources: dict[str, int] = Field(sa_column=json_column())
+    require: dict[str, str] = Field(sa_column=json_column())
+    prefer: dict[str, str] = Field(sa_column=json_column())
+    avoid: dict[str, str] = Field(sa_column=json_column())
     nodes: int
     """How many nodes it runs on at once; what it asks for is of each."""
     spread: bool
@@ -113,7 +69,7 @@ class JobRow(Table, table=True):
     timeout_seconds: int | None
     grace_seconds: int
     retries: int
-    retry_on: list[str] = Field(sa_column=_json())
+    retry_on: list[str] = Field(sa_column=json_column())
     """The kinds of ending after which it is tried again; empty means all that a retry can cure."""
     backoff_seconds: int
     """Until the first retry; doubled for each one more."""
@@ -125,13 +81,13 @@ class JobRow(Table, table=True):
     warning_signal: str | None
     """Sent `warning_seconds` before it is told to end, to make room or at its limit."""
     warning_seconds: int
-    deadline: datetime | None = Field(sa_column=_instant())
+    deadline: datetime | None = Field(sa_column=instant())
     only_between: str | None
     """Hours of the day in UTC in which it may start, such as `22:00-06:00`."""
-    shunned: list[str] = Field(sa_column=_json())
+    shunned: list[str] = Field(sa_column=json_column())
     """Nodes on which it failed in a way that another node might cure."""
     on_lost: str
-    start_after: datetime | None = Field(sa_column=_instant())
+    start_after: datetime | None = Field(sa_column=instant())
     attempt: int
     losses: int
     """How often an attempt was lost through no fault of its own; bounded, and not counted as a retry."""
@@ -140,17 +96,17 @@ class JobRow(Table, table=True):
     """How it ended, in a sentence."""
     progress: float | None
     """From 0 to 1, as the training told it."""
-    created_at: datetime = Field(sa_column=_instant(nullable=False))
-    started_at: datetime | None = Field(sa_column=_instant())
-    finished_at: datetime | None = Field(sa_column=_instant())
-    cancel_requested_at: datetime | None = Field(sa_column=_instant(index=True))
+    created_at: datetime = Field(sa_column=instant(nullable=False))
+    started_at: datetime | None = Field(sa_column=instant())
+    finished_at: datetime | None = Field(sa_column=instant())
+    cancel_requested_at: datetime | None = Field(sa_column=instant(index=True))
     cancelled_by: str | None
     pipeline: str | None = Field(index=True)
     """The pipeline that it was submitted with, and the step of it."""
     step: str | None
-    parameters: dict[str, Any] = Field(sa_column=_json())
+    parameters: dict[str, Any] = Field(sa_column=json_column())
     """What makes it different from the others of its sweep; it finds them in its environment."""
-    array: dict[str, Any] | None = Field(sa_column=Column(Json))
+    array: dict[str, Any] | None = Field(sa_column=json_column(nullable=True))
     """Of an array: its grid or list. Its elements become jobs of their own when they start."""
     array_size: int | None
     array_cap: int | None
@@ -159,6 +115,10 @@ class JobRow(Table, table=True):
     """How many elements of an array have become jobs."""
     array_id: str | None
     array_index: int | None
+    schedule: str | None
+    """The schedule that submitted it, for `due_at` or because somebody asked."""
+    trigger: str | None
+    due_at: datetime | None = Field(sa_column=instant())
 
 
 class NeedRow(Table, table=True):
@@ -180,7 +140,7 @@ class PipelineRow(Table, table=True):
     id: str = Field(primary_key=True)
     name: str
     user: str
-    created_at: datetime = Field(sa_column=_instant(nullable=False))
+    created_at: datetime = Field(sa_column=instant(nullable=False))
 
 
 class IdempotencyRow(Table, table=True):
@@ -192,7 +152,7 @@ class IdempotencyRow(Table, table=True):
     key: str = Field(primary_key=True)
     digest: str
     job_id: str = Field(sa_column=Column(ForeignKey("jobs.id"), nullable=False))
-    created_at: datetime = Field(sa_column=_instant(nullable=False))
+    created_at: datetime = Field(sa_column=instant(nullable=False))
 
 
 class AttemptRow(Table, table=True):
@@ -204,7 +164,7 @@ class AttemptRow(Table, table=True):
 
     __tablename__ = "attempts"
     __table_args__ = (
-        CheckConstraint(_one_of("state", ATTEMPT_STATES), name="state"),
+        CheckConstraint(one_of("state", ATTEMPT_STATES), name="state"),
         Index("ix_attempts_job", "job_id", "number", "rank", unique=True),
         Index("ix_attempts_live", "state", "node"),
         Index("ix_attempts_settled", "settled", "state"),
@@ -219,27 +179,27 @@ class AttemptRow(Table, table=True):
     state: str
     node: str
     queue: str
-    devices: dict[str, int] = Field(sa_column=_json())
+    devices: dict[str, int] = Field(sa_column=json_column())
     """Device UUID -> MiB of it that this attempt holds."""
     cpus: int
     memory_mib: int
     scratch_mib: int
-    resources: dict[str, int] = Field(sa_column=_json())
-    placed_at: datetime = Field(sa_column=_instant(nullable=False))
-    sent_at: datetime | None = Field(sa_column=_instant())
+    resources: dict[str, int] = Field(sa_column=json_column())
+    placed_at: datetime = Field(sa_column=instant(nullable=False))
+    sent_at: datetime | None = Field(sa_column=instant())
     sent_to: str | None
     """The incarnation of the node that the last message was meant for."""
     incarnation: str | None
     """The incarnation of the node that claimed or adopted it."""
-    claimed_at: datetime | None = Field(sa_column=_instant())
-    started_at: datetime | None = Field(sa_column=_instant())
-    ended_at: datetime | None = Field(sa_column=_instant())
-    preempted_at: datetime | None = Field(sa_column=_instant())
+    claimed_at: datetime | None = Field(sa_column=instant())
+    started_at: datetime | None = Field(sa_column=instant())
+    ended_at: datetime | None = Field(sa_column=instant())
+    preempted_at: datetime | None = Field(sa_column=instant())
     """When it was told to end, to make room for the job `preempted_for`."""
     preempted_for: str | None
-    peer_ended_at: datetime | None = Field(sa_column=_instant())
+    peer_ended_at: datetime | None = Field(sa_column=instant())
     """When it was told to end because another part of its gang had ended."""
-    safe_at: datetime | None = Field(sa_column=_instant())
+    safe_at: datetime | None = Field(sa_column=instant())
     """When it last saved a checkpoint."""
     settled: bool
     """Whether beat has drawn the consequence of its ending for the job."""
@@ -275,11 +235,11 @@ class MetricRow(Table, table=True):
 
     attempt_id: str = Field(sa_column=Column(ForeignKey("attempts.id"), primary_key=True))
     offset: int = Field(primary_key=True, sa_type=BigInteger)
-    at: datetime = Field(sa_column=_instant(nullable=False))
+    at: datetime = Field(sa_column=instant(nullable=False))
     stage: str | None
     step: int | None
     epoch: float | None
-    values: dict[str, float | str] = Field(sa_column=_json())
+    values: dict[str, float | str] = Field(sa_column=json_column())
     """Name -> number; NaN and infinities as the strings `NaN`, `Infinity` and `-Infinity`."""
 
 
@@ -287,31 +247,31 @@ class NodeRow(Table, table=True):
     """A machine with a worker. `renewals` grows with every renewal of its lease by its `incarnation`."""
 
     __tablename__ = "nodes"
-    __table_args__ = (CheckConstraint(_one_of("state", ("ready", "draining", "lost")), name="state"),)
+    __table_args__ = (CheckConstraint(one_of("state", ("ready", "draining", "lost")), name="state"),)
 
     name: str = Field(primary_key=True)
     state: str
     incarnation: str
     boot_id: str
     renewals: int
-    renewed_at: datetime = Field(sa_column=_instant(nullable=False))
-    joined_at: datetime = Field(sa_column=_instant(nullable=False))
+    renewed_at: datetime = Field(sa_column=instant(nullable=False))
+    joined_at: datetime = Field(sa_column=instant(nullable=False))
     cpus: int
     memory_mib: int
     version: str
-    labels: dict[str, str] = Field(sa_column=_json())
+    labels: dict[str, str] = Field(sa_column=json_column())
     scratch_mib: int
-    resources: dict[str, int] = Field(sa_column=_json())
+    resources: dict[str, int] = Field(sa_column=json_column())
     address: str
     """Where the other nodes of a gang reach it."""
-    excluded_until: datetime | None = Field(sa_column=_instant())
+    excluded_until: datetime | None = Field(sa_column=instant())
     """It takes nothing new until then, for `excluded_reason`."""
     excluded_reason: str | None = Field(sa_column=Column(Text))
-    orphans: list[dict[str, Any]] = Field(sa_column=_list())
+    orphans: list[dict[str, Any]] = Field(sa_column=json_list())
     """Processes on its GPUs that ended attempts left behind, each proven."""
-    reap_requested_at: datetime | None = Field(sa_column=_instant())
+    reap_requested_at: datetime | None = Field(sa_column=instant())
     """When somebody asked to end them; NULL once that is done."""
-    reaped: list[dict[str, Any]] = Field(sa_column=_list())
+    reaped: list[dict[str, Any]] = Field(sa_column=json_list())
     """What became of each when it was last done."""
 
 
@@ -319,7 +279,7 @@ class DeviceRow(Table, table=True):
     """A GPU of a node, real or simulated, and whose it is."""
 
     __tablename__ = "devices"
-    __table_args__ = (CheckConstraint(_one_of("ownership", OWNERSHIPS), name="ownership"),)
+    __table_args__ = (CheckConstraint(one_of("ownership", OWNERSHIPS), name="ownership"),)
 
     uuid: str = Field(primary_key=True)
     node: str = Field(sa_column=Column(ForeignKey("nodes.name"), index=True, nullable=False))
@@ -327,7 +287,7 @@ class DeviceRow(Table, table=True):
     model: str
     memory_mib: int
     simulated: bool
-    excluded_until: datetime | None = Field(sa_column=_instant())
+    excluded_until: datetime | None = Field(sa_column=instant())
     excluded_reason: str | None = Field(sa_column=Column(Text))
     ownership: str = Field(sa_column=Column(String, nullable=False, server_default=FREE))
     note: str | None = Field(sa_column=Column(Text))
@@ -340,14 +300,14 @@ class FamilyRow(Table, table=True):
     __tablename__ = "families"
 
     name: str = Field(primary_key=True)
-    seconds: list[float] = Field(sa_column=_json())
+    seconds: list[float] = Field(sa_column=json_column())
     """Of its last successful runs, newest last; a bounded number of them."""
     fast_failures: int
     """How many runs in a row have failed soon after their start."""
-    held_until: datetime | None = Field(sa_column=_instant(index=True))
+    held_until: datetime | None = Field(sa_column=instant(index=True))
     """None of it starts until then, for `held_reason`."""
     held_reason: str | None = Field(sa_column=Column(Text))
-    updated_at: datetime = Field(sa_column=_instant(nullable=False))
+    updated_at: datetime = Field(sa_column=instant(nullable=False))
 
 
 class TeamRow(Table, table=True):
@@ -358,12 +318,12 @@ class TeamRow(Table, table=True):
 
     name: str = Field(primary_key=True)
     weight: float
-    quota: dict[str, Any] = Field(sa_column=_json())
-    projects: dict[str, Any] = Field(sa_column=_json())
+    quota: dict[str, Any] = Field(sa_column=json_column())
+    projects: dict[str, Any] = Field(sa_column=json_column())
     """Name -> quota."""
-    users: dict[str, Any] = Field(sa_column=_json())
+    users: dict[str, Any] = Field(sa_column=json_column())
     """Name -> quota."""
-    updated_at: datetime = Field(sa_column=_instant(nullable=False))
+    updated_at: datetime = Field(sa_column=instant(nullable=False))
 
 
 class UseRow(Table, table=True):
@@ -376,7 +336,7 @@ class UseRow(Table, table=True):
     user: str = Field(primary_key=True)
     use: float
     """Weighted GPU-seconds."""
-    as_of: datetime = Field(sa_column=_instant(nullable=False))
+    as_of: datetime = Field(sa_column=instant(nullable=False))
 
 
 class UseDayRow(Table, table=True):
@@ -400,14 +360,14 @@ class WindowRow(Table, table=True):
     __tablename__ = "windows"
 
     name: str = Field(primary_key=True)
-    nodes: list[str] = Field(sa_column=_json())
-    starts: datetime = Field(sa_column=_instant(nullable=False))
-    ends: datetime = Field(sa_column=_instant(nullable=False, index=True))
+    nodes: list[str] = Field(sa_column=json_column())
+    starts: datetime = Field(sa_column=instant(nullable=False))
+    ends: datetime = Field(sa_column=instant(nullable=False, index=True))
     team: str | None
     user: str | None
     reason: str
     created_by: str
-    created_at: datetime = Field(sa_column=_instant(nullable=False))
+    created_at: datetime = Field(sa_column=instant(nullable=False))
 
 
 class DecisionRow(Table, table=True):
@@ -416,12 +376,12 @@ class DecisionRow(Table, table=True):
     __tablename__ = "decisions"
 
     id: int | None = Field(default=None, primary_key=True)
-    at: datetime = Field(sa_column=_instant(nullable=False, index=True))
+    at: datetime = Field(sa_column=instant(nullable=False, index=True))
     job_id: str = Field(index=True)
     kind: str
     node: str
     digest: str
-    detail: dict[str, Any] = Field(sa_column=_json())
+    detail: dict[str, Any] = Field(sa_column=json_column())
 
 
 class LeaseRow(Table, table=True):
@@ -433,7 +393,7 @@ class LeaseRow(Table, table=True):
     owner: str | None
     epoch: int
     renewals: int
-    renewed_at: datetime = Field(sa_column=_instant(nullable=False))
+    renewed_at: datetime = Field(sa_column=instant(nullable=False))
 
 
 class TokenRow(Table, table=True):
@@ -445,9 +405,9 @@ class TokenRow(Table, table=True):
     name: str = Field(unique=True)
     digest: str = Field(unique=True)
     role: str
-    created_at: datetime = Field(sa_column=_instant(nullable=False))
-    expires_at: datetime | None = Field(sa_column=_instant())
-    revoked_at: datetime | None = Field(sa_column=_instant())
+    created_at: datetime = Field(sa_column=instant(nullable=False))
+    expires_at: datetime | None = Field(sa_column=instant())
+    revoked_at: datetime | None = Field(sa_column=instant())
 
 
 class AuditRow(Table, table=True):
@@ -456,12 +416,12 @@ class AuditRow(Table, table=True):
     __tablename__ = "audit"
 
     id: int | None = Field(default=None, primary_key=True)
-    at: datetime = Field(sa_column=_instant(nullable=False, index=True))
+    at: datetime = Field(sa_column=instant(nullable=False, index=True))
     actor: str
     action: str
     object: str = Field(index=True)
     source: str
-    detail: dict[str, Any] = Field(sa_column=_json())
+    detail: dict[str, Any] = Field(sa_column=json_column())
 
 
 jobs = metadata.tables["jobs"]
