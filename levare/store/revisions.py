@@ -27,7 +27,7 @@ class Change:
 def record(connection: Connection, changed: Sequence[Change], *, actor: Actor, now: datetime, reason: str = "") -> int:
     """Make a revision of these changes, in the transaction that makes them, and return its number."""
     made = {"at": now, "by": actor.name, "source": actor.source, "reason": reason}
-    number: int = connection.execute(_REVISION, made).inserted_primary_key[0]
+    number: int = connection.execute(_REVISION, made).scalar_one()
     connection.execute(_CHANGE, [{"revision": number, **vars(change)} for change in changed])
     return number
 
@@ -38,7 +38,7 @@ def of_object(connection: Connection, kind: str, name: str, *, limit: int = 50) 
     return [dict(row) for row in found.mappings()]
 
 
-_REVISION = insert(revisions)
+_REVISION = insert(revisions).returning(revisions.c.number)
 _CHANGE = insert(changes)
 _OF_OBJECT = (
     select(revisions, changes.c.before, changes.c.after)
