@@ -54,6 +54,10 @@ class InvalidPipeline(LevareError):
     code, title, status = "invalid-pipeline", "The pipeline contradicts itself", 422
 
 
+class InvalidSchedule(LevareError):
+    code, title, status = "invalid-schedule", "The schedule is not valid", 422
+
+
 class NotFound(LevareError):
     code, title, status = "not-found", "There is no such thing", 404
 
