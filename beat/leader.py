@@ -41,12 +41,13 @@ class Leader:
             self._try_to_take()
         return self.epoch is not None
 
-    def renew_in(self, connection: Connection) -> None:
-        """Renew inside a transaction, which fences all its writes; raise StaleLeader if another leads."""
+    def renew_in(self, connection: Connection) -> int:
+        """Renew inside a transaction, which fences all its writes; return the epoch, or raise StaleLeader."""
         if self.epoch is None:
             raise StaleLeader("This beat does not lead.", "Nothing was written.")
         leases.renew(connection, ROLE, owner=self.owner, epoch=self.epoch, now=datetime.now(UTC))
         self._renewed_at = self._clock()
+        return self.epoch
 
     def renewal_is_due(self) -> bool:
         return self._clock() - self._renewed_at >= RENEW_EVERY.total_seconds()

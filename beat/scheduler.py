@@ -16,6 +16,7 @@ from beat.bell import Bell
 from beat.leader import RENEW_EVERY, Leader
 from beat.sender import Sender
 from beat.tick import Tick
+from beat.timekeeper import Timekeeper
 from beat.waker import Waker
 from levare import settings
 from levare.errors import StaleLeader
@@ -34,6 +35,8 @@ class Conductor(Scheduler):
         self._begun = False
         super().__init__(*args, lazy=lazy, **kwargs)
 
+    _patience = _POLL_SECONDS
+    """Until it looks by itself: no longer than until the next schedule is due."""
     schedule = property(lambda _self: {})  # nothing of Celery's own; the schedules live in SQL
 
     def setup_schedule(self) -> None:
@@ -42,6 +45,7 @@ class Conductor(Scheduler):
         self._database = Database(configured.database)
         self._leader = Leader(self._database)
         self._waker = Waker(configured.redis_url)
+        self._timekeeper = Timekeeper(self._database, self._leader, rules_of(configured))
         self._tick = Tick(self._database, self._leader, rules_of(configured), wake=self._waker.wake)
         self._bell = Bell(configured.redis_url)
         self._sender = Sender(self.app)
@@ -64,7 +68,9 @@ class Conductor(Scheduler):
     def _conduct(self) -> float:
         if not self._leader.leads():
             return RENEW_EVERY.total_seconds() / 2
-        self._bell.wait(_POLL_SECONDS, rest=_REST_SECONDS)
+        self._bell.wait(self._patience, rest=_REST_SECONDS)
+        until_due = self._timekeeper.run(now=datetime.now(UTC))
+        self._patience = _POLL_SECONDS if until_due is None else min(until_due.total_seconds(), _POLL_SECONDS)
         messages, again = self._tick.run(now=datetime.now(UTC))
         self._sender.hand_over(messages)
         if again:

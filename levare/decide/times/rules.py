@@ -89,7 +89,7 @@ def next_after(rule: Rule, instant: datetime) -> datetime | None:
 
 def previous(rule: Rule, instant: datetime) -> datetime | None:
     """The last due instant before this one; None if there is none."""
-    return next(_backward(rule, instant), None)
+    return next(before(rule, instant), None)
 
 
 def latest(rule: Rule, after: datetime, upto: datetime) -> datetime | None:
@@ -128,7 +128,7 @@ def _forward(rule: Rule, instant: datetime) -> Iterator[datetime]:
     return takewhile(lambda due: not rule.end or due < rule.end, dues)
 
 
-def _backward(rule: Rule, instant: datetime) -> Iterator[datetime]:
+def before(rule: Rule, instant: datetime) -> Iterator[datetime]:
     """All due instants before this one, latest first."""
     begin = min(instant, rule.end) if rule.end else instant
     dues = _admitted(rule, begin.astimezone(UTC), rule.when.before, _closing)
