@@ -57,7 +57,7 @@ class Cron:
         return bool(days.signs) or not self.needs_both_days or min(days.values) <= longest
 
     def after(self, instant: datetime, zone: ZoneInfo) -> Iterator[datetime]:
-        """All due instants after this one, in order; no end, unless no date of 50 years matches."""
+        """All due instants after this one of UTC, in order; no end, unless no date of 50 years matches."""
         ahead, here = offset(zone, instant), instant
         dues = self.shown_after(self._shown_furthest(instant, ahead, last_change(zone, here - LARGEST, here + _TICK)))
         due = next(dues, None)
@@ -79,7 +79,7 @@ class Cron:
             due = next(dues, None)
 
     def before(self, instant: datetime, zone: ZoneInfo) -> Iterator[datetime]:
-        """All due instants before this one, latest first."""
+        """All due instants before this one of UTC, latest first."""
         ahead, here, last = offset(zone, instant - _TICK), instant, instant
         dues = self.shown_before(self._shown_furthest(instant, ahead, last_change(zone, here - LARGEST, here)))
         due = next(dues, None)
