@@ -29,7 +29,7 @@ from tests.pure.cron_campaign import campaign, expressions
 from tests.pure.cron_oracle import minute_of
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-modest = settings(max_examples=30, deadline=None)
+modest = settings(max_examples=20, deadline=None)
 
 
 def utc(text: str) -> datetime:
