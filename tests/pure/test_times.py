@@ -250,6 +250,13 @@ def test_a_window_is_open_again_in_the_hour_that_comes_again():
     assert times == ["01 01:00 -0400", "01 01:15 -0400", "01 01:00 -0500", "01 01:15 -0500"]
 
 
+def test_a_window_that_clocks_jump_out_of_was_open_until_the_jump():
+    early = rule("*/30 * * * *", "America/New_York", calendar=Calendar(windows=(Window.parse("01:00-02:30"),)))
+
+    assert previous(early, utc("2026-03-08T07:15")) == utc("2026-03-08T06:30")
+    assert previous(early, utc("2026-03-08T12:00")) == utc("2026-03-08T06:30")
+
+
 @pytest.mark.parametrize("text", ["22-6", "25:00-26:00", "06:00-06:00", "24:00-06:00", ""])
 def test_a_window_that_is_none_is_refused(text: str):
     with pytest.raises(InvalidSchedule, match="HH:MM-HH:MM"):
