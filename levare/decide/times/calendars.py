@@ -38,14 +38,13 @@ class Window:
         return cls(*times)
 
     def on(self, day: date) -> Iterator[tuple[datetime, datetime]]:
-        """The stretches of a day that it opens, naive, first to last."""
+        """The stretches of a day that it opens, naive, first to last; one that ends at midnight has an empty one too."""
         midnight, next_midnight = datetime.combine(day, time()), datetime.combine(day + _DAY, time())
         start, end = datetime.combine(day, self.start), datetime.combine(day, self.end)
         if self.start < self.end:
             yield start, end
             return
-        if self.end > time():
-            yield midnight, end
+        yield midnight, end
         yield start, next_midnight
 
 
