@@ -38,7 +38,7 @@ class Window:
         return cls(*times)
 
     def on(self, day: date) -> Iterator[tuple[datetime, datetime]]:
-        """The stretches of a day that it opens, naive, first to last; one that ends at midnight has an empty one too."""
+        """The stretches of a day that it opens, naive, first to last; an empty one if it ends at midnight."""
         midnight, next_midnight = datetime.combine(day, time()), datetime.combine(day + _DAY, time())
         start, end = datetime.combine(day, self.start), datetime.combine(day, self.end)
         if self.start < self.end:
