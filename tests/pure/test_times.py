@@ -256,6 +256,13 @@ def test_a_window_is_open_again_in_the_hour_that_comes_again():
     assert times == ["01 01:00 -0400", "01 01:15 -0400", "01 01:00 -0500", "01 01:15 -0500"]
 
 
+def test_windows_may_overlap():
+    overlapping = Calendar(windows=(Window.parse("22:00-06:00"), Window.parse("01:30-02:30")))
+
+    assert previous(rule("0 * * * *", calendar=overlapping), utc("2026-01-01T12:00")) == utc("2026-01-01T05:00")
+    assert next_after(rule("0 * * * *", calendar=overlapping), utc("2026-01-01T02:10")) == utc("2026-01-01T03:00")
+
+
 def test_a_window_that_clocks_jump_out_of_was_open_until_the_jump():
     early = rule("*/30 * * * *", "America/New_York", calendar=Calendar(windows=(Window.parse("01:00-02:30"),)))
 

@@ -92,9 +92,9 @@ class Calendar:
     def closes(self, shown: datetime) -> datetime | None:
         """The end of what is open before this local time, or this one if that is open until then."""
         for day in (shown.date() - number * _DAY for number in range(_FAR)):
-            for start, end in reversed(self._open(day)):
-                if start < shown:
-                    return min(end, shown)
+            ends = [end for start, end in self._open(day) if start < shown]
+            if ends:
+                return min(max(ends), shown)
         return None
 
     def _open(self, day: date) -> list[tuple[datetime, datetime]]:
