@@ -9,7 +9,6 @@ future: CPU of the beat process, and how late the fires are. Then with all of th
 """
 
 import json
-import os
 import statistics
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -82,7 +82,7 @@ def our_burst(home: Path, count: int) -> dict[str, float]:
 
 
 def declare(database: Database, kinds: Sequence[tuple[dict[str, object], int]]) -> None:
-    """Write schedules as `schedules.put` would, in one transaction; the intervals of one kind spread over ten seconds."""
+    """Write schedules as `schedules.put` would, in one transaction; intervals are spread over ten seconds."""
     now, rows = datetime.now(UTC), []
     for definition, count in kinds:
         for number in range(count):
@@ -135,7 +135,7 @@ def gaps(sent: Path, since: float) -> list[float]:
     for line in sent.read_text().splitlines():
         at, name = line.split()
         times[name].append(float(at))
-    pairs = [(before, at) for each in times.values() for before, at in zip(each, each[1:], strict=False)]
+    pairs = [(before, at) for each in times.values() for before, at in pairwise(each)]
     return [(at - before - BUSY_SECONDS) * 1000 for before, at in pairs if at >= since]
 
 

@@ -100,6 +100,8 @@ def test_two_beats_that_are_stopped_and_killed_write_each_due_time_once(conducte
 def torment(conducted: Fleet, dice: random.Random, *, until: float) -> int:
     """Stop, continue and kill two beats; return how many of them found that another leads and wrote nothing."""
     beats = ("beat", "beat:2")
+    eventually(lambda: any("leadership.taken" in conducted.output(name) for name in beats))
+    time.sleep(1)  # so that the other one has begun too
     for name in beats:
         pause(conducted, name, LEASE.total_seconds() + 1.5)
     while time.monotonic() < until:
