@@ -14,6 +14,7 @@ from app.call import Asked, Call, DryRun
 from app.document import refusals
 from app.ids import new_id
 from app.pages import Cursor, Limit, cursor_after, fields_of, picked, place_of, selected
+from app.patterns import KEY, NO_NUL
 from app.why import Verdict, Why
 from levare.errors import (
     CanNeverRun,
@@ -33,16 +34,14 @@ from levare.store.views import JobFilter
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 JobId = Annotated[str, Path(max_length=64, description="The id of a job.", examples=["k3v9x2m1qa"])]
-Exactly = Annotated[
-    str | None, Query(max_length=200, pattern=r"^[^\x00]*$", description="Only jobs with exactly this.")
-]
+Exactly = Annotated[str | None, Query(max_length=200, pattern=NO_NUL, description="Only jobs with exactly this.")]
 States = Annotated[list[JobState] | None, Query(description="Only these states; repeat it for several.")]
 OfArray = Annotated[str | None, Query(max_length=64, description="Only elements of this array, by their index.")]
 Order = Annotated[Literal["newest", "oldest"], Query(description="What comes first.")]
 Key = Annotated[
     str | None,
     Header(
-        pattern=r"^[\x21-\x7e]{1,255}$",
+        pattern=KEY,
         description="Makes a submit safe to repeat: the same key gives the same job. At most 255 visible characters.",
         examples=["9f1c3a52-0b6e-4c1e-8f57-2a41d9c0be11"],
     ),
