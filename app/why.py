@@ -14,7 +14,7 @@ class Reason(BaseModel):
 
     code: str = Field(description="Stable across versions.", examples=["gpus-busy"])
     kind: Literal["will-wait", "can-never-run", "misconfigured"]
-    message: str = Field(examples=["Asks for 4 whole GPUs on one node; the most that are free on one is 2 (node-a)."])
+    message: str = Field(examples=["Asks for 4 whole GPUs on one node; no node has more than 2 free (node-a)."])
     asked: float | None = Field(examples=[4])
     available: float | None = Field(examples=[2])
 

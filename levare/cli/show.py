@@ -81,7 +81,7 @@ def standing(job: "Job", now: datetime | None = None) -> str:
     """How a job stands, in a sentence."""
     if job["state"] in PENDING:
         since, wanted = words.since(job["created_at"], now), words.resources(job)
-        return f"{name_of(job)} has been {job['state']} for {since}; it asks for {wanted}."
+        return f"{name_of(job)} has been {job['state']} for {since} and asks for {wanted}."
     if job["state"] in FINAL:
         return f"{name_of(job)} {ending(job)}" + (f": {job['reason']}" if job["reason"] else ".")
     if job["array"]:

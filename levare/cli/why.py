@@ -42,7 +42,7 @@ def of_job(job: "Job", answer: "Why", now: datetime) -> Iterator[str]:
         return
     yield from wrapped(f"{name_of(job)} {_verdict(answer, now)}")
     since = words.since(job["created_at"], now)
-    yield from wrapped(f"It has been {job['state']} for {since}; it asks for {words.resources(job)}.")
+    yield from wrapped(f"It has been {job['state']} for {since} and asks for {words.resources(job)}.")
     yield from _sections(answer)
 
 
@@ -116,4 +116,4 @@ def _place(priority: "Priority") -> Iterator[str]:
     yield f"Priority {priority['declared']}{added}{f' = {total}' if added else ''}."
     team = priority["team"]
     if team["teams"] > 1:
-        yield f"Team {team['name']}: {team['why'][:1].lower()}{team['why'][1:]}"
+        yield f"Team {team['name']} {team['why'][:1].lower()}{team['why'][1:]}"

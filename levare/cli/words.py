@@ -105,9 +105,9 @@ def of_100(value: float | None) -> str:
 
 
 def resources(job: "Job") -> str:
-    """`2 GPU, 8 CPU, 64GiB` or `4 nodes of 8 GPU`: what a job asks for, without what every job has."""
+    """`2 GPUs, 8 CPUs, 64GiB` or `4 nodes of 8 GPUs`: what a job asks for, without what every job has."""
     parts = [_gpus(job["gpus"], job["gpu_memory_mib"])] if job["gpus"] else []
-    parts += [f"{job['cpus']} CPU"] if job["cpus"] > 1 or not parts else []
+    parts += [counted(job["cpus"], "CPU")] if job["cpus"] > 1 or not parts else []
     each = ", ".join(parts + ([size(job["memory_mib"])] if job["memory_mib"] else []))
     return each if job["nodes"] == 1 else f"{job['nodes']} nodes of {each}"
 
@@ -127,8 +127,13 @@ def needs_of(needed: "Sequence[str | Need]") -> list[str]:
 
 def _gpus(count: int, memory_mib: int | None) -> str:
     if memory_mib is None:
-        return f"{count} GPU"
-    return f"{size(memory_mib)} GPU" if count == 1 else f"{count}x{size(memory_mib)} GPU"
+        return counted(count, "GPU")
+    return f"{size(memory_mib)} of {'a GPU' if count == 1 else f'each of {count} GPUs'}"
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 GPU`, `2 GPUs`."""
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def lasted(job: "Job") -> str:

@@ -161,4 +161,4 @@ class _Facts:
 def _behind(line: Sequence[Waiting]) -> Iterator[Reason]:
     if line:
         jobs = f"Job {line[0].job_id} comes" if len(line) == 1 else f"{len(line)} waiting jobs come"
-        yield Reason("behind-others", WILL_WAIT, f"{jobs} first, and may take what comes free.", 0, len(line))
+        yield Reason("behind-others", WILL_WAIT, f"{jobs} first and may take what becomes free.", 0, len(line))

@@ -23,7 +23,7 @@ ENTRY = timedelta(minutes=5)
 """So long what starts is left alone by others, as is usual."""
 NOW = "It starts at the next decision."
 NEVER = "Never as it is, so there is no time to tell."
-_ELSEWHERE = "It does not depend on what runs."
+_ELSEWHERE = "No end of a run would start it."
 _TOO_FAR = "It is further ahead than can be foreseen."
 
 

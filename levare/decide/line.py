@@ -80,7 +80,7 @@ class Line:
         theirs, ours = (each.priority + urgency(each, self._now) for each in (other, self._job))
         older = (self._job.since - other.since) // _MINUTE
         if theirs == ours:
-            return f"It has the same priority, {ours}, and is {older} min older."
+            return f"It has the same priority, {ours}, and {f'is {older} min older' if older else 'came first'}."
         first, second = ((self._now - rank(each, self._now)[0]) / AGEING for each in (other, self._job))
         if first < second:
             return "Another job of its team or user is more urgent, and so has brought it forward."

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from levare.decide import arrays as decide
 from levare.decide.placement import can_never_run
 from levare.errors import CanNeverRun, Conflict, Fault, IdempotencyMismatch, InvalidArray, UnknownNeeds
-from levare.model import BLOCKED, FINAL, WAITING, Elements, Need, Request, Rules, scale_of
+from levare.model import BLOCKED, FINAL, WAITING, Elements, Need, Reason, Request, Rules, scale_of
 from levare.store import arrays, audit, views
 from levare.store.audit import Actor
 from levare.store.contradictions import refuse_contradictions
@@ -27,7 +27,7 @@ Value = TypeVar("Value")
 _INSERT = insert(jobs)
 _USUAL = Rules()
 _LONGEST_NAME = 200
-_USUAL = Rules()
+_NAME_ANOTHER = "Name one that there is, or add a node that has it; `levare nodes` shows what there is."
 _ASK_LESS = "Ask for less, or add a node that has it; `levare nodes` shows what there is."
 
 
@@ -211,7 +211,14 @@ def _check_fits(connection: Connection, request: Request, rules: Rules) -> None:
     reason = can_never_run(request, load_emptied(connection), rules.licences)
     if reason:
         fault = Fault(_field(reason.code, request), reason.message, reason.asked, reason.available)
-        raise CanNeverRun(reason.message, _ASK_LESS, [fault])
+        next_step = _NAME_ANOTHER if _is_unknown(reason, request) else _ASK_LESS
+        raise CanNeverRun(reason.message, next_step, [fault])
+
+
+def _is_unknown(reason: Reason, request: Request) -> bool:
+    """Whether less of it would not help, for it is a name that no node has."""
+    custom = reason.code.removeprefix("too-much-")
+    return reason.code == "no-such-node" or (custom in dict(request.resources) and not reason.available)
 
 
 def _field(code: str, request: Request) -> str:
@@ -219,6 +226,8 @@ def _field(code: str, request: Request) -> str:
     custom = code.removeprefix("too-much-")
     if custom in dict(request.resources):
         return f"resources.{custom}"
+    if code == "no-such-node":
+        return next(name for name in ("require", "gpu_model", "avoid") if getattr(request, name))
     return _FIELDS.get(code, "gpus")
 
 
@@ -316,7 +325,6 @@ _FIELDS = {
     "too-much-memory": "memory_mib",
     "too-much-scratch": "scratch_mib",
     "too-few-nodes": "nodes",
-    "no-such-node": "nodes",
     "licence-busy": "resources",
 }
 _LANE = (

@@ -76,7 +76,7 @@ def test_reasons_changes_who_comes_first_and_the_place_follow_in_this_order():
         "",
         "Its place in the queue",
         "  - Priority 5 + 2 for its age + 3 for its deadline = 10.",
-        "  - Team vision: is owed 1 of 2 parts of the fleet.",
+        "  - Team vision is owed 1 of 2 parts of the fleet.",
     ]
 
 
