@@ -59,7 +59,7 @@ class _Trial:
     def __init__(
         self, job: Waiting, others: Sequence[Waiting], nodes: Sequence[Node], now: datetime, sharing: Sharing
     ) -> None:
-        self.job, self.nodes = replace(job, since=now), nodes
+        self.job, self.nodes = replace(job, since=now, owed_since=None, promised_at=None), nodes
         self._others, self._now, self._sharing = others, now, sharing
         self._fleet = Fleet(nodes, licences=sharing.licences, now=now)
         self._books = Books(sharing, nodes, now=now)

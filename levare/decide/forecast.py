@@ -48,7 +48,7 @@ def estimate(
     """
     The decisions of the coming time, made by the code that will make them; without jobs that are yet to come.
 
-    `promise` is what the next decision promises the job, which holds where the look ahead does not reach.
+    `promise` is what the next decision promises the job, which is kept for it whatever the look ahead finds.
     """
     line = list(Line(job, waiting, Books(sharing, nodes, now=now), sharing, now).turns())
     known = {each.job_id for each in line}
@@ -56,7 +56,7 @@ def estimate(
     ahead = _Ahead(job, line, nodes, now, sharing)
     typical, dead_end = ahead.start(lambda duration: duration.typical)
     latest, _ = ahead.start(lambda duration: duration.promised)
-    latest = latest or (promise.at if promise else None)
+    latest = promise.at if promise else latest
     latest = max(typical, latest) if typical and latest else latest
     return Estimate(typical, latest, _words(typical, latest) or (_unknown(nodes, now) if dead_end else _TOO_FAR))
 

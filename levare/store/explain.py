@@ -11,7 +11,7 @@ from levare.decide.explain import Explanation, verdict
 from levare.decide.explain import explain as explanation
 from levare.decide.forecast import Estimate
 from levare.model import BLOCKED, CANCELLED, FINAL, PLACED, RUNNING, WAITING, Node, Reason, Rules, Sharing, Waiting
-from levare.store import arrays, views
+from levare.store import arrays, promises, views
 from levare.store.snapshot import HEADS, load_lanes, load_nodes, load_sharing, needs_of, waiting_of
 from levare.store.tables import jobs
 
@@ -71,9 +71,15 @@ def load(connection: Connection, job_id: str, *, now: datetime, rules: Rules = _
     if arrays.startable(connection, [row]).get(job_id) == 0:
         return Case(job, blockers=arrays.why_capped(row))
     nodes, sharing = load_nodes(connection, now=now), load_sharing(connection, now=now, rules=rules)
-    return Case(
-        job, queue=Queue(waiting_of(connection, row), load_lanes(connection, most=HEADS, now=now), nodes, sharing, now)
-    )
+    promised = promises.load(connection)
+    lanes = [promises.remembered(lane, promised) for lane in load_lanes(connection, most=HEADS, now=now)]
+    [waiting] = promises.remembered([waiting_of(connection, row)], promised)
+    return Case(job, queue=Queue(_as_in(lanes, waiting), lanes, nodes, sharing, now))
+
+
+def _as_in(lanes: Sequence[Sequence[Waiting]], job: Waiting) -> Waiting:
+    """The job with what the lanes know of it besides its row, if it is among their first."""
+    return next((other for lane in lanes for other in lane if other.job_id == job.job_id), job)
 
 
 def told(found: Explanation) -> dict[str, Any]:

@@ -424,6 +424,15 @@ class DecisionRow(Table, table=True):
     detail: dict[str, Any] = Field(sa_column=_json())
 
 
+class PromiseRow(Table, table=True):
+    """The time by which a job that does not fit was first promised to start; there are few of these."""
+
+    __tablename__ = "promises"
+
+    job_id: str = Field(primary_key=True, foreign_key="jobs.id")
+    at: datetime = Field(sa_column=_instant(nullable=False))
+
+
 class LeaseRow(Table, table=True):
     """Who leads a role. `epoch` grows with each new owner, `renewals` with each renewal."""
 
@@ -480,5 +489,6 @@ use = metadata.tables["use"]
 use_days = metadata.tables["use_days"]
 windows = metadata.tables["windows"]
 decisions = metadata.tables["decisions"]
+promises = metadata.tables["promises"]
 tokens = metadata.tables["tokens"]
 audit = metadata.tables["audit"]

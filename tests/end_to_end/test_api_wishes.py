@@ -167,9 +167,9 @@ def test_a_node_and_a_gpu_tell_until_when_and_why_they_are_excluded(api: Api):
         ({"resources": {"licence": 4}}, "resources.licence", 4, 3),
         ({"resources": {"other": 1}}, "resources.other", 1, 0),
         ({"nodes": 2}, "nodes", 2, 1),
-        ({"require": {"zone": "b"}}, "nodes", 1, 0),
-        ({"avoid": {"zone": "a"}}, "nodes", 1, 0),
-        ({"gpu_model": "A100"}, "nodes", 1, 0),
+        ({"require": {"zone": "b"}}, "require", 1, 0),
+        ({"avoid": {"zone": "a"}}, "avoid", 1, 0),
+        ({"gpu_model": "A100"}, "gpu_model", 1, 0),
     ],
 )
 def test_what_no_node_offers_is_refused_with_the_numbers(api: Api, wish: Any, field: str, value: int, limit: int):
