@@ -166,7 +166,8 @@ def insert_job(
     _check_array(wish)
     refuse_contradictions(wish, now=now)
     _check_fits(connection, wish.request, rules)
-    refuse_beyond_queue(connection, team=wish.team, project=wish.project, user=actor.name)
+    adding = wish.array.size if wish.array else 1
+    refuse_beyond_queue(connection, team=wish.team, project=wish.project, user=actor.name, adding=adding)
     needs_unmet = _unmet(connection, wish)
     too_early = wish.start_after is not None and wish.start_after > now
     state = BLOCKED if needs_unmet or too_early else WAITING

@@ -125,7 +125,7 @@ _HOURS = (
     .where(use_days.c.day >= bindparam("first_day"))
     .group_by(use_days.c.team, use_days.c.project, use_days.c.user)
 )
-_ELEMENTS = func.coalesce(jobs.c.array["size"].as_integer() - jobs.c.array_next, 1)
+_ELEMENTS = func.coalesce(jobs.c.array_size - jobs.c.array_next, 1)
 _QUEUED = (
     select(jobs.c.team, jobs.c.project, jobs.c.user, func.sum(_ELEMENTS).label("jobs"))
     .where(
