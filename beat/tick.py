@@ -17,7 +17,7 @@ from beat.aftermath import Aftermath
 from beat.leader import Leader
 from levare.decide import arrays, lifecycle
 from levare.decide.placement import place
-from levare.model import WAITING, Decision, Move, Parting, Rules, Silent
+from levare.model import WAITING, Decision, Move, Node, Parting, Rules, Silent
 from levare.store import attempts, decisions, nodes, pipelines, promises, snapshot, wishes
 from levare.store.arrays import is_awaited
 from levare.store.engine import Database
@@ -54,10 +54,14 @@ class Plan:
     unclaimed_to_cancel: Sequence[str]
     to_part: Sequence[Parting]
     unsent: Sequence[Message]
-    incarnations: Mapping[str, str]
+    fleet: Sequence[Node]
     digest: str
     """Of the facts that it was decided upon, if anything starts."""
     aftermath: Aftermath
+
+    @property
+    def incarnations(self) -> Mapping[str, str]:
+        return {node.name: node.incarnation for node in self.fleet}
 
     @property
     def changes_anything(self) -> bool:
@@ -132,7 +136,7 @@ class Tick:
             unclaimed_to_cancel=seen.unclaimed_to_cancel,
             to_part=seen.to_part,
             unsent=seen.unsent,
-            incarnations={node.name: node.incarnation for node in seen.nodes},
+            fleet=seen.nodes,
             digest=decisions.digest_of(seen.waiting, awake, seen.sharing) if decision.placements else "",
             aftermath=aftermath.draw(seen, now),
         )
@@ -165,7 +169,7 @@ class Tick:
         attempts.move(connection, plan.moves, now=now, half_life=self._rules.half_life)
         pipelines.stay_close(connection, plan.moves)
         mark_sent(connection, plan.unsent, plan.incarnations, now=now)
-        placed = attempts.place(connection, plan.decision.placements, plan.incarnations, now=now)
+        placed = attempts.place(connection, plan.decision.placements, plan.incarnations, now=now, fleet=plan.fleet)
         if self._promised != self._kept:
             promises.keep(connection, self._promised)
         self._forget_old(connection, now)

@@ -68,6 +68,7 @@ def _facts(job: "Job") -> Any:
             ("submitted", f"{words.clock(job['created_at'])}, {words.since(job['created_at'])} ago"),
             ("started", job["started_at"] and words.clock(job["started_at"])),
             ("finished", job["finished_at"] and f"{words.clock(job['finished_at'])}, after {words.lasted(job)}"),
+            ("cost", None if job["cost"] is None else words.money(job["cost"], job["currency"])),
             ("cancel", job["cancel_requested_at"] and f"wished at {words.clock(job['cancel_requested_at'])}"),
         ]
     )

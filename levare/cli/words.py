@@ -9,7 +9,7 @@ if TYPE_CHECKING:  # the answers come with httpx, which takes longer to import t
     from levare.client.answers import Attempt, Job, Need, Trend
 
 NOTHING = "-"
-_SHORT_SECONDS, _STEP, _LARGE = 10, 1024, 1e9
+_SHORT_SECONDS, _STEP, _LARGE, _CENT = 10, 1024, 1e9, 0.01
 
 
 def plain(text: str) -> str:
@@ -70,6 +70,12 @@ def number(value: float | str | None) -> str:
     if isinstance(value, str) or not math.isfinite(value):
         return str(value)
     return f"{value:,.0f}" if float(value).is_integer() and abs(value) < _LARGE else f"{value:.4g}"
+
+
+def money(amount: float, currency: str = "") -> str:
+    """`12.50 EUR`; of less than a hundredth as many digits as tell something."""
+    text = f"{amount:,.2f}" if amount >= _CENT or not amount else f"{amount:.2g}"
+    return f"{text} {currency}".rstrip()
 
 
 def percent(part: float | None) -> str:

@@ -118,6 +118,8 @@ class Job(TypedDict):
     exit_code: int | None
     reason: str | None
     progress: float | None
+    cost: float | None
+    currency: str
     created_at: str
     started_at: str | None
     finished_at: str | None
@@ -176,6 +178,9 @@ class Attempt(TypedDict):
     node: str
     queue: str
     gpus: list[AttemptDevice]
+    price: float | None
+    node_share: float | None
+    cost: float | None
     placed_at: str
     claimed_at: str | None
     started_at: str | None
@@ -337,6 +342,7 @@ class Node(TypedDict):
     resources: dict[str, int]
     resources_free: dict[str, int]
     address: str
+    price: float | None
     excluded_until: str | None
     excluded_reason: str | None
     attempts: list[str]

@@ -31,6 +31,7 @@ class Queue:
     nodes: Sequence[Node]
     sharing: Sharing
     now: datetime
+    currency: str = ""
 
     def explain(self) -> Explanation:
         """Pure, and slower than all the reading: call it outside of a transaction."""
@@ -50,7 +51,7 @@ class Case:
     def tell(self) -> dict[str, Any]:
         """The answer to `why`, whatever the state of the job."""
         if self.queue:
-            return self._about | told(self.queue.explain())
+            return self._about | told(self.queue.explain(), self.queue.currency)
         if self.blockers:
             return self._about | _plain(_BLOCKED) | {"verdict": verdict(self.blockers), "reasons": self.blockers}
         return self._about | _plain(_NO_TIME)
@@ -74,7 +75,7 @@ def load(connection: Connection, job_id: str, *, now: datetime, rules: Rules = _
     promised = promises.load(connection)
     lanes = [promises.remembered(lane, promised) for lane in load_lanes(connection, most=HEADS, now=now)]
     [waiting] = promises.remembered([waiting_of(connection, row)], promised)
-    return Case(job, queue=Queue(_as_in(lanes, waiting), lanes, nodes, sharing, now))
+    return Case(job, queue=Queue(_as_in(lanes, waiting), lanes, nodes, sharing, now, rules.currency))
 
 
 def _as_in(lanes: Sequence[Sequence[Waiting]], job: Waiting) -> Waiting:
@@ -82,7 +83,7 @@ def _as_in(lanes: Sequence[Sequence[Waiting]], job: Waiting) -> Waiting:
     return next((other for lane in lanes for other in lane if other.job_id == job.job_id), job)
 
 
-def told(found: Explanation) -> dict[str, Any]:
+def told(found: Explanation, currency: str = "") -> dict[str, Any]:
     """An explanation as the API answers it."""
     return {
         "verdict": verdict(found.reasons),
@@ -93,6 +94,7 @@ def told(found: Explanation) -> dict[str, Any]:
         "jobs_ahead": found.jobs_ahead,
         "jobs_ahead_is_least": found.is_least,
         "priority": _priority(found),
+        "cost": found.cost and {**vars(found.cost), "currency": currency},
     }
 
 
@@ -121,7 +123,7 @@ def _alive(job: Row) -> str:
 
 def _plain(estimate: Estimate) -> dict[str, Any]:
     """What is there to say where nothing stands in the queue."""
-    nothing = {"verdict": None, "reasons": [], "change": None, "ahead": [], "priority": None}
+    nothing = {"verdict": None, "reasons": [], "change": None, "ahead": [], "priority": None, "cost": None}
     return nothing | {"estimate": estimate, "jobs_ahead": 0, "jobs_ahead_is_least": False}
 
 

@@ -290,6 +290,7 @@ def new_row(wish: Submission, job_id: str, state: str, actor: Actor, now: dateti
         "exit_code": None,
         "reason": None,
         "progress": None,
+        "cost": None,
         "created_at": now,
         "started_at": None,
         "finished_at": None,

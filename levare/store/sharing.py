@@ -38,7 +38,7 @@ def load(connection: Connection, *, now: datetime, rules: Rules) -> Sharing:
 
 
 def rules_of(settings: Settings) -> Rules:
-    return Rules(settings.lost_after, settings.half_life, settings.licences)
+    return Rules(settings.lost_after, settings.half_life, settings.licences, settings.currency)
 
 
 def project_account(team: str, project: str) -> str:

@@ -140,6 +140,8 @@ class JobRow(Table, table=True):
     """How it ended, in a sentence."""
     progress: float | None
     """From 0 to 1, as the training told it."""
+    cost: float | None
+    """What its attempts have cost that have ended, of an array those of its elements; NULL while nothing is known."""
     created_at: datetime = Field(sa_column=_instant(nullable=False))
     started_at: datetime | None = Field(sa_column=_instant())
     finished_at: datetime | None = Field(sa_column=_instant())
@@ -225,6 +227,10 @@ class AttemptRow(Table, table=True):
     memory_mib: int
     scratch_mib: int
     resources: dict[str, int] = Field(sa_column=_json())
+    price: float | None
+    """Of an hour of the whole node when it was placed, and the part of the node that it holds; from these its cost."""
+    node_share: float | None
+    cost: float | None
     placed_at: datetime = Field(sa_column=_instant(nullable=False))
     sent_at: datetime | None = Field(sa_column=_instant())
     sent_to: str | None
@@ -304,6 +310,8 @@ class NodeRow(Table, table=True):
     resources: dict[str, int] = Field(sa_column=_json())
     address: str
     """Where the other nodes of a gang reach it."""
+    price: float | None
+    """Of an hour of all of it, in LEVARE_CURRENCY."""
     excluded_until: datetime | None = Field(sa_column=_instant())
     """It takes nothing new until then, for `excluded_reason`."""
     excluded_reason: str | None = Field(sa_column=Column(Text))

@@ -54,6 +54,11 @@ def test_a_number_has_four_digits(value: Any, text: str):
     assert words.number(value) == text
 
 
+@pytest.mark.parametrize(("amount", "text"), [(0, "0.00"), (2.5, "2.50"), (1234.567, "1,234.57"), (0.00123, "0.0012")])
+def test_money_has_two_digits_or_as_many_as_tell_something(amount: float, text: str):
+    assert (words.money(amount), words.money(amount, "EUR")) == (text, f"{text} EUR")
+
+
 @pytest.mark.parametrize(("part", "text"), [(None, "-"), (0, "0%"), (0.29, "29%"), (0.999, "99%"), (1, "100%")])
 def test_a_progress_is_whole_only_at_its_end(part: float | None, text: str):
     assert words.percent(part) == text
