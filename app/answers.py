@@ -116,6 +116,9 @@ class Job(BaseModel):
         description="What its attempts have cost that have ended, of an array all elements; null without a price.",
         examples=[12.5],
     )
+    energy_joules: float | None = Field(
+        description="What GPUs have consumed for these attempts; null where none counts it.", examples=[3600000.0]
+    )
     currency: str = Field(description="Of the cost: LEVARE_CURRENCY; may be empty.", examples=["EUR"])
     created_at: At
     started_at: At | None = Field(description="When its latest attempt started.")
@@ -179,6 +182,10 @@ class Attempt(BaseModel):
     cpu_seconds: float | None = Field(description="Seconds of CPU time.", examples=[120.5])
     gpu_memory_mib: int | None = Field(description="MiB of GPU memory at most.", examples=[18000])
     gpu_utilisation_percent: float | None = Field(description="Mean over its GPUs and its life.", examples=[87.5])
+    energy_joules: float | None = Field(
+        description="What its GPUs consumed for it, by their own counters; null where none has one.",
+        examples=[3600000.0],
+    )
     log_bytes: int = Field(description="Bytes that it has written, cuts included.", examples=[4096])
     points: int = Field(description="Lines of metrics that were taken.", examples=[100])
     points_dropped: int = Field(description="Lines of metrics that were not valid.", examples=[0])

@@ -69,6 +69,7 @@ def _facts(job: "Job") -> Any:
             ("started", job["started_at"] and words.clock(job["started_at"])),
             ("finished", job["finished_at"] and f"{words.clock(job['finished_at'])}, after {words.lasted(job)}"),
             ("cost", None if job["cost"] is None else words.money(job["cost"], job["currency"])),
+            ("energy", None if job["energy_joules"] is None else f"{words.energy(job['energy_joules'])} of its GPUs"),
             ("cancel", job["cancel_requested_at"] and f"wished at {words.clock(job['cancel_requested_at'])}"),
         ]
     )

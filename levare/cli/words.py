@@ -9,7 +9,7 @@ if TYPE_CHECKING:  # the answers come with httpx, which takes longer to import t
     from levare.client.answers import Attempt, Job, Need, Trend
 
 NOTHING = "-"
-_SHORT_SECONDS, _STEP, _LARGE, _CENT = 10, 1024, 1e9, 0.01
+_SHORT_SECONDS, _STEP, _LARGE, _CENT, _THOUSAND = 10, 1024, 1e9, 0.01, 1000
 
 
 def plain(text: str) -> str:
@@ -76,6 +76,12 @@ def money(amount: float, currency: str = "") -> str:
     """`12.50 EUR`; of less than a hundredth as many digits as tell something."""
     text = f"{amount:,.2f}" if amount >= _CENT or not amount else f"{amount:.2g}"
     return f"{text} {currency}".rstrip()
+
+
+def energy(joules: float) -> str:
+    """`350 Wh`, `1.25 kWh`."""
+    hours = joules / 3600
+    return f"{hours:,.3g} Wh" if hours < _THOUSAND else f"{hours / _THOUSAND:,.2f} kWh"
 
 
 def percent(part: float | None) -> str:

@@ -119,6 +119,7 @@ class Job(TypedDict):
     reason: str | None
     progress: float | None
     cost: float | None
+    energy_joules: float | None
     currency: str
     created_at: str
     started_at: str | None
@@ -195,6 +196,7 @@ class Attempt(TypedDict):
     cpu_seconds: float | None
     gpu_memory_mib: int | None
     gpu_utilisation_percent: float | None
+    energy_joules: float | None
     log_bytes: int
     points: int
     points_dropped: int

@@ -148,6 +148,7 @@ def _element(row: dict[str, Any], index: int) -> dict[str, Any]:
         **stored(None),
         "started_at": None,
         "cost": None,
+        "energy_joules": None,
     }
 
 

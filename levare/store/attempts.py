@@ -82,6 +82,7 @@ class Outcome:
     cpu_seconds: float | None = None
     gpu_memory_mib: int | None = None
     gpu_utilisation_percent: float | None = None
+    energy_joules: float | None = None
     log_bytes: int = 0
 
 
@@ -285,7 +286,7 @@ _NEEDED_TO_START = (
     "cancel_requested_at",
 )
 _OUTCOME = [field.name for field in fields(Outcome)]
-_SETTLED = ("id", "job_id", "devices", "cpus", "placed_at", "ended_at", "price", "node_share")
+_SETTLED = ("id", "job_id", "devices", "cpus", "placed_at", "ended_at", "price", "node_share", "energy_joules")
 _EXPECTED = {(BLOCKED,), (WAITING,), (BLOCKED, WAITING), LIVE, OPEN}
 
 _PLACE = (

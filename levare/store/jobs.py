@@ -291,6 +291,7 @@ def new_row(wish: Submission, job_id: str, state: str, actor: Actor, now: dateti
         "reason": None,
         "progress": None,
         "cost": None,
+        "energy_joules": None,
         "created_at": now,
         "started_at": None,
         "finished_at": None,

@@ -142,6 +142,8 @@ class JobRow(Table, table=True):
     """From 0 to 1, as the training told it."""
     cost: float | None
     """What its attempts have cost that have ended, of an array those of its elements; NULL while nothing is known."""
+    energy_joules: float | None
+    """What GPUs consumed for them."""
     created_at: datetime = Field(sa_column=_instant(nullable=False))
     started_at: datetime | None = Field(sa_column=_instant())
     finished_at: datetime | None = Field(sa_column=_instant())
@@ -256,6 +258,8 @@ class AttemptRow(Table, table=True):
     cpu_seconds: float | None
     gpu_memory_mib: int | None
     gpu_utilisation_percent: float | None
+    energy_joules: float | None
+    """What its GPUs consumed for it, where they count that."""
     log_bytes: int = Field(sa_type=BigInteger)
     """How much the process has written, cuts included."""
     metrics_offset: int = Field(sa_type=BigInteger)

@@ -59,6 +59,11 @@ def test_money_has_two_digits_or_as_many_as_tell_something(amount: float, text: 
     assert (words.money(amount), words.money(amount, "EUR")) == (text, f"{text} EUR")
 
 
+@pytest.mark.parametrize(("joules", "text"), [(0, "0 Wh"), (1_260_000, "350 Wh"), (4_500_000, "1.25 kWh")])
+def test_energy_is_told_in_watt_hours(joules: float, text: str):
+    assert words.energy(joules) == text
+
+
 @pytest.mark.parametrize(("part", "text"), [(None, "-"), (0, "0%"), (0.29, "29%"), (0.999, "99%"), (1, "100%")])
 def test_a_progress_is_whole_only_at_its_end(part: float | None, text: str):
     assert words.percent(part) == text

@@ -102,6 +102,23 @@ def test_an_end_that_lies_in_the_future_costs_only_until_now(database: Database,
     assert read(database, "job")["cost"] == 8.0
 
 
+def test_energy_adds_up_over_attempts_with_and_without_a_price(
+    database: Database, tick: Tick, add_job: AddJob, add_node: Callable[..., str]
+):
+    add_node(gpus=2)
+    add_job(gpus=2, retries=2)
+    for number, joules in enumerate((100.0, None, 50.0), 1):
+        tick.run(now=NOON + number * HOUR)
+        outcome = Outcome("failed", "Failed.", 1, ended_at=NOON + (number + 1) * HOUR, energy_joules=joules)
+        with database.writing() as connection:
+            attempts.finish(connection, f"job-{number}", outcome)
+        tick.run(now=NOON + (number + 1) * HOUR)
+
+    found = read(database, "job")
+
+    assert (found["state"], found["energy_joules"], found["cost"]) == ("failed", 150.0, None)
+
+
 @pytest.mark.usefixtures("tick")
 def test_why_tells_the_expected_cost_in_the_currency_of_the_fleet(database: Database, add_job: AddJob):
     add_job(gpus=1, timeout_seconds=7200)

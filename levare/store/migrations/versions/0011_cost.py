@@ -1,4 +1,4 @@
-"""what runs cost"""
+"""what runs cost and consume"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,6 +11,7 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("nodes", sa.Column("price", sa.Float(), nullable=True))
-    op.add_column("jobs", sa.Column("cost", sa.Float(), nullable=True))
-    for name in ("price", "node_share", "cost"):
+    for name in ("cost", "energy_joules"):
+        op.add_column("jobs", sa.Column(name, sa.Float(), nullable=True))
+    for name in ("price", "node_share", "cost", "energy_joules"):
         op.add_column("attempts", sa.Column(name, sa.Float(), nullable=True))
