@@ -235,6 +235,8 @@ class Node:
     resources: Mapping[str, int] = field(default_factory=dict)
     windows: Sequence[Window] = ()
     note: str = ""
+    price: float | None = None
+    """Of an hour of the whole node, in the currency of the team; None where nobody has said."""
 
 
 @dataclass(frozen=True)
@@ -285,11 +287,15 @@ class Sharing:
 
 @dataclass(frozen=True)
 class Rules:
-    """What holds for the whole fleet: how long a node may be silent, the half-life of use, fleet-wide resources."""
+    """
+    What holds for the whole fleet: how long a node may be silent, the half-life of use, fleet-wide resources, and the
+    currency of prices.
+    """
 
     lost_after: timedelta = timedelta(seconds=60)
     half_life: timedelta = Sharing.half_life
     licences: Mapping[str, int] = field(default_factory=dict)
+    currency: str = ""
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ def can_never_run(request: Request, nodes: Iterable[Node], licences: Mapping[str
     if not rooms:
         return None
     lacking = [_licence(*short) for short in licences_short(request, licences or {})]
-    reasons = lacking or shortages(without_licences(request, licences or {}), rooms)
+    reasons = lacking or shortages(without_licences(request, licences or {}), rooms, licences or ())
     return replace(reasons[0], kind="can-never-run") if reasons else None
 
 
@@ -280,7 +280,9 @@ class _Round:
                 yield Reason("node-shunned", "will-wait", f"Node {room.name} has room, but the job has failed there.")
             elif window := self.fleet.window_in_the_way(room, job):
                 until = f"from {window.starts:%Y-%m-%d %H:%M} to {window.ends:%Y-%m-%d %H:%M} UTC"
-                message = f"Node {room.name} is kept for {window.name!r} {until}, and this could run into it."
+                message = (
+                    f"Node {room.name} is kept for the window {window.name!r} {until}, and this could run into it."
+                )
                 yield Reason("window", "will-wait", message)
             elif (kept := self.fleet.kept.get(room.name)) and kept.job_id != job.job_id:
                 yield Reason(

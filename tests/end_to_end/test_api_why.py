@@ -144,6 +144,22 @@ def test_a_job_that_fits_no_node_any_more_can_never_run(api: Api):
     assert (found["estimate"]["latest"], found["change"]["value"]) == (None, 2)
 
 
+def test_prices_and_costs_are_told_in_the_currency_of_the_fleet(
+    tmp_path: Path, make_database_url: Callable[[str], str]
+):
+    with serving(tmp_path / "home", make_database_url("sqlite"), LEVARE_CURRENCY="EUR") as api:
+        api.join(price=8.0)
+        wish = {"command": ["true"], "gpus": 1, "timeout_seconds": 3600}
+
+        trial = api.client.post("/v1/jobs?dry_run=true", json=wish).json()
+        job = api.submit(gpus=1)
+
+        assert trial["cost"] == {"typical": 4.0, "most": 4.0, "currency": "EUR"}
+        assert api.get(f"/v1/jobs/{job}", fields="cost,currency") == {"cost": None, "currency": "EUR"}
+        assert why(api, job)["cost"] is None
+        assert api.get("/v1/nodes/n1")["price"] == 8.0
+
+
 @pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
 def test_a_licence_of_the_fleet_may_be_asked_for_up_to_what_there_is(
     tmp_path: Path, make_database_url: Callable[[str], str], dialect: str
