@@ -3,7 +3,7 @@ Who has used what, who comes first, and whose quota is full.
 
 Teams share the fleet by weight: who has used least for its weight comes first. What was used fades with a half-life,
 so that nobody pays for ever; what runs counts at once as if it had run for its typical time, an hour at most, so that
-a burst of starts does not go unnoticed until it has lasted.
+a burst of starts does not go unnoticed until it has lasted. What each holds now bounds this: `levare.decide.present`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
 
+from levare.decide.present import BY_USE, FIRST, LAST, Part, Present
 from levare.decide.quota import LIMITS, SLACK, Ledger, exceeds
 from levare.decide.use import GPUS_PER_CPU, accrued, cost, gpus_held, gpus_of
 from levare.model import Account, Duration, Held, Node, Reason, Sharing, Waiting
@@ -25,7 +26,8 @@ class Standing:
     """
     How a team stands among the teams that are known: its share by weight, its share of all use, its place in the queue.
 
-    `use` is effective: faded, with what runs. `borrowed` are the GPUs that it holds above its nominal quota.
+    `use` is effective: faded, with what runs. `borrowed` are the GPUs that it holds above its nominal quota. `part` is
+    what it holds of its present share.
     """
 
     team: str
@@ -37,6 +39,9 @@ class Standing:
     """Of all teams."""
     rank: int
     """1 for the team that comes first; teams that stand alike have the same."""
+    rank_by_use: int
+    """The same if use alone decided."""
+    part: Part
     teams: int
     gpus: float
     borrowed: float
@@ -60,7 +65,15 @@ class Standing:
         if not self.uses:
             return f"{owed}; nobody has had anything lately, so priority and age decide."
         place = "comes first" if self.rank == 1 else f"comes after {_teams(self.rank - 1)}"
-        return f"{owed} and has had {self.used:.0%} of what was used lately, so it {place}."
+        but = "" if self.rank == self.rank_by_use else f", but {_BUT[self.part.band]}"
+        return f"{owed} and has had {self.used:.0%} of what was used lately{but}, so it {place}."
+
+
+_BUT = {
+    FIRST: "holds less than half its share now",
+    BY_USE: "others hold less than half or more than twice their share now",
+    LAST: "holds more than twice its share now",
+}
 
 
 class Books:
@@ -79,6 +92,7 @@ class Books:
         self._known: dict[tuple[str, str, str], tuple[Ledger, Ledger, Ledger]] = {}
         self._gpus: dict[str, float] = {}
         self._leaving: set[str] = set()
+        self._teams, self._users = Present(), dict[str, Present]()
         held = sorted((each for node in nodes for each in node.held), key=_attempt)  # sums depend on their order
         for each in held:
             self._enter(each)
@@ -95,6 +109,23 @@ class Books:
     def user_claim(self, team: str, user: str) -> float:
         """Effective use of a user within a team; all users weigh the same."""
         return self._ledger(f"{team}:{user}").use
+
+    def expect(self, team: str, user: str) -> None:
+        """A user of a team wants something: from now on both count among those who share."""
+        self._teams.join(team, self._weight_of(team))
+        self._users_of(team).join(user, 1.0)
+
+    def team_part(self, team: str, asks: float = 0.0) -> Part:
+        """What it holds of its present share, and that of a job which asks for so many weighted GPUs."""
+        return self._teams.part(team, self._weight_of(team), asks)
+
+    def user_part(self, team: str, user: str, asks: float = 0.0) -> Part:
+        """The same of a user, of what the team holds."""
+        return self._users_of(team).part(user, 1.0, asks)
+
+    def asked(self, job: Waiting) -> float:
+        """The weighted GPUs that one start of it takes."""
+        return cost(job.request, self._typical_mib)
 
     def refusal(self, job: Waiting) -> Reason | None:
         """The first hard limit of its team, project or user that its start would break; None if there is none."""
@@ -129,7 +160,9 @@ class Books:
     def charge(self, job: Waiting) -> None:
         """One job, one element of an array or one whole gang starts now."""
         gpus, hours = self._asked(job)
-        use = self._accrued(cost(job.request, self._typical_mib), _entry(job.expected))
+        rate = self.asked(job)
+        use = self._accrued(rate, _entry(job.expected))
+        self._take(job, rate)
         for ledger in self._of(job):
             ledger.gpus += gpus
             ledger.gpu_hours += hours
@@ -149,7 +182,8 @@ class Books:
 
     def standing(self, team: str) -> Standing:
         teams = {name for name in self._ledgers if not set(name) & set("/:")} | {team}
-        ledger, claim = self._ledger(team), self.team_claim(team)
+        ledger, key = self._ledger(team), self._standing_of(team)
+        keys = [self._standing_of(each) for each in teams]
         weights = sum(self._ledger(each).account.weight for each in teams)
         use = sum(self._ledger(each).use for each in teams)
         return Standing(
@@ -158,7 +192,9 @@ class Books:
             weights=weights,
             use=ledger.use,
             uses=use,
-            rank=1 + sum(self.team_claim(each) < claim for each in teams),
+            rank=1 + sum(each < key for each in keys),
+            rank_by_use=1 + sum(claim < key[1] for _, claim in keys),
+            part=self.team_part(team),
             teams=len(teams),
             gpus=ledger.gpus,
             borrowed=ledger.excess,
@@ -166,11 +202,28 @@ class Books:
             gpu_hours=ledger.gpu_hours,
         )
 
+    def _standing_of(self, team: str) -> tuple[int, float]:
+        return self.team_part(team).band, self.team_claim(team)
+
+    def _weight_of(self, team: str) -> float:
+        return self._ledger(team).account.weight
+
+    def _users_of(self, team: str) -> Present:
+        if team not in self._users:
+            self._users[team] = Present()
+        return self._users[team]
+
+    def _take(self, whose: Waiting | Held, rate: float) -> None:
+        self._teams.take(whose.team, self._weight_of(whose.team), rate)
+        self._users_of(whose.team).take(whose.user, 1.0, rate)
+
     def _enter(self, held: Held) -> None:
         """What runs when the decision begins."""
         gpus = gpus_held(held.devices, self._memory_mib)
         ran = max(_entry(held.expected), self._now - (held.placed_at or self._now))
-        use = self._accrued(gpus + GPUS_PER_CPU * held.cpus, ran)
+        rate = gpus + GPUS_PER_CPU * held.cpus
+        use = self._accrued(rate, ran)
+        self._take(held, rate)
         hours, is_new = gpus * (ran / _HOUR), held.job_id not in self._gpus
         for ledger in self._of(held):
             ledger.gpus += gpus
