@@ -1,9 +1,10 @@
 """
 Who comes first.
 
-Teams take turns: first the one that has used least of late for its weight, as long as nobody holds far less or far
-more than its share (`levare.decide.present`). Inside a team its users do, all with one weight. What is first of a user is highest priority after ageing, then longest wait, then id. Four levels of
-priority halve what a claim has against it, so an urgent job comes sooner, and yet no priority starves another team.
+Teams take turns: first the one that has used least of late for its weight, within what `levare.decide.present` says of
+what each holds now. Inside a team its users do, all with one weight. What is first of a user is highest priority after
+ageing, then longest wait, then id. Four levels of priority halve what a claim has against it, so an urgent job comes
+sooner, and yet no priority starves another team.
 
 A level of priority is worth `AGEING` of waiting, neither more nor less at any time: which of two jobs of a user comes
 first does not change while both wait (but for a deadline that comes near), so what one has been promised holds.
@@ -116,10 +117,10 @@ class Queue:
             return None
         return min(self._firsts.items(), key=self._place)[1][2]
 
-    def _place(self, first: tuple[str, tuple[float, tuple[float, Rank], Lane]]) -> tuple[int, float, Rank]:
+    def _place(self, first: tuple[str, tuple[float, tuple[float, Rank], Lane]]) -> tuple[float, float, float, Rank]:
         """Anew each time: every start changes what is the share of all."""
         team, (asks, claim, _) = first
-        return (self._books.team_part(team, asks).band, *claim)
+        return (*self._books.team_part(team, asks).order, *claim)
 
     def drop(self, lane: Lane) -> None:
         """Nothing of it can start; it must be the one that is next."""
@@ -163,6 +164,6 @@ class Queue:
         claim = (weigh(self._books.team_claim(team), lane.first), lane.rank)
         self._firsts[team] = (self._books.asked(lane.first), claim, lane)
 
-    def _claim_of(self, team: str, user: str, lane: Lane) -> tuple[int, float, Rank]:
-        band = self._books.user_part(team, user, self._books.asked(lane.first)).band
-        return (band, weigh(self._books.user_claim(team, user), lane.first), lane.rank)
+    def _claim_of(self, team: str, user: str, lane: Lane) -> tuple[float, float, float, Rank]:
+        part = self._books.user_part(team, user, self._books.asked(lane.first))
+        return (*part.order, weigh(self._books.user_claim(team, user), lane.first), lane.rank)

@@ -4,7 +4,7 @@ What each holds now, against its share: so that nobody who has used little can l
 Who comes first is decided by use over days, and use alone would give the whole fleet to a newcomer until it has
 caught up. So at the turn of a job, while others wait, with the present share by weight among all that hold or want
 something, of what they hold together and this job asks for:
-    first  whoever holds less than half its share, and no more than its share with this job;
+    first  whoever holds less than half its share, and no more than its share with this job; the smallest part of all;
     last   whoever holds its share or more, and more than twice its share with this job;
     between these, use decides.
 Therefore nobody's part falls below half its share, to within a job, however many jobs others submit at once and
@@ -28,12 +28,23 @@ class Part:
     asks: float = 0.0
 
     @property
+    def fraction(self) -> float:
+        """What it holds as a part of its share; 1 where there is nothing to share."""
+        return self.holds / self.share if self.share else 1.0
+
+    @property
     def band(self) -> int:
-        """`FIRST`, `BY_USE` or `LAST`; the smaller comes first."""
+        """`FIRST`, `BY_USE` or `LAST`."""
         after = self.holds + self.asks
         if self.holds < LEAST * self.share and after <= self.share:
             return FIRST
         return LAST if self.holds >= self.share and after > MOST * self.share else BY_USE
+
+    @property
+    def order(self) -> tuple[int, float]:
+        """The smaller comes first; where these are equal use decides."""
+        band = self.band
+        return band, self.fraction if band == FIRST else 0.0
 
 
 @dataclass
@@ -61,4 +72,3 @@ class Present:
         """As it is, or as it would be if it wanted something now."""
         everyone = self.weight + (0.0 if name in self._weights else weight)
         return Part(self._holds.get(name, 0.0), (self.total + asks) * weight / everyone, asks)
-

@@ -115,6 +115,12 @@ class Books:
         self._teams.join(team, self._weight_of(team))
         self._users_of(team).join(user, 1.0)
 
+    def compare(self, team: str, *, wants: bool) -> None:
+        """From now on it is among those that a `standing` compares, even if nothing is known of it but its name."""
+        weight = self._weight_of(team)
+        if wants:
+            self._teams.join(team, weight)
+
     def team_part(self, team: str, asks: float = 0.0) -> Part:
         """What it holds of its present share, and that of a job which asks for so many weighted GPUs."""
         return self._teams.part(team, self._weight_of(team), asks)
@@ -202,8 +208,8 @@ class Books:
             gpu_hours=ledger.gpu_hours,
         )
 
-    def _standing_of(self, team: str) -> tuple[int, float]:
-        return self.team_part(team).band, self.team_claim(team)
+    def _standing_of(self, team: str) -> tuple[tuple[int, float], float]:
+        return self.team_part(team).order, self.team_claim(team)
 
     def _weight_of(self, team: str) -> float:
         return self._ledger(team).account.weight
