@@ -54,6 +54,7 @@ class Line:
             if self._is_held(first):
                 queue.skip(lane)
             elif self._is_refused(first):
+                self._books.keep(first)
                 queue.drop(lane)
             elif self._books.borrows(first) and not may_borrow:
                 queue.drop(lane)

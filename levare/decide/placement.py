@@ -15,7 +15,7 @@ from levare.decide.capacity import Room
 from levare.decide.fleet import Fleet, licences_asked, licences_short, without_licences
 from levare.decide.order import AGEING, Lane, Queue, lanes, level, rank
 from levare.decide.preemption import Claims, Clearing
-from levare.decide.sharing import Books
+from levare.decide.sharing import PATIENCE, Books
 from levare.decide.shortage import shortages
 from levare.model import (
     TAKEN,
@@ -34,7 +34,6 @@ from levare.model import (
 
 __all__ = ["AGEING", "PATIENCE", "PROMISES", "can_never_run", "place"]
 
-PATIENCE = timedelta(minutes=30)
 PROMISES = 8
 """For so many jobs that do not fit nodes are kept in one decision."""
 CLEARINGS = 8
@@ -188,6 +187,7 @@ class _Round:
             self.why[lane.first.job_id] = lambda _job: reasons
             queue.skip(lane)
         else:
+            self.books.keep(lane.first)
             queue.drop(lane)
             self._stick(lane, lambda _job: reasons)
 

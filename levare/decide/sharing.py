@@ -7,73 +7,23 @@ a burst of starts does not go unnoticed until it has lasted. What each holds now
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
 
-from levare.decide.present import BY_USE, FIRST, LAST, Part, Present
-from levare.decide.quota import LIMITS, SLACK, Ledger, exceeds
+from levare.decide.durations import corrected
+from levare.decide.present import Part, Present
+from levare.decide.quota import LIMITS, SLACK, Kept, Ledger, exceeds, keeps_from
+from levare.decide.standing import Standing
 from levare.decide.use import GPUS_PER_CPU, accrued, cost, gpus_held, gpus_of
 from levare.model import Account, Duration, Held, Node, Reason, Sharing, Waiting
 
+__all__ = ["ENTRY", "PATIENCE", "Books", "Standing"]
+
 ENTRY = timedelta(hours=1)
 """What starts counts at once as if it had run for so long, or for its typical time if that is shorter."""
+PATIENCE = timedelta(minutes=30)
+"""From then on something is kept for a job that does not fit, even where nobody can tell when it will."""
 _HOUR = timedelta(hours=1)
-
-
-@dataclass(frozen=True)
-class Standing:
-    """
-    How a team stands among the teams that are known: its share by weight, its share of all use, its place in the queue.
-
-    `use` is effective: faded, with what runs. `borrowed` are the GPUs that it holds above its nominal quota. `part` is
-    what it holds of its present share.
-    """
-
-    team: str
-    weight: float
-    weights: float
-    """Of all teams."""
-    use: float
-    uses: float
-    """Of all teams."""
-    rank: int
-    """1 for the team that comes first; teams that stand alike have the same."""
-    rank_by_use: int
-    """The same if use alone decided."""
-    part: Part
-    teams: int
-    gpus: float
-    borrowed: float
-    running: int
-    gpu_hours: float
-
-    @property
-    def entitled(self) -> float:
-        return self.weight / self.weights
-
-    @property
-    def used(self) -> float:
-        return self.use / self.uses if self.uses else 0.0
-
-    @property
-    def why(self) -> str:
-        """Its place in the queue, in a sentence."""
-        owed = f"Is owed {self.weight:g} of {self.weights:g} parts of the fleet"
-        if self.teams == 1:
-            return f"{owed}, for there is no other team; priority and age alone decide."
-        if not self.uses:
-            return f"{owed}; nobody has had anything lately, so priority and age decide."
-        place = "comes first" if self.rank == 1 else f"comes after {_teams(self.rank - 1)}"
-        but = "" if self.rank == self.rank_by_use else f", but {_BUT[self.part.band]}"
-        return f"{owed} and has had {self.used:.0%} of what was used lately{but}, so it {place}."
-
-
-_BUT = {
-    FIRST: "holds less than half its share now",
-    BY_USE: "others hold less than half or more than twice their share now",
-    LAST: "holds more than twice its share now",
-}
 
 
 class Books:
@@ -94,6 +44,7 @@ class Books:
         self._leaving: set[str] = set()
         self._teams, self._users = Present(), dict[str, Present]()
         held = sorted((each for node in nodes for each in node.held), key=_attempt)  # sums depend on their order
+        self._held = held
         for each in held:
             self._enter(each)
         for each in held:
@@ -141,7 +92,22 @@ class Books:
                 reason = limit(ledger, gpus, hours)
                 if reason:
                     return reason
+            if kept := keeps_from(ledger, job, gpus, self._now):
+                return kept
         return None
+
+    def keep(self, job: Waiting) -> None:
+        """
+        What comes after this job leaves it the room within a hard quota of GPUs that it has long waited for.
+
+        Else smaller ones could fill the quota for ever. What ends before enough can be free may start meanwhile.
+        """
+        gpus, _ = self._asked(job)
+        for ledger in self._of(job):
+            quota = ledger.account.quota
+            full = not quota.borrow and exceeds(quota.gpus, ledger.gpus, gpus) and not exceeds(quota.gpus, 0, gpus)
+            if full and ledger.kept is None and self._now - job.since >= PATIENCE:
+                ledger.kept = Kept(job.job_id, gpus, self._frees_at(ledger, ledger.gpus + gpus - (quota.gpus or 0)))
 
     def borrows(self, job: Waiting) -> bool:
         """Whether its start would take its team, project or user above a nominal quota that allows borrowing."""
@@ -219,6 +185,15 @@ class Books:
             self._users[team] = Present()
         return self._users[team]
 
+    def _frees_at(self, ledger: Ledger, missing: float) -> datetime:
+        """When so many GPUs of an account are free; now, so that nothing ends before, where nobody can tell."""
+        ends = ((_end(held, self._now), held) for held in self._held if any(each is ledger for each in self._of(held)))
+        for end, held in sorted(((end, held) for end, held in ends if end), key=lambda ending: ending[0]):
+            missing -= gpus_held(held.devices, self._memory_mib)
+            if missing <= SLACK:
+                return end
+        return self._now
+
     def _take(self, whose: Waiting | Held, rate: float) -> None:
         self._teams.take(whose.team, self._weight_of(whose.team), rate)
         self._users_of(whose.team).take(whose.user, 1.0, rate)
@@ -287,9 +262,11 @@ def _attempt(held: Held) -> str:
     return held.attempt_id
 
 
+def _end(held: Held, now: datetime) -> datetime | None:
+    elapsed = now - held.placed_at if held.placed_at else timedelta()
+    whole = corrected(held.expected, max(elapsed, timedelta()), held.progress, held.limit)
+    return now - elapsed + whole.promised if whole else None
+
+
 def _entry(expected: Duration | None) -> timedelta:
     return min(expected.typical, ENTRY) if expected else ENTRY
-
-
-def _teams(number: int) -> str:
-    return "1 other team" if number == 1 else f"{number} other teams"

@@ -12,7 +12,7 @@ from levare.decide.line import Line
 from levare.decide.placement import place
 from levare.decide.present import BY_USE, FIRST, LAST, Part, Present
 from levare.decide.sharing import Books
-from levare.model import Account, Held, Sharing
+from levare.model import Account, Held, Sharing, Waiting
 from tests.pure.world import CARD, NOON, a_job, a_node, a_run
 
 MUCH = 1e7
@@ -43,6 +43,10 @@ class Flood:
     def holds(self) -> Counter[str]:
         return Counter(held.job_id for held in self._running)
 
+    def _work_of(self, name: str) -> Waiting:
+        job = a_job(name, gpus=1, cpus=0, count=self.gpus)
+        return replace(job, team=name) if self.of == "team" else replace(job, user=name)
+
     def step(self) -> list[tuple[Counter[str], str]]:
         self._running.remove(self._dice.choice(self._running))
         return self.decide()
@@ -50,7 +54,7 @@ class Flood:
     def decide(self) -> list[tuple[Counter[str], str]]:
         """What is free is given away: what all held before each start, and whose start it was."""
         node = replace(a_node("n0", gpus=self.gpus), held=tuple(self._running))
-        jobs = [a_job(name, gpus=1, cpus=0, count=self.gpus, **{self.of: name}) for name in self.weights]
+        jobs = [self._work_of(name) for name in self.weights]
         starts = list[tuple[Counter[str], str]]()
         for each in place(jobs, [node], now=NOON, sharing=self._sharing).placements:
             starts.append((self.holds(), each.job_id))
