@@ -53,6 +53,7 @@ def _as_json(row: Contended) -> dict[str, object]:
         "jain": row.jain,
         "newcomer_first_start_hours": row.first_start,
         "newcomer_hundredth_start_hours": row.hundredth_start,
+        "longest_gap_hours": row.longest_gap,
     }
 
 
@@ -70,22 +71,21 @@ def _month_table(summaries: Mapping[str, Summary]) -> list[str]:
 
 
 def _contention_table(contention: Contention, contended: Mapping[str, Contended]) -> list[str]:
-    day = contention.days / 3
     weights = ", ".join(f"{team} {weight}" for team, weight in WEIGHTS.items())
     heading = (
-        f"{contention.days:g} days of work without end on the small fleet (weights {weights}); on day {day:g} a"
-        f" {NEWCOMER} (1)\nsubmits 1,000 jobs at once. GPU-hours used over due, before | after;"
-        " hours until its 1st and 100th start.\n"
+        f"{contention.days:g} days of work without end on the small fleet (weights {weights}); on day"
+        f" {contention.alone:g} a {NEWCOMER} (1)\nsubmits 1,000 jobs at once. GPU-hours used over due, before | after;"
+        " hours until its 1st and 100th start.\ngap: the most hours without a start, of a team that was there before.\n"
     )
     teams = [*WEIGHTS, NEWCOMER]
     rows = [[name, *_contended_row(row, teams)] for name, row in contended.items()]
-    return [heading, *_aligned([["", *teams, "Jain", "1st", "100th"], *rows])]
+    return [heading, *_aligned([["", *teams, "Jain", "1st", "100th", "gap"], *rows])]
 
 
 def _contended_row(row: Contended, teams: Sequence[str]) -> list[str]:
     before, after = _used_over_due(row.before), _used_over_due(row.after)
     cells = [f"{_figure(before.get(team))} | {_figure(after.get(team))}" for team in teams]
-    return [*cells, *(_figure(value) for value in (row.jain, row.first_start, row.hundredth_start))]
+    return [*cells, *(_figure(value) for value in (row.jain, row.first_start, row.hundredth_start, row.longest_gap))]
 
 
 def _figure(value: float | None) -> str:
