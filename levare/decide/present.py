@@ -13,14 +13,14 @@ holds for the users of a team, of what the team holds.
 """
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 LEAST, MOST = 0.5, 2.0
 """These parts of its share bound what use decides."""
 FIRST, BY_USE, LAST = 0, 1, 2
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """What somebody holds, and its present share with the job that it asks for, all in weighted GPUs."""
 
     holds: float
@@ -35,16 +35,18 @@ class Part:
     @property
     def band(self) -> int:
         """`FIRST`, `BY_USE` or `LAST`."""
-        after = self.holds + self.asks
-        if self.holds < LEAST * self.share and after <= self.share:
-            return FIRST
-        return LAST if self.holds >= self.share and after > MOST * self.share else BY_USE
+        return self.order[0]
 
     @property
     def order(self) -> tuple[int, float]:
         """The smaller comes first; where these are equal use decides."""
-        band = self.band
-        return band, self.fraction if band == FIRST else 0.0
+        holds, share, asks = self
+        if holds < LEAST * share and holds + asks <= share:
+            return FIRST, holds / share
+        return _LAST if holds >= share and holds + asks > MOST * share else _BY_USE
+
+
+_BY_USE, _LAST = (BY_USE, 0.0), (LAST, 0.0)
 
 
 @dataclass
