@@ -18,7 +18,8 @@ _COLUMNS = {
     "slowdown": "slowdown_mean",
     "head late p95": "head_delay_p95",
     "max": "head_delay_max",
-    "promise late p95": "promise_delay_p95",
+    "promises kept": "promises_kept",
+    "late p95": "promise_delay_p95",
     "Jain": "jain",
     "preempted": "preemptions",
     "GPU h lost": "lost_gpu_hours",
@@ -26,8 +27,9 @@ _COLUMNS = {
 _NOTES = """\
 used: of the GPU-hours between the first submit and the last. Waits and delays in hours. small: one GPU and less than
 an hour; big: four GPUs and more. slowdown: mean, bounded. head late: how much later a job that was first in line and
-blocked started than if nothing else had been started meanwhile. promise late: against the first promise made to it.
-Jain: of each team's GPU-hours over what its weight makes due while teams compete."""
+blocked started than if nothing else had been started meanwhile. promises kept: the part of the jobs with a promise
+that started by the first one made to them; late: how much later. Jain: of each team's GPU-hours over what its weight
+makes due while teams compete."""
 
 
 def tables(
