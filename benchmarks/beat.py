@@ -14,11 +14,12 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import psutil
 from sqlalchemy import func, insert, select
@@ -81,13 +82,13 @@ def our_burst(home: Path, count: int) -> dict[str, float]:
     return {"burst_per_second": count / (max(late) / 1000)}
 
 
-def declare(database: Database, kinds: Sequence[tuple[dict[str, object], int]]) -> None:
+def declare(database: Database, kinds: Sequence[tuple[Mapping[str, Any], int]]) -> None:
     """Write schedules as `schedules.put` would, in one transaction; intervals are spread over ten seconds."""
     now, rows = datetime.now(UTC), []
     for definition, count in kinds:
         for number in range(count):
             starts = {"starts": f"2026-01-01T00:00:{number % 10:02}.{number // 10 * 200 % 1000:03}Z"}
-            own = definition | starts if "every_seconds" in definition else definition
+            own = {**definition, **starts} if "every_seconds" in definition else definition
             name = f"s{len(rows)}"
             due_at, fires_at = ahead(timing_of(own), name, now)
             row = {"name": name, "definition": own, "revision": 0, "owner": "admin", "changed_at": now}

@@ -356,6 +356,7 @@ class Turn:
     A job's turn in a decision, and what came of it: `started`, `no-room`, `borrows`, or the code of a reason.
 
     `team_use` is effective use by weight, `user_use` effective use, both in weighted GPU-seconds at that moment.
+    `team_part` and `user_part` are what they held, over their share: far below or above it that decided, and not use.
     """
 
     job_id: str
@@ -365,6 +366,8 @@ class Turn:
     team_use: float
     user: str
     user_use: float
+    team_part: float = 1.0
+    user_part: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -419,8 +419,10 @@ class Turn(TypedDict):
     level: int
     team: str
     team_gpu_hours: float
+    team_part_percent: float | None
     user: str
     user_gpu_hours: float
+    user_part_percent: float | None
 
 
 class Start(TypedDict):

@@ -164,8 +164,8 @@ class _Facts:
 
     def _weight(self) -> Weight:
         books = self._books()
-        for team in {other.team for other in self.others}:
-            books.team_claim(team)  # so that those that only wait are compared, too
+        for team, user in {(other.team, other.user) for other in self.waiting}:
+            books.expect(team, user)  # so that those that only wait are compared, too
         return Weight(
             declared=self.job.priority,
             from_age=(self.now - self.job.since) // AGEING,

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from levare.decide.order import AGEING, Lane, Queue, lanes, rank, urgency
 from levare.decide.placement import OWED
+from levare.decide.present import FIRST, Part
 from levare.decide.sharing import Books
 from levare.model import Sharing, Waiting
 
@@ -41,10 +43,16 @@ class Line:
             return "Others made room for it."
         if not books.borrows(other) and books.borrows(job):
             return f"It is within the quota of team {other.team}; this one would borrow."
+        theirs, ours = books.asked(other), books.asked(job)
         if other.team != job.team:
-            return self._between(books.team_claim, "Team", other.team, job.team, other)
+            parts = books.team_part(other.team, theirs), books.team_part(job.team, ours)
+            bound = _by_part("Team", other.team, job.team, *parts)
+            return bound or self._between(books.team_claim, "Team", other.team, job.team, other)
         if other.user != job.user:
-            return self._between(lambda user: books.user_claim(job.team, user), "User", other.user, job.user, other)
+            parts = books.user_part(job.team, other.user, theirs), books.user_part(job.team, job.user, ours)
+            bound = _by_part("User", other.user, job.user, *parts)
+            claim = partial(books.user_claim, job.team)
+            return bound or self._between(claim, "User", other.user, job.user, other)
         return self._by_rank(other)
 
     def _served_first(self) -> Iterator[Waiting]:
@@ -66,6 +74,7 @@ class Line:
             if self._is_held(first):
                 queue.skip(lane)
             elif self._is_refused(first):
+                self._books.keep(first)
                 queue.drop(lane)
             elif self._books.borrows(first) and not may_borrow:
                 queue.drop(lane)
@@ -105,6 +114,16 @@ class Line:
         if first < second:
             return "Another job of its team or user is more urgent, and so has brought it forward."
         return f"It has priority {first:.1f} with its age, this one {second:.1f}."
+
+
+def _by_part(noun: str, their: str, our: str, theirs: Part, ours: Part) -> str:
+    """What each holds now, where that decides."""
+    if theirs.order >= ours.order:
+        return ""
+    if theirs.band == FIRST:
+        has = f"{noun} {their} holds {theirs.fraction:.0%} of its present share, less than half"
+        return f"{has}; {noun.lower()} {our} holds {ours.fraction:.0%}."
+    return f"{noun} {our} would hold more than twice its present share with this job; it holds {ours.fraction:.0%} now."
 
 
 def is_off_hours(job: Waiting, now: datetime) -> bool:

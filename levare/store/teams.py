@@ -68,9 +68,9 @@ def find(connection: Connection, shared: Sharing, *, now: datetime) -> list[Row]
     names = sorted(set(connection.execute(_NAMES).scalars()))
     rows = {row.name: row for row in connection.execute(select(teams))}
     books = Books(shared, load_nodes(connection, now=now), now=now)
-    for name in names:
-        books.team_claim(name)
     waiting = sharing.queued(connection, names)
+    for name in names:
+        books.compare(name, wants=bool(waiting.get(name)))
     hours = _hours(connection, shared, names, now)
     return [_team(books.standing(name), rows.get(name), waiting.get(name, 0), hours[name]) for name in names]
 

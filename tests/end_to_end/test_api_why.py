@@ -103,7 +103,7 @@ def test_a_full_quota_is_named(api: Api):
     assert (reason["code"], reason["asked"], reason["available"]) == ("quota-gpus", 1, 0)
 
 
-def test_a_team_that_has_used_less_is_named(api: Api):
+def test_a_team_that_holds_less_of_its_share_is_named(api: Api):
     api.join(gpus=1)
     hold(api, 0, team="vision")
     theirs, ours = api.submit(gpus=1, team="speech"), api.submit(gpus=1, team="vision")
@@ -112,7 +112,7 @@ def test_a_team_that_has_used_less_is_named(api: Api):
 
     (ahead,) = found["ahead"]
     assert ahead["job"] == theirs
-    assert ahead["reason"].startswith("Team speech has had 0 weighted GPU-hours for its weight of late, team vision 1")
+    assert ahead["reason"] == "Team speech holds 0% of its present share, less than half; team vision holds 100%."
     assert found["priority"]["team"]["rank"] == 2
 
 
