@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import libfaketime
 import pytest
 from sqlalchemy import func, insert, select
 
@@ -21,14 +22,17 @@ from beat.leader import LEASE
 from levare import settings
 from levare.decide.due import ahead
 from levare.decide.timing import timing_of
+from levare.store import schedules
+from levare.store.audit import Actor
 from levare.store.engine import Database
 from levare.store.tables import jobs
-from levare.store.tables_time import fires, schedules
+from levare.store.tables_time import fires
+from levare.store.tables_time import schedules as schedules_table
 from tests.fleet import Fleet, eventually, fleet
 
 SECONDS = float(os.environ.get("LEVARE_TRIAL_SECONDS", "15"))
 SCHEDULES = 50
-SECOND = timedelta(seconds=1)
+SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
 WORK = {"job": {"command": ["sleep", "3600"], "cpus": 16}}
 
 
@@ -54,7 +58,7 @@ def declare(database: Database, count: int, *, every: int = 1, now: datetime) ->
     row = {"definition": definition, "revision": 0, "owner": "admin", "changed_at": now, "settled_to": now}
     rows = [row | {"name": f"s{number}", "due_at": due_at, "fires_at": fires_at} for number in range(count)]
     with database.writing() as connection:
-        connection.execute(insert(schedules), rows)
+        connection.execute(insert(schedules_table), rows)
 
 
 def due_times(database: Database) -> dict[str, list[datetime]]:
@@ -123,7 +127,7 @@ def pause(conducted: Fleet, name: str, seconds: float) -> None:
 
 def settled_to(database: Database) -> datetime:
     with database.reading() as connection:
-        return connection.execute(select(func.min(schedules.c.settled_to))).scalar_one()
+        return connection.execute(select(func.min(schedules_table.c.settled_to))).scalar_one()
 
 
 def test_ten_thousand_schedules_due_in_one_second_all_fire_once(conducted: Fleet, database: Database):
@@ -149,3 +153,52 @@ def test_a_broker_that_is_down_delays_no_fire(conducted: Fleet, database: Databa
     conducted.start("redis")
     first = conducted.client.get("/v1/jobs", params={"order": "oldest", "limit": 1}).json()["items"][0]["id"]
     conducted.await_state(first, "running")
+
+
+class WallClock:
+    """What processes under libfaketime take for the time of day; their monotonic clock stays true."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.move(timedelta())
+
+    def move(self, by: timedelta) -> None:
+        self._file.write_text(f"{by.total_seconds():+.0f}\n")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        library = Path(libfaketime.__file__).parent / "vendor" / "libfaketime" / "src" / "libfaketime.so.1"
+        return {
+            "LD_PRELOAD": str(library),
+            "FAKETIME_TIMESTAMP_FILE": str(self._file),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
+
+
+def test_a_wall_clock_that_jumps_fires_what_it_jumps_over_once_and_ends_nothing(
+    conducted: Fleet, database: Database, tmp_path: Path
+):
+    clock = WallClock(tmp_path / "clock")
+    conducted.start("beat", **clock.environment)
+    limited = conducted.submit("sleep", "3600", timeout_seconds=1800)
+    conducted.await_state(limited, "running")
+    now = datetime.now(UTC)
+    with database.writing() as connection:
+        once = {"at": (now + HOUR / 2).isoformat()} | WORK
+        schedules.put(connection, "once", once, actor=Actor("", "admin"), now=now)
+
+    clock.move(HOUR)
+    conducted.submit("true", cpus=16)
+    eventually(lambda: len(due_times(database).get("once", ())) == 1)
+    clock.move(-HOUR)
+    conducted.submit("true", cpus=16)
+    clock.move(timedelta())
+    after = conducted.submit("true", timeout_seconds=60)  # so short that it may pass those who wait
+
+    conducted.await_end(after)
+    assert len(due_times(database)["once"]) == 1
+    assert conducted.job(limited)["state"] == "running"
+    assert conducted.output("beat").count("leadership.taken") == 1
+    assert "leadership.lost" not in conducted.output("beat")
+    assert conducted.client.get("/v1/nodes/n1").json()["state"] == "ready"
