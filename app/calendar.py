@@ -10,13 +10,14 @@ from starlette.responses import Response
 
 from app.answers import answer
 from app.call import Asked, Call
+from app.document import refusals
 from app.pages import picked
 from app.schedule_answers import CalendarAnswer, CalendarHour, Finding, Findings, Slot
 from app.schedules import ScheduleName, findings_of
 from levare.decide import outlook as decide
 from levare.decide import pressure
 from levare.decide.outlook import HOUR, Start
-from levare.errors import Fault, InvalidRequest
+from levare.errors import Contradiction, Fault
 from levare.store import history, outlook, schedules
 from levare.store.outlook import Outlook
 
@@ -75,7 +76,7 @@ def _told(found: Sequence[pressure.Finding]) -> dict[str, Any]:
     return {"items": [picked(vars(finding), _FINDING) for finding in ordered]}
 
 
-@router.get("/calendar", response_model=CalendarAnswer)
+@router.get("/calendar", response_model=CalendarAnswer, responses=refusals(Contradiction))
 def read_calendar(call: Asked, days: Days = 7, gpus: Gpus = None, seconds: Seconds = None) -> Response:
     """
     See the load that schedules bring: their starts, the GPUs that they hold hour by hour, and where that is too much.
@@ -85,7 +86,7 @@ def read_calendar(call: Asked, days: Days = 7, gpus: Gpus = None, seconds: Secon
     if (gpus is None) != (seconds is None):
         name = "gpus" if gpus is None else "seconds"
         fault = Fault(name, "is required with the other", None, "gpus and seconds, or none of them")
-        raise InvalidRequest("A slot has a number of GPUs and a length.", f"Give {name} too.", [fault])
+        raise Contradiction("A slot has a number of GPUs and a length.", f"Give {name} too.", [fault])
     upto = call.now + timedelta(days=days)
     with call.database.reading() as connection:
         facts = _outlook(connection, schedules.find(connection, limit=_MOST_SCHEDULES), call.now)

@@ -301,4 +301,4 @@ def test_the_calendar_shows_the_load_to_come_and_finds_a_slot(local_api: Api):
     assert found["fleet_gpus"] == 4
     assert found["slot"]["busy"] == 0
     assert [each["code"] for each in local_api.get("/v1/schedules/lint")["items"]] == []
-    refused(narrow, 422, "invalid-request")
+    refused(narrow, 422, "contradiction")
