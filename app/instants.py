@@ -98,7 +98,8 @@ class _Case:
             return "edited", f"It was due at {stamp(due_at)}, but before it started {how}, at {_who(changed)}."
         fires_at = timing_of(self.definition or {}).fires_at(self.name, due_at)
         if fires_at > self.now:
-            return "future", f"It {self._wording()} at {stamp(due_at)} and starts at {stamp(fires_at)}{self._paused()}."
+            later = f" and starts at {stamp(fires_at)}" if fires_at > due_at else ""
+            return "future", f"It {self._wording()} at {stamp(due_at)}{later}{self._paused()}."
         late = words(self.now - fires_at)
         return "pending", f"It was due at {stamp(due_at)}, {late} ago; beat has not decided yet. Is it running?"
 

@@ -11,6 +11,7 @@ from levare.cli import terminal, words
 from levare.cli.group import Nouns
 from levare.cli.groups import Parameter
 from levare.cli.kinds import MOMENT, SCHEDULE
+from levare.cli.paragraphs import wrapped
 from levare.cli.schedules_load import calendar, lint
 from levare.cli.schedules_set import set_
 from levare.cli.timetable import fire_table, last_of, success, timing_of, when_of, work_of
@@ -24,14 +25,14 @@ _MOST_LISTED = 1000
 
 @click.group(cls=Nouns, default="show")
 def schedules() -> None:
-    """List schedules with their last and next times, or show one; set, pause, run and explain them."""
+    """List schedules with their last and next times, or show one; set, run and explain them."""
 
 
 @schedules.command()
 @click.argument("schedule", type=SCHEDULE, required=False)
 @terminal.json_option
 def show(schedule: str | None, *, as_json: bool) -> None:
-    """List the schedules, or show one with its last fires and its next times."""
+    """List the schedules, or show one."""
     if schedule:
         _show_one(schedule, as_json=as_json)
         return
@@ -145,7 +146,7 @@ def resume(schedule: str, *, as_json: bool) -> None:
 @click.option("--follow", is_flag=True, help="Stay: print the logs, exit with the code of what failed first.")
 @terminal.json_option
 def run(schedule: str, parameters: Sequence[tuple[str, Any]], *, dry_run: bool, follow: bool, as_json: bool) -> int:
-    """Run a schedule now and print the ids of its jobs; its due times stay as they are."""
+    """Run it now and print the ids of its jobs. Its due times stay as they are."""
     with terminal.connect() as client:
         made = client.run_schedule(schedule, parameters=dict(parameters), dry_run=dry_run)
         if not follow or dry_run:
@@ -170,7 +171,7 @@ def _tell_run(made: "ScheduleRun", *, dry_run: bool, as_json: bool) -> None:
 @click.option("-n", "--count", metavar="N", type=click.IntRange(1, 1000), default=10, help="How many; 10 by default.")
 @terminal.json_option
 def next_(schedule: str | None, count: int, *, as_json: bool) -> None:
-    """Tell the next due times of a schedule, or what is next of all of them."""
+    """Tell the next due times of one, or what is next of all."""
     if schedule is None:
         _next_of_all(count, as_json=as_json)
         return
@@ -237,10 +238,12 @@ def why(schedule: str, at: datetime, *, as_json: bool) -> None:
     if as_json:
         terminal.document(told)
         return
-    click.echo(words.plain(told["message"]))
+    for line in wrapped(words.plain(told["message"])):
+        click.echo(line)
     if told["verdict"] in ("not-due", "skipped"):
         times = {"before": told["before"], "after": told["after"]}
-        click.echo(f"due {', '.join(f'{name} it {words.clock(at)}' for name, at in times.items() if at)}")
+        near = [f"{name} it at {words.clock(at)}" for name, at in times.items() if at]
+        click.echo(f"It is due {' and '.join(near)}." if near else "It is never due.")
 
 
 @schedules.command()
@@ -248,7 +251,7 @@ def why(schedule: str, at: datetime, *, as_json: bool) -> None:
 @click.option("-n", "--limit", metavar="N", type=click.IntRange(1, 500), default=20, help="At most so many.")
 @terminal.json_option
 def revisions(schedule: str, limit: int, *, as_json: bool) -> None:
-    """List how it was declared, newest first, with what each change was."""
+    """List how it was declared, newest first."""
     with terminal.connect() as client:
         found = client.schedule_revisions(schedule, limit=limit)
     if as_json:

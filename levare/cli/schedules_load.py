@@ -23,7 +23,9 @@ _MOST_STARTS = 50
 @terminal.json_option
 def lint(schedule: str | None, *, as_json: bool) -> int:
     """
-    Look over all schedules, or one: times nobody meant, work no node can run, crowds, windows in the way.
+    Say what is wrong with all schedules, or with one.
+
+    That is times that nobody meant, work that no node can run, crowds, and windows in the way.
 
     Exits with 1 if there is an error: something that never does what was meant.
     """
@@ -55,7 +57,9 @@ def tell_findings(found: Sequence["Finding"]) -> None:
 @terminal.json_option
 def calendar(days: int, gpus: int | None, seconds: int | None, *, as_json: bool) -> None:
     """
-    Show the load that schedules will bring, hour by hour, and where that is more than there is.
+    Show the load to come, hour by hour, and find a slot.
+
+    Hours in which schedules want more GPUs than there are end in an exclamation mark.
 
     With --gpus and --for it says when so many GPUs are free for so long with the least load beside them.
     """
@@ -117,7 +121,7 @@ def _hour_of(text: str) -> str:
 def _slot(found: "Outlook", gpus: int | None, seconds: int | None) -> Iterator[str]:
     if gpus is None or seconds is None:
         return
-    slot, asked = found["slot"], f"{gpus} GPUs for {words.span(seconds)}"
+    slot, asked = found["slot"], f"{gpus} GPU{'s' * (gpus > 1)} for {words.span(seconds)}"
     if slot is None:
         yield f"There is no room for {asked} until {words.clock(found['ends'])}; there are {found['fleet_gpus']} GPUs."
         return

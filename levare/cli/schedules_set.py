@@ -23,6 +23,7 @@ _TIMES = ("cron", "every_seconds", "at", "zone", "starts", "ends", "jitter_secon
 _POLICIES = ("misfire", "max_lateness_seconds", "overlap", "parameters", "description")
 _NOT_HERE = ("start_after", "deadline", "needs", "dry_run", "follow", "as_json", "command")
 """What a submit knows and a schedule does not, or says otherwise."""
+_DEFINITIONS = (".yaml", ".yml", ".json")
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _JOB_OPTIONS = [param for param in submit.params if param.name not in _NOT_HERE]
 _JOB_NAMES = [param.name or "" for param in _JOB_OPTIONS]
@@ -61,7 +62,7 @@ _SECTIONS = {
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="FILE | -- COMMAND...")
 def set_(schedule: str, command: Sequence[str], *, dry_run: bool, as_json: bool, **options: Any) -> None:
     """
-    Declare a schedule, or declare it anew, and say what its times mean that may not have been meant.
+    Declare it, or declare it anew, and say what lint finds.
 
     \b
     levare schedules set nightly --cron "0 3 * * *" --zone Europe/Berlin --gpus 1 -- python train.py
@@ -88,6 +89,8 @@ def _is_timed(options: Mapping[str, Any]) -> bool:
 def _of_options(options: dict[str, Any], job_options: dict[str, Any], command: Sequence[str]) -> Any:
     if not command:
         raise click.UsageError("There is no command to run; it comes last: -- python train.py")
+    if len(command) == 1 and Path(command[0]).suffix in _DEFINITIONS:
+        raise click.UsageError(f"{command[0]} has times of its own; leave out --cron, --every and --at.")
     calendar = {
         "days": options.pop("days"),
         "windows": list(options.pop("windows")),
