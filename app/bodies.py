@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_serializer
 
 from app.arrays import ArrayRequest
 from app.patterns import DIRECTORY, JOB_ID, MODEL, NO_NUL, ONE_LINE, VARIABLE
@@ -61,6 +61,11 @@ class NeededJob(Body):
         description="`success` or `failure` as its end, or `always` for any end, a cancel included.",
         examples=["failure"],
     )
+
+    @model_serializer
+    def as_written(self) -> str | dict[str, str]:
+        """The bare id where nothing else was said."""
+        return {"job": self.job, "on": self.on} if "on" in self.model_fields_set else self.job
 
 
 def _as_object(value: Any) -> Any:

@@ -12,10 +12,12 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from app import (
+    calendar,
     docs,
     document,
     families,
     health,
+    instants,
     jobs,
     logs,
     metrics,
@@ -23,6 +25,7 @@ from app import (
     pipelines,
     problems,
     receipts,
+    schedules,
     teams,
     tokens,
     windows,
@@ -35,7 +38,11 @@ from levare.settings import Settings
 from levare.store.engine import Database
 from levare.store.sharing import rules_of
 
-_MODULES = (jobs, receipts, pipelines, logs, metrics, nodes, families, teams, windows, tokens, health, docs)
+_MODULES = (
+    *(jobs, receipts, pipelines, logs, metrics, nodes, families, teams, windows, tokens),
+    *(calendar, schedules, instants),  # whose first names words that no schedule may have
+    *(health, docs),
+)
 
 
 def create(settings: Settings, *, stopping: Event | None = None) -> FastAPI:

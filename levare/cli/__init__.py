@@ -22,6 +22,11 @@ levare = Commands(
         Lazy("cancel", "Cancel jobs.", "levare.cli.jobs"),
         Lazy("pipeline", "Submit, show and cancel pipelines: jobs that need each other.", "levare.cli.pipelines"),
         Lazy("pipelines", "List pipelines, newest first.", "levare.cli.pipelines"),
+        Lazy(
+            "schedules",
+            "List schedules, set, pause and run them, see what became of each time.",
+            "levare.cli.schedules",
+        ),
         Lazy("top", "Watch nodes, GPUs and running jobs.", "levare.cli.top"),
         Lazy("nodes", "List the nodes with what is free on them.", "levare.cli.nodes"),
         Lazy("drain", "Give a node nothing new; what runs there runs on.", "levare.cli.nodes"),

@@ -39,6 +39,18 @@ class Axis(click.ParamType):
         return name, values
 
 
+class Parameter(click.ParamType):
+    """`days=7`: a name and one value."""
+
+    name = "name=value"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        name, equals, text = value.partition("=")
+        if not equals or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            self.fail(f"{value!r} is not a parameter and its value such as days=7.", param, ctx)
+        return name, _value(text)
+
+
 def _values(text: str) -> list[Value]:
     span = re.fullmatch(r"(-?\d+)\.\.(-?\d+)", text)
     if span:

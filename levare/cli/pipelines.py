@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from levare.cli import terminal, words
+from levare.cli.files import loaded
 from levare.cli.submit import here
 from levare.model import FINAL
 
@@ -93,32 +94,18 @@ def pipelines(limit: int, *, as_json: bool) -> None:
 
 def read(file: Path) -> dict[str, Any]:
     """The pipeline that a file declares. Each job runs here with this shell's PATH, where it says nothing else."""
-    found = _loaded(file)
+    found = loaded(file)
     jobs = found.get("jobs") if isinstance(found, dict) else None
     if not isinstance(jobs, list) or not all(isinstance(job, dict) for job in jobs):
         raise click.ClickException(f"{file} has no list of `jobs`; docs/pipelines.md shows one.")
     unknown = sorted(str(name) for name in found if name not in ("name", "jobs"))
     if unknown:
         raise click.ClickException(f"{file} has {', '.join(unknown)}; a pipeline has a name and jobs.")
-    return {"name": str(found.get("name") or file.stem), "jobs": [_completed(job) for job in jobs]}
+    return {"name": str(found.get("name") or file.stem), "jobs": [completed(job) for job in jobs]}
 
 
-def _loaded(file: Path) -> Any:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import MarkedYAMLError, YAMLError
-
-    try:
-        return YAML(typ="safe", pure=True).load(file.read_text())
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        what = ": ".join(filter(None, (error.context, error.problem)))
-        raise click.ClickException(f"{file}{place}: {words.plain(what)}.") from None
-    except (YAMLError, ValueError) as error:
-        raise click.ClickException(f"{file} cannot be read: {words.plain(str(error))}") from None
-
-
-def _completed(job: dict[str, Any]) -> dict[str, Any]:
+def completed(job: dict[str, Any]) -> dict[str, Any]:
+    """A job of a file: it runs here with this shell's PATH, where it says nothing else."""
     place = here()
     env = job.get("env")
     return {"cwd": place["cwd"], **job, "env": {**place["env"], **(env if isinstance(env, dict) else {})}}

@@ -54,6 +54,7 @@ def _facts(job: "Job") -> Any:
             ("elements", words.elements(job)),
             ("element of", job["array_id"] and f"{job['array_id']}, number {job['array_index']}"),
             ("parameters", words.given(job)),
+            ("schedule", job["schedule"] and f"{job['schedule']}, {_due(job)}"),
             ("step of", job["pipeline"] and f"{job['pipeline']}, {job['step']}"),
             ("command", shlex.join(job["command"])),
             ("directory", job["cwd"]),
@@ -73,6 +74,10 @@ def _facts(job: "Job") -> Any:
             ("cancel", job["cancel_requested_at"] and f"wished at {words.clock(job['cancel_requested_at'])}"),
         ]
     )
+
+
+def _due(job: "Job") -> str:
+    return f"due {words.clock(job['due_at'])}" if job["due_at"] else "asked for"
 
 
 def name_of(job: "Job") -> str:

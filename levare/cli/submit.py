@@ -35,7 +35,7 @@ _AGAIN = (
     *("retries", "retry_on", "backoff_seconds", "memory_growth", "preemptible", "min_runtime_seconds"),
     *("warning_signal", "warning_seconds", "only_between", "timeout_seconds", "grace_seconds", "env", "cwd", "on_lost"),
 )
-_SECTIONS = {
+SECTIONS = {
     "What it needs": (
         *("gpus", "gpu_memory_mib", "gpu_model", "cpus", "memory_mib", "scratch_mib", "resources"),
         *("nodes", "require", "prefer", "avoid", "spread"),
@@ -59,7 +59,7 @@ def _as_mapping(ctx: click.Context, param: click.Parameter, pairs: Iterable[tupl
     return found
 
 
-@click.command(cls=Sectioned, sections=_SECTIONS, context_settings={"allow_interspersed_args": False})
+@click.command(cls=Sectioned, sections=SECTIONS, context_settings={"allow_interspersed_args": False})
 @click.option("--name", help="A name for people.")
 @click.option("--team", help="The team it belongs to.")
 @click.option("--project", help="The project it belongs to.")
@@ -107,7 +107,7 @@ def submit(command: Sequence[str], *, dry_run: bool, follow: bool, as_json: bool
     The job gets PATH, VIRTUAL_ENV, CONDA_PREFIX, CONDA_DEFAULT_ENV and LANG of this shell and what
     --env says; nothing else of this environment.
     """
-    wish = taken_from(options) | _wish(**options)
+    wish = wish_of(options)
     with terminal.connect() as client:
         if dry_run:
             return _tell_dry_run(client.dry_run(command, **wish), as_json=as_json)
@@ -138,11 +138,16 @@ def here() -> dict[str, Any]:
     return {"cwd": str(Path.cwd()), "env": {name: os.environ[name] for name in SENT if os.environ.get(name)}}
 
 
+def wish_of(options: dict[str, Any]) -> Any:
+    """What the options of a submit ask for."""
+    return taken_from(options) | _wish(**options)
+
+
 def _wish(
     env: Sequence[tuple[str, str]],
     cwd: str | None,
-    start_after: datetime | None,
     warning: tuple[str, int] | None,
+    start_after: datetime | None = None,
     **rest: Any,
 ) -> Any:
     """What was said, and what goes without saying: where we are, and the variables of SENT."""

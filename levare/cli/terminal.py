@@ -35,6 +35,12 @@ _STYLES = {
     "ours": "cyan",
     "foreign": "red",
     "orphan": "red",
+    "active": "green",
+    "paused": "yellow",
+    "run": "green",
+    "skipped": "yellow",
+    "error": "red",
+    "warning": "yellow",
 }
 _LEAST_FLEXIBLE, _GAP = 8, 2
 _NATURAL_WIDTH = 1000  # off a terminal nothing is cut: there is no edge to keep to

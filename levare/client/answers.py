@@ -128,6 +128,8 @@ class Job(TypedDict):
     pipeline: str | None
     step: str | None
     parameters: dict[str, Any]
+    schedule: str | None
+    due_at: str | None
     array: ArrayProgress | None
     array_id: str | None
     array_index: int | None

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Self, Unpack
-from urllib.parse import quote
 from uuid import uuid4
 
 import httpx
@@ -32,6 +31,11 @@ from levare.client.answers import (
     Window,
     Wish,
 )
+from levare.client.parts import dry as _dry
+from levare.client.parts import given as _given
+from levare.client.parts import instant as _instant
+from levare.client.parts import part as _part
+from levare.client.schedules import ScheduleCalls
 from levare.client.stream import follow_attempt
 from levare.client.why import DryRun, Why
 from levare.client.wire import Wire
@@ -42,7 +46,7 @@ _FIRST_LOOK, _LONGEST_LOOK = 0.1, 1.0
 _PAGE = 200
 
 
-class Client:
+class Client(ScheduleCalls):
     """
     A client of levare's API, usable from several threads and as a context manager.
 
@@ -373,23 +377,6 @@ def _steps(name: str, jobs: Sequence[Step]) -> dict[str, Any]:
         {key: _instant(value) if isinstance(value, datetime) else value for key, value in job.items()} for job in jobs
     ]
     return {"name": name, "jobs": plain}
-
-
-def _given(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _dry(dry_run: bool) -> dict[str, str]:
-    return {"dry_run": "true"} if dry_run else {}
-
-
-def _instant(moment: str | datetime | None) -> str | None:
-    return moment.isoformat() if isinstance(moment, datetime) else moment
-
-
-def _part(name: str) -> str:
-    """A name as one part of a path."""
-    return quote(name, safe="")
 
 
 def _log(response: httpx.Response) -> Log:

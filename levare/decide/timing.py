@@ -56,7 +56,8 @@ def _when(given: Mapping[str, Any], starts: datetime | None) -> Cron | Interval 
     if len(kinds) != 1:
         said = " and ".join(kinds) or "none of them"
         fault = Fault("cron", f"{said} is given", said, "one of cron, every_seconds and at")
-        raise InvalidSchedule(f"A schedule has one of cron, every_seconds and at, and this has {said}.", "", [fault])
+        detail = f"A schedule has one of cron, every_seconds and at, and this has {said}."
+        raise InvalidSchedule(detail, "Give exactly one of them.", [fault])
     if "cron" in given:
         return Cron.parse(given["cron"])
     if "at" in given:

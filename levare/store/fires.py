@@ -43,7 +43,7 @@ def due(connection: Connection, *, now: datetime, limit: int) -> list[Due]:
     """Schedules that are to fire, the longest overdue first; what nobody waits for is not looked at."""
     rows = [dict(row) for row in connection.execute(_DUE, {"now": now, "most": limit}).mappings()]
     wanted = [row["name"] for row in rows if row["definition"].get("overlap", ALLOW) != ALLOW]
-    runs = _open_runs(connection, wanted) if wanted else {}
+    runs = open_runs(connection, wanted) if wanted else {}
     return [Due(_schedule(row, runs), row["definition"], row["owner"], row["revision"]) for row in rows]
 
 
@@ -67,7 +67,7 @@ def _paused(row: Row) -> str:
     return f"Paused by {row['paused_by']} since {stamp(row['paused_at'])}{why}."
 
 
-def _open_runs(connection: Connection, names: Sequence[str]) -> dict[str, list[OpenRun]]:
+def open_runs(connection: Connection, names: Sequence[str]) -> dict[str, list[OpenRun]]:
     """Runs of which a job is not final, by their schedules, oldest first."""
     found: dict[tuple[str, datetime | None, str], list[str]] = defaultdict(list)
     for row in connection.execute(_OPEN, {"names": names}):

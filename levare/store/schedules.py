@@ -27,7 +27,7 @@ def put(connection: Connection, name: str, definition: Document, *, actor: Actor
 
     Where its times stay as they were, nothing that is owed is lost; new times hold from now on.
     """
-    before = _find(connection, name)
+    before = get(connection, name)
     if before and before["definition"] == definition:
         return before
     change = Change(KIND, name, before and before["definition"], definition)
@@ -84,7 +84,7 @@ def resume(connection: Connection, name: str, *, actor: Actor, now: datetime) ->
 
 
 def one(connection: Connection, name: str) -> Row:
-    row = _find(connection, name)
+    row = get(connection, name)
     if row is None:
         raise NotFound(f"There is no schedule {name!r}.", "`levare schedules` lists them.")
     return row
@@ -95,7 +95,8 @@ def find(connection: Connection, *, limit: int, after: str = "") -> list[Row]:
     return [dict(row) for row in connection.execute(_LIST, {"most": limit, "behind": after}).mappings()]
 
 
-def _find(connection: Connection, name: str) -> Row | None:
+def get(connection: Connection, name: str) -> Row | None:
+    """None if there is none of this name."""
     row = connection.execute(_BY_NAME, {"of_name": name}).mappings().one_or_none()
     return dict(row) if row else None
 

@@ -115,6 +115,8 @@ def a_job(**other: Any) -> dict[str, Any]:
         "pipeline": None,
         "step": None,
         "parameters": {},
+        "schedule": None,
+        "due_at": None,
         "array": None,
         "array_id": None,
         "array_index": None,

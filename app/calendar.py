@@ -1,0 +1,126 @@
+"""Schedules together: what is wrong with them, and the load that they bring."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from sqlalchemy import Connection
+from starlette.responses import Response
+
+from app.answers import answer
+from app.call import Asked, Call
+from app.document import refusals
+from app.pages import picked
+from app.schedule_answers import CalendarAnswer, CalendarHour, Finding, Findings, Slot
+from app.schedules import ScheduleName, findings_of
+from levare.decide import outlook as decide
+from levare.decide import pressure
+from levare.decide.outlook import HOUR, Start
+from levare.errors import Contradiction, Fault
+from levare.store import history, outlook, schedules
+from levare.store.outlook import Outlook
+
+router = APIRouter(prefix="/v1/schedules", tags=["schedules"])
+
+Days = Annotated[int, Query(ge=1, le=31, description="How many days from now on.", examples=[7])]
+Gpus = Annotated[int | None, Query(ge=1, le=4096, description="Look for a slot with so many GPUs.", examples=[2])]
+Seconds = Annotated[
+    int | None, Query(ge=60, le=31 * 86400, description="Look for a slot that is so long.", examples=[3600])
+]
+_FINDING, _HOUR, _SLOT = (tuple(model.model_fields) for model in (Finding, CalendarHour, Slot))
+_MOST_SCHEDULES = 10_000
+_MOST_STARTS = 1000
+
+
+@router.get("/lint", response_model=Findings)
+def lint_schedules(call: Asked) -> Response:
+    """
+    Look over all schedules: times that nobody meant, work that no node can run, crowds, and windows in the way.
+
+    Crowds, GPUs and windows are looked at for the next 7 days, without schedules that are paused.
+    """
+    with call.database.reading() as connection:
+        rows = schedules.find(connection, limit=_MOST_SCHEDULES)
+        own = [finding for row in rows for finding in findings_of(connection, call, row)]
+        found = [*own, *_pressure(connection, call, rows)]
+    return answer(_told(found))
+
+
+@router.get("/{name}/lint", response_model=Findings)
+def lint_schedule(name: ScheduleName, call: Asked) -> Response:
+    """Look over one schedule, also at what it and others do to each other."""
+    with call.database.reading() as connection:
+        row = schedules.one(connection, name)
+        rows = schedules.find(connection, limit=_MOST_SCHEDULES)
+        together = [each for each in _pressure(connection, call, rows) if name in each.schedules]
+        found = [*findings_of(connection, call, row), *together]
+    return answer(_told(found))
+
+
+def _pressure(connection: Connection, call: Call, rows: Sequence[Mapping[str, Any]]) -> list[pressure.Finding]:
+    facts = _outlook(connection, rows, call.now)
+    starts = decide.expected_starts(facts.plans, now=call.now, upto=call.now + pressure.AHEAD)
+    return pressure.of_pressure(starts, facts.nodes, call.rules.licences, fleet=facts.fleet)
+
+
+def _outlook(connection: Connection, rows: Sequence[Mapping[str, Any]], now: datetime) -> Outlook:
+    """Of those that will run what is due."""
+    active = [row for row in rows if history.state_of_schedule(row) == history.ACTIVE]
+    return outlook.load(connection, active, now=now)
+
+
+def _told(found: Sequence[pressure.Finding]) -> dict[str, Any]:
+    """Errors come first."""
+    ordered = sorted(found, key=lambda finding: pressure.LEVELS.index(finding.level))
+    return {"items": [picked(vars(finding), _FINDING) for finding in ordered]}
+
+
+@router.get("/calendar", response_model=CalendarAnswer, responses=refusals(Contradiction))
+def read_calendar(call: Asked, days: Days = 7, gpus: Gpus = None, seconds: Seconds = None) -> Response:
+    """
+    See the load that schedules bring: their starts, the GPUs that they hold hour by hour, and where that is too much.
+
+    With `gpus` and `seconds` it says, too, when so many GPUs are free for so long with the least load beside them.
+    """
+    if (gpus is None) != (seconds is None):
+        name = "gpus" if gpus is None else "seconds"
+        fault = Fault(name, "is required with the other", None, "gpus and seconds, or none of them")
+        raise Contradiction("A slot has a number of GPUs and a length.", f"Give {name} too.", [fault])
+    upto = call.now + timedelta(days=days)
+    with call.database.reading() as connection:
+        facts = _outlook(connection, schedules.find(connection, limit=_MOST_SCHEDULES), call.now)
+    starts = decide.expected_starts(facts.plans, now=call.now, upto=upto)
+    kept = decide.kept_by_windows(facts.nodes)
+    hours = decide.hours(starts, kept, fleet=facts.fleet, now=call.now, count=(upto - call.now) // HOUR + 1)
+    slot = None
+    if gpus and seconds:
+        held = [*decide.holds_of(starts, is_promised=True), *kept]
+        length = timedelta(seconds=seconds)
+        slot = decide.best_slot(held, gpus, length, fleet=facts.fleet, now=call.now, upto=upto)
+    return answer(
+        {
+            "begins": call.now,
+            "ends": upto,
+            "fleet_gpus": facts.fleet,
+            "starts": [_start(start) for start in starts[:_MOST_STARTS]],
+            "starts_left_off": max(0, len(starts) - _MOST_STARTS),
+            "hours": [picked(vars(hour), _HOUR) for hour in hours],
+            "slot": slot and picked(vars(slot), _SLOT),
+        }
+    )
+
+
+def _start(start: Start) -> dict[str, Any]:
+    taken = start.plan.taken
+    return {
+        "schedule": start.plan.name,
+        "due_at": start.due_at,
+        "starts_at": start.at,
+        "until": start.until,
+        "count": start.count,
+        "gpus": start.plan.gpus,
+        "typical_seconds": taken.typical.total_seconds(),
+        "promised_seconds": taken.promised.total_seconds(),
+        "known": start.plan.is_known,
+    }
