@@ -236,6 +236,40 @@ class Node:
     windows: Sequence[Window] = ()
     note: str = ""
 
+    @cached_property
+    def left(self) -> "Left":
+        """What nobody holds of it."""
+        total = {device.uuid: device.memory_mib for device in self.devices if not device.blocked}
+        free, resources = dict(total), dict(self.resources)
+        for held in self.held:
+            for uuid in held.devices.keys() & total.keys():
+                free[uuid] -= held.devices[uuid]
+            for name, amount in held.resources:
+                resources[name] = resources.get(name, 0) - amount
+        return Left(
+            total=total,
+            free=free,
+            whole=sum(free[uuid] == mib for uuid, mib in total.items()),
+            cpus=self.cpus - sum(held.cpus for held in self.held),
+            memory_mib=self.memory_mib - sum(held.memory_mib for held in self.held),
+            scratch_mib=self.scratch_mib - sum(held.scratch_mib for held in self.held),
+            resources=resources,
+        )
+
+
+@dataclass(frozen=True)
+class Left:
+    """What is free on a node. Devices that cannot be used are not part of it."""
+
+    total: Mapping[str, int]
+    free: Mapping[str, int]
+    whole: int
+    """Devices of which nobody holds anything."""
+    cpus: int
+    memory_mib: int
+    scratch_mib: int
+    resources: Mapping[str, int]
+
 
 @dataclass(frozen=True)
 class Quota:

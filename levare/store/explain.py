@@ -12,8 +12,11 @@ from levare.decide.explain import explain as explanation
 from levare.decide.forecast import Estimate
 from levare.model import BLOCKED, CANCELLED, FINAL, PLACED, RUNNING, WAITING, Node, Reason, Rules, Sharing, Waiting
 from levare.store import arrays, views
-from levare.store.snapshot import HEADS, load_lanes, load_nodes, load_sharing, needs_of, waiting_of
+from levare.store.fleet import load_nodes
+from levare.store.movable import needs_of
+from levare.store.snapshot import load_sharing
 from levare.store.tables import jobs
+from levare.store.waiting import HEADS, load_lanes, waiting_of
 
 Row = Mapping[str, Any]
 
@@ -71,9 +74,8 @@ def load(connection: Connection, job_id: str, *, now: datetime, rules: Rules = _
     if arrays.startable(connection, [row]).get(job_id) == 0:
         return Case(job, blockers=arrays.why_capped(row))
     nodes, sharing = load_nodes(connection, now=now), load_sharing(connection, now=now, rules=rules)
-    return Case(
-        job, queue=Queue(waiting_of(connection, row), load_lanes(connection, most=HEADS, now=now), nodes, sharing, now)
-    )
+    lanes = load_lanes(connection, most=lambda _: HEADS, now=now)
+    return Case(job, queue=Queue(waiting_of(connection, row), lanes, nodes, sharing, now))
 
 
 def told(found: Explanation) -> dict[str, Any]:
