@@ -61,6 +61,7 @@ def _list() -> Any:
 
 
 _IS_ARRAY = text("array_size IS NOT NULL")
+_IS_UNWANTED = text("cancel_requested_at IS NOT NULL")
 
 
 class JobRow(Table, table=True):
@@ -78,6 +79,7 @@ class JobRow(Table, table=True):
         Index("ix_jobs_array", "array_id", "array_index", unique=True),
         Index("ix_jobs_elements", "array_id", "state"),
         Index("ix_jobs_arrays", "state", sqlite_where=_IS_ARRAY, postgresql_where=_IS_ARRAY),
+        Index("ix_jobs_unwanted", "state", sqlite_where=_IS_UNWANTED, postgresql_where=_IS_UNWANTED),
         Index("ix_jobs_created", "created_at", "id"),
     )
 
@@ -143,7 +145,7 @@ class JobRow(Table, table=True):
     created_at: datetime = Field(sa_column=_instant(nullable=False))
     started_at: datetime | None = Field(sa_column=_instant())
     finished_at: datetime | None = Field(sa_column=_instant())
-    cancel_requested_at: datetime | None = Field(sa_column=_instant(index=True))
+    cancel_requested_at: datetime | None = Field(sa_column=_instant())
     cancelled_by: str | None
     pipeline: str | None = Field(index=True)
     """The pipeline that it was submitted with, and the step of it."""

@@ -1,0 +1,18 @@
+"""what is to be cancelled, without a look at all that waits"""
+
+from alembic import op
+from sqlalchemy import text
+
+revision = "0009"
+down_revision = "0008"
+branch_labels = None
+depends_on = None
+
+_IS_UNWANTED = text("cancel_requested_at IS NOT NULL")
+
+
+def upgrade() -> None:
+    op.drop_index("ix_jobs_cancel_requested_at", table_name="jobs")
+    op.create_index(
+        "ix_jobs_unwanted", "jobs", ["state"], sqlite_where=_IS_UNWANTED, postgresql_where=_IS_UNWANTED
+    )
