@@ -49,16 +49,37 @@ class _Option:
 
 
 class _Prey(NamedTuple):
-    """A GPU that could be had: whose it is, what that would lose, and who may have it."""
+    """A run that could be had: what it holds, what its end would lose, and for whom it may be ended."""
 
     job_id: str
+    gpus: int
+    cpus: int
     loss: timedelta
+    """For each of its GPUs."""
     ends_for: int
     """From this priority on."""
     borrower: str | None
     """The team that has borrowed it."""
 
 
+class _Costs(NamedTuple):
+    """What a room loses at the least to free so many GPUs, or to end so many runs: none, one, two ..."""
+
+    gpus: Sequence[timedelta]
+    runs: Sequence[timedelta]
+    cpus: int
+    """The most that one of these runs holds."""
+
+    def of(self, room: Room, request: Request) -> timedelta | None:
+        """The least that the request costs there, roughly; None if it cannot be had."""
+        gpus = max(0, request.gpus - room.whole) if request.gpu_memory_mib is None else 0
+        runs = -(min(0, room.cpus - request.cpus) // self.cpus) if self.cpus else 0
+        if gpus >= len(self.gpus) or runs >= len(self.runs):
+            return None
+        return max(self.gpus[gpus], self.runs[runs])
+
+
+_NOTHING = timedelta()
 _ANY, _NONE = -1, 99
 """Of priorities: all of them have it, or no one has."""
 
@@ -74,7 +95,7 @@ class Claims:
         self._cleared_for = for_whom & {job.job_id for job in waiting} if for_whom else set[str]()
         self._ended: set[str] = set()
         self._hopeless: set[tuple[object, ...]] = set()
-        self._costs: dict[tuple[int, str | None], list[tuple[Room, Sequence[timedelta]]]] = {}
+        self._costs: dict[tuple[int, str | None], list[tuple[Room, _Costs]]] = {}
 
     def is_cleared_for(self, job: Waiting) -> bool:
         """Whether something that still runs has been told to make room for it."""
@@ -121,30 +142,29 @@ class Claims:
         return [option for *_, option in found]
 
     def _by_least_loss(self, job: Waiting, request: Request) -> Iterator[tuple[timedelta, Room]]:
-        """Rooms where enough GPUs could be freed, with a bound of what that loses: the GPUs that lose least."""
-        missing = request.gpus if request.gpu_memory_mib is None else 0
-        bounded = [
-            (costs[max(0, missing - room.whole)], room)
-            for room, costs in self._costs_for(job)
-            if missing - room.whole < len(costs)
-        ]
+        """Rooms where enough could be freed, with a bound of what that loses: the runs and GPUs that lose least."""
+        bounds = ((costs.of(room, request), room) for room, costs in self._costs_for(job))
+        bounded = [(least, room) for least, room in bounds if least is not None]
         return iter(sorted(bounded, key=lambda entry: (entry[0], entry[1].name)))
 
-    def _costs_for(self, job: Waiting) -> list[tuple[Room, Sequence[timedelta]]]:
-        """For each room what it loses at the least to free so many GPUs by what the job may end: none, one, two ..."""
+    def _costs_for(self, job: Waiting) -> list[tuple[Room, _Costs]]:
+        """For each room what it loses by what the job may end."""
         key = (job.priority, job.team if self._has_a_right(job) else None)
         if key not in self._costs:
             self._costs[key] = [(room, self._costs_in(prey, *key)) for room, prey in self._prey]
         return self._costs[key]
 
-    def _costs_in(self, prey: Iterable[_Prey], priority: int, team: str | None) -> Sequence[timedelta]:
+    def _costs_in(self, prey: Iterable[_Prey], priority: int, team: str | None) -> _Costs:
         """What has been told to end since costs nothing any more."""
         each = [
-            timedelta() if victim.job_id in self._ended else victim.loss
+            victim._replace(loss=_NOTHING) if victim.job_id in self._ended else victim
             for victim in prey
             if victim.ends_for <= priority or (team is not None and victim.borrower not in (None, team))
         ]
-        return list(accumulate(sorted(each), initial=timedelta()))
+        gpus = sorted(loss for victim in each for loss in [victim.loss] * victim.gpus)
+        runs = sorted([victim.loss * max(1, victim.gpus) for victim in each])
+        most = max((victim.cpus for victim in each), default=0)
+        return _Costs(list(accumulate(gpus, initial=_NOTHING)), list(accumulate(runs, initial=_NOTHING)), most)
 
     def _option(self, room: Room, job: Waiting, request: Request) -> _Option | None:
         """What has to end on a node so that the job fits; nothing that need not."""
@@ -228,18 +248,16 @@ class Claims:
     @cached_property
     def _prey(self) -> list[tuple[Room, list[_Prey]]]:
         rooms = [room for room in self._fleet.rooms.values() if room.is_open]
-        return [(room, [each for held in room.node.held for each in self._prey_of(held)]) for room in rooms]
+        return [(room, [prey for held in room.node.held if (prey := self._prey_of(held))]) for room in rooms]
 
-    def _prey_of(self, held: Held) -> list[_Prey]:
+    def _prey_of(self, held: Held) -> _Prey | None:
+        holds = (held.job_id, len(held.devices), held.cpus)
         if self._is_ending(held):
-            prey = _Prey(held.job_id, timedelta(), _ANY, None)
-        elif held.placed_at is None or self._now - held.placed_at < held.min_runtime:
-            return []
-        else:
-            borrower = held.team if held.job_id in self._borrowed else None
-            ends_for = held.priority + MARGIN if held.preemptible else _NONE
-            prey = _Prey(held.job_id, self._unsaved(held), ends_for, borrower)
-        return [prey] * len(held.devices)
+            return _Prey(*holds, _NOTHING, _ANY, None)
+        if held.placed_at is None or self._now - held.placed_at < held.min_runtime:
+            return None
+        borrower = held.team if held.job_id in self._borrowed else None
+        return _Prey(*holds, self._unsaved(held), held.priority + MARGIN if held.preemptible else _NONE, borrower)
 
     @cached_property
     def _borrowed(self) -> set[str]:

@@ -41,9 +41,10 @@ class Reading:
         result: Any = connection.execute(self._untyped)
         processors = self._processors(connection.dialect, result)
         found: dict[str, Seen] = {}
-        for raw in map(tuple[Any, ...], result):
+        for raw in result.cursor.fetchall():
             seen = before.get(raw[0])
             found[raw[0]] = seen if seen is not None and seen.raw == raw else self._seen(raw, processors)
+        result.close()
         return found
 
     def _processors(self, dialect: Dialect, result: Any) -> list[Processor]:
