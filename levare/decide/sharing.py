@@ -169,7 +169,8 @@ class Books:
     def _enter(self, held: Held) -> None:
         """What runs when the decision begins."""
         gpus = gpus_held(held.devices, self._memory_mib)
-        ran = max(_entry(held.expected), self._now - (held.placed_at or self._now))
+        elapsed = self._now - (held.placed_at or self._now)
+        ran = elapsed if elapsed >= ENTRY else max(_entry(held.expected), elapsed)
         use = self._accrued(gpus + GPUS_PER_CPU * held.cpus, ran)
         hours, is_new = gpus * (ran / _HOUR), held.job_id not in self._gpus
         for ledger in self._of(held):
