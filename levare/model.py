@@ -198,6 +198,14 @@ class Held:
     is_ending: bool = False
     ending_for: str | None = None
 
+    @cached_property
+    def usual_end(self) -> datetime | None:
+        """By when it has ended in 9 of 10 cases; None where that is unknown, or it says itself how far it is."""
+        known = self.expected if self.progress is None else None
+        if known is None or self.placed_at is None:
+            return None
+        return self.placed_at + (known.promised if self.limit is None else min(known.promised, self.limit))
+
 
 @dataclass(frozen=True)
 class Window:
@@ -235,6 +243,12 @@ class Node:
     resources: Mapping[str, int] = field(default_factory=dict)
     windows: Sequence[Window] = ()
     note: str = ""
+
+    @cached_property
+    def usual_endings(self) -> Sequence[tuple[datetime, str, Held]]:
+        """When what it holds usually ends, first to last, where that is known, with the attempts."""
+        known = ((held.usual_end, held.attempt_id, held) for held in self.held)
+        return sorted(((end, attempt, held) for end, attempt, held in known if end), key=lambda ending: ending[:2])
 
     @cached_property
     def left(self) -> "Left":

@@ -18,11 +18,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
-from itertools import accumulate
 from typing import NamedTuple
 
 from levare.decide.capacity import Room
-from levare.decide.fleet import Fleet, without_licences
+from levare.decide.fleet import Fleet, ascending, without_licences
 from levare.decide.sharing import Books
 from levare.model import Held, Preemption, Request, Sharing, Waiting
 
@@ -62,21 +61,31 @@ class _Prey(NamedTuple):
     """The team that has borrowed it."""
 
 
-class _Costs(NamedTuple):
-    """What a room loses at the least to free so many GPUs, or to end so many runs: none, one, two ..."""
+class _Hunt(NamedTuple):
+    """A room, and the runs in it that somebody could have, those that lose least first."""
 
-    gpus: Sequence[timedelta]
-    runs: Sequence[timedelta]
-    cpus: int
-    """The most that one of these runs holds."""
+    room: Room
+    prey: Sequence[_Prey]
+    widest: int
+    """The most CPUs that one of them holds."""
 
-    def of(self, room: Room, request: Request) -> timedelta | None:
-        """The least that the request costs there, roughly; None if it cannot be had."""
+    def least_loss(self, request: Request, priority: int, team: str | None) -> timedelta | None:
+        """
+        What the request loses there at the least, roughly: by the GPUs and by the number of runs that it has to free.
+
+        None if it cannot be had. `team` is one that may have what others have borrowed.
+        """
+        room, by_gpus, by_runs = self.room, _NOTHING, _NOTHING
         gpus = max(0, request.gpus - room.whole) if request.gpu_memory_mib is None else 0
-        runs = -(min(0, room.cpus - request.cpus) // self.cpus) if self.cpus else 0
-        if gpus >= len(self.gpus) or runs >= len(self.runs):
-            return None
-        return max(self.gpus[gpus], self.runs[runs])
+        runs = -(min(0, room.cpus - request.cpus) // self.widest) if self.widest else 0
+        for _, has, _, loss, ends_for, borrower in self.prey:
+            if gpus <= 0 and runs <= 0:
+                break
+            if ends_for <= priority or (team is not None and borrower not in (None, team)):
+                by_gpus += loss * min(max(gpus, 0), has)
+                by_runs += loss if runs > 0 else _NOTHING
+                gpus, runs = gpus - has, runs - 1
+        return max(by_gpus, by_runs) if gpus <= 0 and runs <= 0 else None
 
 
 _NOTHING = timedelta()
@@ -95,7 +104,6 @@ class Claims:
         self._cleared_for = for_whom & {job.job_id for job in waiting} if for_whom else set[str]()
         self._ended: set[str] = set()
         self._hopeless: set[tuple[object, ...]] = set()
-        self._costs: dict[tuple[int, str | None], list[tuple[Room, _Costs]]] = {}
 
     def is_cleared_for(self, job: Waiting) -> bool:
         """Whether something that still runs has been told to make room for it."""
@@ -119,7 +127,7 @@ class Claims:
         ended = {held.job_id: held for held in victims}
         self._ended |= ended.keys()
         if any(len(self._parts[each]) > 1 for each in ended):
-            self._costs.clear()  # other rooms have become cheaper; the room that is cleared is kept
+            vars(self).pop("_hunts", None)  # other rooms have become cheaper; the room that is cleared is kept
         return [
             Preemption(part.attempt_id, part.job_id, job.job_id, self._sentence(job, victim))
             for job_id, victim in sorted(ended.items())
@@ -132,7 +140,7 @@ class Claims:
     def _cheapest(self, job: Waiting, request: Request) -> list[_Option]:
         """As many options as the request has nodes; a room that loses more than these at the least is not tried."""
         found: list[tuple[Price, str, _Option]] = []
-        for least, room in self._by_least_loss(job, request):
+        for least, _, room in self._by_least_loss(job, request):
             if len(found) == request.nodes and least > found[-1][0][0]:
                 break
             option = self._option(room, job, request)
@@ -141,30 +149,11 @@ class Claims:
                 del found[request.nodes :]
         return [option for *_, option in found]
 
-    def _by_least_loss(self, job: Waiting, request: Request) -> Iterator[tuple[timedelta, Room]]:
-        """Rooms where enough could be freed, with a bound of what that loses: the runs and GPUs that lose least."""
-        bounds = ((costs.of(room, request), room) for room, costs in self._costs_for(job))
-        bounded = [(least, room) for least, room in bounds if least is not None]
-        return iter(sorted(bounded, key=lambda entry: (entry[0], entry[1].name)))
-
-    def _costs_for(self, job: Waiting) -> list[tuple[Room, _Costs]]:
-        """For each room what it loses by what the job may end."""
-        key = (job.priority, job.team if self._has_a_right(job) else None)
-        if key not in self._costs:
-            self._costs[key] = [(room, self._costs_in(prey, *key)) for room, prey in self._prey]
-        return self._costs[key]
-
-    def _costs_in(self, prey: Iterable[_Prey], priority: int, team: str | None) -> _Costs:
-        """What has been told to end since costs nothing any more."""
-        each = [
-            victim._replace(loss=_NOTHING) if victim.job_id in self._ended else victim
-            for victim in prey
-            if victim.ends_for <= priority or (team is not None and victim.borrower not in (None, team))
-        ]
-        gpus = sorted(loss for victim in each for loss in [victim.loss] * victim.gpus)
-        runs = sorted([victim.loss * max(1, victim.gpus) for victim in each])
-        most = max((victim.cpus for victim in each), default=0)
-        return _Costs(list(accumulate(gpus, initial=_NOTHING)), list(accumulate(runs, initial=_NOTHING)), most)
+    def _by_least_loss(self, job: Waiting, request: Request) -> Iterator[tuple[timedelta, str, Room]]:
+        """Rooms where enough could be freed, with a bound of what that loses."""
+        team = job.team if self._has_a_right(job) else None
+        bounds = ((hunt.least_loss(request, job.priority, team), hunt.room) for hunt in self._hunts)
+        return ascending((least, room.name, room) for least, room in bounds if least is not None)
 
     def _option(self, room: Room, job: Waiting, request: Request) -> _Option | None:
         """What has to end on a node so that the job fits; nothing that need not."""
@@ -246,9 +235,13 @@ class Claims:
         return self._now - (max(held.safe_at, placed) if held.safe_at else placed)
 
     @cached_property
-    def _prey(self) -> list[tuple[Room, list[_Prey]]]:
-        rooms = [room for room in self._fleet.rooms.values() if room.is_open]
-        return [(room, [prey for held in room.node.held if (prey := self._prey_of(held))]) for room in rooms]
+    def _hunts(self) -> list[_Hunt]:
+        return [self._hunt_in(room) for room in self._fleet.rooms.values() if room.is_open]
+
+    def _hunt_in(self, room: Room) -> _Hunt:
+        """What has been told to end costs nothing any more."""
+        prey = sorted([prey for held in room.node.held if (prey := self._prey_of(held))], key=_loss_of)
+        return _Hunt(room, prey, max([each.cpus for each in prey], default=0))
 
     def _prey_of(self, held: Held) -> _Prey | None:
         holds = (held.job_id, len(held.devices), held.cpus)
@@ -279,6 +272,10 @@ class Claims:
         if job.priority >= victim.priority + MARGIN:
             return f"Made room for job {job.job_id} of priority {job.priority}; its own is {victim.priority}."
         return f"Made room for job {job.job_id} of team {job.team}, within whose quota it had borrowed."
+
+
+def _loss_of(prey: _Prey) -> timedelta:
+    return prey.loss
 
 
 def _spare(trial: Room, victims: Sequence[Held], request: Request) -> list[Held]:

@@ -30,7 +30,10 @@ def cost(request: Request, typical_mib: float) -> float:
 
 def gpus_held(devices: Mapping[str, int], memory_mib: Mapping[str, int]) -> float:
     """The same of devices that are held (UUID -> MiB), each a part of its memory; one that has left counts whole."""
-    return sum([_part(mib, memory_mib.get(uuid, mib)) for uuid, mib in devices.items()])
+    gpus = 0.0
+    for uuid, mib in devices.items():
+        gpus += _part(mib, memory_mib.get(uuid, mib))
+    return gpus
 
 
 def fading(elapsed: timedelta, half_life: timedelta) -> float:

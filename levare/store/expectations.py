@@ -1,6 +1,7 @@
 """How long jobs take, by their families' history and their own limits."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -8,24 +9,40 @@ from sqlalchemy import Connection, bindparam, select
 
 from levare.decide.durations import expected
 from levare.model import Duration
+from levare.store.reading import Group, Groups, Reading
 from levare.store.tables import families
 
 
 class Expectations:
     """Of rows that name a family and a limit."""
 
-    def __init__(self, connection: Connection, rows: Iterable[Any]) -> None:
-        names = sorted({row.family for row in rows})
-        found = connection.execute(_FAMILIES, {"names": names}) if names else []
-        self._seconds = {row.name: row.seconds for row in found}
+    def __init__(self, histories: Mapping[str, Group]) -> None:
+        self._histories = histories
         self._known: dict[tuple[str, int | None], Duration | None] = {}
 
     def of(self, row: Any) -> Duration | None:
         key = (row.family, row.timeout_seconds)
         if key not in self._known:
             limit = None if key[1] is None else timedelta(seconds=key[1])
-            self._known[key] = expected(self._seconds.get(row.family, ()), limit)
+            history = self._histories.get(row.family)
+            self._known[key] = expected(history.rows[0].seconds if history else (), limit)
         return self._known[key]
 
 
-_FAMILIES = select(families.c.name, families.c.seconds).where(families.c.name.in_(bindparam("names", expanding=True)))
+@dataclass
+class Histories:
+    """What the last runs of families took, as it was read last; the next reading makes anew only what differs."""
+
+    known: Groups = field(default_factory=dict)
+
+    def read(self, connection: Connection, names: Iterable[str]) -> Expectations:
+        """Of these families, as far as anything is known of them."""
+        asked = sorted(names)
+        self.known = _FAMILIES.groups(connection, self.known, {"names": asked}) if asked else {}
+        return Expectations(self.known)
+
+
+_FAMILIES = Reading(
+    "HistoryRow",
+    select(families.c.name, families.c.seconds).where(families.c.name.in_(bindparam("names", expanding=True))),
+)

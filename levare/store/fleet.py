@@ -1,6 +1,5 @@
 """The fleet: nodes with their GPUs, what each holds, and what is excluded for a while."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,7 +9,7 @@ from sqlalchemy import Connection, select
 
 from levare.model import TAKEN, Device, Held, Node, Window
 from levare.store import windows
-from levare.store.reading import Reading, Rows
+from levare.store.reading import Group, Groups, Reading
 from levare.store.running import Running
 from levare.store.tables import devices, nodes
 
@@ -26,32 +25,28 @@ class Fleet:
     nodes: Sequence[Node] = ()
     renewals: Mapping[str, int] = field(default_factory=dict)
     """How often each node has renewed its lease."""
-    _rows: Rows = field(default_factory=dict)
-    _cards: Rows = field(default_factory=dict)
-    _devices: dict[str, Device] = field(default_factory=dict)
+    _rows: Groups = field(default_factory=dict)
+    _devices: Groups = field(default_factory=dict)
+    _cards: dict[str, Sequence[Device]] = field(default_factory=dict)
 
     def read(self, connection: Connection, held: Mapping[str, Sequence[Held]], *, now: datetime | None) -> None:
         """All nodes with what each of them holds; without a time nothing is excluded."""
         before = {node.name: node for node in self.nodes}
-        self._rows = _NODES.rows(connection, self._rows)
-        cards = self._read_cards(connection, now)
+        self._rows = _NODES.groups(connection, self._rows)
+        self._read_cards(connection, now)
         kept = windows.by_node(connection, now=now) if now else {}
-        fresh = (_node(seen.row, cards, held, kept, now) for seen in self._rows.values())
+        rows = [group.rows[0] for group in self._rows.values()]
+        fresh = (_node(row, self._cards, held, kept, now) for row in rows)
         read = (_same_or_new(before.get(node.name), node) for node in fresh)
         self.nodes = sorted(read, key=lambda node: node.name)
-        self.renewals = {name: seen.row.renewals for name, seen in self._rows.items()}
+        self.renewals = {row.name: row.renewals for row in rows}
 
-    def _read_cards(self, connection: Connection, now: datetime | None) -> Mapping[str, Sequence[Device]]:
-        rows = _DEVICES.rows(connection, self._cards)
-        self._devices = {
-            uuid: self._devices[uuid] if self._cards.get(uuid) is seen and _is_plain(seen.row) else _card(seen.row, now)
-            for uuid, seen in rows.items()
+    def _read_cards(self, connection: Connection, now: datetime | None) -> None:
+        before, self._devices = self._devices, _DEVICES.groups(connection, self._devices)
+        self._cards = {
+            node: self._cards[node] if before.get(node) is group and _is_plain(group) else _cards(group, now)
+            for node, group in self._devices.items()
         }
-        self._cards = rows
-        cards: dict[str, list[Device]] = defaultdict(list)
-        for uuid, seen in rows.items():
-            cards[seen.row.node].append(self._devices[uuid])
-        return cards
 
 
 def load_emptied(connection: Connection) -> Sequence[Node]:
@@ -81,7 +76,7 @@ def _node(
         row.state,
         row.cpus,
         row.memory_mib,
-        sorted(cards.get(row.name, ()), key=_index),
+        cards.get(row.name, ()),
         held.get(row.name, ()),
         row.incarnation,
         row.labels,
@@ -96,8 +91,8 @@ def _same_or_new(before: Node | None, now: Node) -> Node:
     return before if before is not None and before == now else now
 
 
-def _index(card: Device) -> int:
-    return card.index
+def _cards(group: Group, now: datetime | None) -> list[Device]:
+    return [_card(row, now) for row in sorted(group.rows, key=lambda row: row.slot)]
 
 
 def _card(row: Any, now: datetime | None) -> Device:
@@ -105,9 +100,9 @@ def _card(row: Any, now: datetime | None) -> Device:
     return Device(row.uuid, row.slot, row.memory_mib, row.model, row.ownership, blocked)
 
 
-def _is_plain(row: Any) -> bool:
+def _is_plain(group: Group) -> bool:
     """Whether the time makes no difference to it."""
-    return row.excluded_until is None
+    return all(row.excluded_until is None for row in group.rows)
 
 
 def _exclusion(row: Any, now: datetime | None) -> str:
@@ -125,4 +120,7 @@ _NODE = (
 _CARD = ("memory_mib", "model", "ownership", "note", "excluded_until", "excluded_reason")
 _SLOT = devices.c["index"].label("slot")  # `index` is a method of rows
 _NODES = Reading("NodeRow", select(*(nodes.c[name] for name in _NODE)))
-_DEVICES = Reading("CardRow", select(devices.c.uuid, devices.c.node, _SLOT, *(devices.c[name] for name in _CARD)))
+_DEVICES = Reading(
+    "CardRow",
+    select(devices.c.node, devices.c.uuid, _SLOT, *(devices.c[name] for name in _CARD)).order_by(devices.c.node),
+)

@@ -2,48 +2,53 @@
 Statements that read the same many rows again and again, of which few have changed since.
 
 Every reading compares all that SQL says of every row with what it said before; only what differs is made into typed
-rows. So a row is the same object as long as nobody, in whatever process, has written any of its columns.
+rows. So the rows of a node are the same objects as long as nobody, in whatever process, has written any of them.
 """
 
 from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Dialect, Select, type_coerce
+from sqlalchemy import Connection, Dialect, type_coerce
 from sqlalchemy.types import NULLTYPE
 
 Processor = Callable[[Any], Any]
 
 
-class Seen(NamedTuple):
-    """A row as the driver gave it, and as its types make it."""
+class Group(NamedTuple):
+    """Rows as the driver gave them, and as their types make them."""
 
-    raw: tuple[Any, ...]
-    row: Any
+    raw: Sequence[tuple[Any, ...]]
+    rows: Sequence[Any]
 
 
-Rows = Mapping[str, Seen]
-"""By the first column, which tells the rows apart."""
+Groups = Mapping[str, Group]
+"""By the first column, which the rows of a group have in common."""
+_NOTHING = Group((), ())
 
 
 class Reading:
-    """A statement whose rows are typed only where they are new."""
+    """A statement, ordered by its first column, whose rows are typed only where they are new."""
 
-    def __init__(self, name: str, statement: Select[Any]) -> None:
+    def __init__(self, name: str, statement: Any) -> None:
         columns = list(statement.selected_columns)
         untyped = [type_coerce(column, NULLTYPE).label(column.key) for column in columns]
         self._untyped = statement.with_only_columns(*untyped, maintain_column_froms=True)
         self._types = [column.type for column in columns]
         self._row: Any = namedtuple(name, [str(column.key) for column in columns])  # noqa: PYI024
 
-    def rows(self, connection: Connection, before: Rows) -> dict[str, Seen]:
-        """All rows; those that are as they were `before` are the same objects."""
-        result: Any = connection.execute(self._untyped)
+    def groups(
+        self, connection: Connection, before: Groups, given: Mapping[str, Any] | None = None
+    ) -> dict[str, Group]:
+        """All rows; groups, and rows of groups, that are as they were `before` are the same objects."""
+        result: Any = connection.execute(self._untyped, given)
         processors = self._processors(connection.dialect, result)
-        found: dict[str, Seen] = {}
-        for raw in result.cursor.fetchall():
-            seen = before.get(raw[0])
-            found[raw[0]] = seen if seen is not None and seen.raw == raw else self._seen(raw, processors)
+        found: dict[str, Group] = {}
+        for name, rows in groupby(result.cursor.fetchall(), key=_FIRST):
+            raw, known = list(rows), before.get(name, _NOTHING)
+            found[name] = known if known.raw == raw else self._typed(raw, known, processors)
         result.close()
         return found
 
@@ -52,8 +57,17 @@ class Reading:
         kinds = (kind.dialect_impl(dialect) for kind in self._types)
         return [kind.result_processor(dialect, code) or _as_it_is for kind, code in zip(kinds, codes, strict=True)]
 
-    def _seen(self, raw: tuple[Any, ...], processors: Sequence[Processor]) -> Seen:
-        return Seen(raw, self._row(*(process(value) for value, process in zip(raw, processors, strict=True))))
+    def _typed(self, raw: Sequence[tuple[Any, ...]], known: Group, processors: Sequence[Processor]) -> Group:
+        rows = [
+            known.rows[known.raw.index(each)]
+            if each in known.raw
+            else self._row(*(process(value) for value, process in zip(each, processors, strict=True)))
+            for each in raw
+        ]
+        return Group(raw, rows)
+
+
+_FIRST = itemgetter(0)
 
 
 def _as_it_is(value: Any) -> Any:

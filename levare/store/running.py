@@ -4,8 +4,8 @@ What runs and what has ended: the latest attempts whose consequence is still to 
 They are thousands where the fleet is large, and few of them change from one decision to the next.
 """
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import groupby
@@ -15,12 +15,22 @@ from sqlalchemy import Connection, and_, bindparam, select
 
 from levare.decide.gangs import decisive, partings
 from levare.model import LIVE, PLACED, Duration, Held, Member, Parting
-from levare.store.expectations import Expectations
-from levare.store.reading import Reading, Rows
+from levare.store.expectations import Expectations, Histories
+from levare.store.reading import Group, Groups, Reading
 from levare.store.tables import attempts, jobs
 
-Kept = tuple[Any, Duration | None, Held]
-"""What an attempt holds, and what that was made from: its row, and how long it is expected to take."""
+
+@dataclass(frozen=True)
+class Party:
+    """The attempts of one node, and what those of them that live hold there."""
+
+    group: Group
+    live: Sequence[Any]
+    held: Sequence[Held]
+    families: frozenset[str]
+
+
+_NOBODY = Party(Group((), ()), (), (), frozenset())
 
 
 @dataclass
@@ -33,18 +43,19 @@ class Running:
     held: Mapping[str, Sequence[Held]] = field(default_factory=dict)
     """By node."""
     to_part: Sequence[Parting] = ()
-    _rows: Rows = field(default_factory=dict)
-    _held: dict[str, Kept] = field(default_factory=dict)
+    _groups: Groups = field(default_factory=dict)
+    _parties: dict[str, Party] = field(default_factory=dict)
+    _histories: Histories = field(default_factory=Histories)
 
     def read(self, connection: Connection) -> None:
-        self._rows = _UNSETTLED.rows(connection, self._rows)
-        rows = [seen.row for seen in self._rows.values()]
-        self.live = [row for row in rows if row.state in _LIVE]
+        self._groups = _UNSETTLED.groups(connection, self._groups)
         self._hold(connection)
-        gangs = _gangs(connection, rows)
+        self.live = [row for party in self._parties.values() for row in party.live]
+        rows = [row for group in self._groups.values() for row in group.rows]
+        ended = [row for row in rows if row.state not in _LIVE]
+        gangs = _gangs(connection, rows, {row.job_id for row in ended if row.nodes > 1})
         deciding = {member.attempt_id for members in gangs if (member := decisive(members))}
-        ended = [row for row in rows if row.state not in _LIVE and (row.nodes == 1 or row.id in deciding)]
-        self.over = sorted(ended, key=_order)
+        self.over = sorted((row for row in ended if row.nodes == 1 or row.id in deciding), key=_order)
         self.to_part = [parting for members in gangs for parting in partings(members)]
 
     @property
@@ -53,17 +64,28 @@ class Running:
         return [row.id for row in self.live if row.cancel_requested_at is not None and row.state == PLACED]
 
     def _hold(self, connection: Connection) -> None:
-        expectations, before = Expectations(connection, self.live), self._held
-        self._held = {row.id: _kept(row, expectations.of(row), before.get(row.id)) for row in self.live}
-        held: dict[str, list[Held]] = defaultdict(list)
-        for row, _, each in self._held.values():
-            held[row.node].append(each)
-        self.held = held
+        """What a run holds and how long it will take is as before if its row and its family's history are."""
+        before, parties = self._histories.known, self._parties
+        known = {node: parties.get(node, _NOBODY) for node in self._groups}
+        fresh = {node: group for node, group in self._groups.items() if known[node].group is not group}
+        names = {name for node, party in known.items() if node not in fresh for name in party.families}
+        names |= {row.family for group in fresh.values() for row in group.rows}
+        expectations = self._histories.read(connection, names)
+        news = {name for name, history in self._histories.known.items() if before.get(name) is not history}
+        self._parties = {
+            node: party
+            if node not in fresh and news.isdisjoint(party.families)
+            else _party(self._groups[node], party, news, expectations)
+            for node, party in known.items()
+        }
+        self.held = {node: party.held for node, party in self._parties.items()}
 
 
-def _kept(row: Any, expected: Duration | None, before: Kept | None) -> Kept:
-    is_same = before is not None and before[0] is row and before[1] == expected
-    return before if before is not None and is_same else (row, expected, _as_held(row, expected))
+def _party(group: Group, before: Party, news: AbstractSet[str], expectations: Expectations) -> Party:
+    held = {id(row): each for row, each in zip(before.live, before.held, strict=True) if row.family not in news}
+    live = [row for row in group.rows if row.state in _LIVE]
+    holds = [held.get(id(row)) or _as_held(row, expectations.of(row)) for row in live]
+    return Party(group, live, holds, frozenset(row.family for row in live))
 
 
 def _as_held(row: Any, expected: Duration | None) -> Held:
@@ -96,9 +118,8 @@ def _is_told_to_end(row: Any) -> bool:
     return any(wish is not None for wish in (row.peer_ended_at, row.preempted_at, row.cancel_requested_at))
 
 
-def _gangs(connection: Connection, rows: Sequence[Any]) -> list[list[Member]]:
+def _gangs(connection: Connection, rows: Sequence[Any], broken: AbstractSet[str]) -> list[list[Member]]:
     """The gangs of which something has ended; nothing follows from the others."""
-    broken = {row.job_id for row in rows if row.nodes > 1 and row.state not in _LIVE}
     if not broken:
         return []
     parts = {row.id: row for row in rows if row.job_id in broken}
@@ -119,7 +140,7 @@ def _order(row: Any) -> tuple[Any, str]:
 _LIVE = frozenset(LIVE)
 _A, _J = attempts.c, jobs.c
 _OF_ATTEMPT = (
-    *("id", "job_id", "state", "node", "devices", "cpus", "memory_mib", "scratch_mib", "resources", "placed_at"),
+    *("node", "id", "job_id", "state", "devices", "cpus", "memory_mib", "scratch_mib", "resources", "placed_at"),
     *("safe_at", "preempted_at", "preempted_for", "peer_ended_at", "sent_at", "sent_to"),
 )
 _OF_JOB = (
@@ -130,6 +151,7 @@ _UNSETTLED = Reading(
     "AttemptRow",
     select(*(_A[name] for name in _OF_ATTEMPT), *(_J[name] for name in _OF_JOB))
     .join(jobs, and_(_J.id == _A.job_id, _J.attempt == _A.number))
-    .where(_A.settled.is_(False)),
+    .where(_A.settled.is_(False))
+    .order_by(_A.node),
 )
 _PARTS = select(_A.id, _A.job_id, _A.rank, _A.exit_code, _A.ended_at).where(_A.id.in_(bindparam("ids", expanding=True)))

@@ -13,6 +13,7 @@ from levare.decide.health import Run
 from levare.model import ArrayState, Blocked, Ended, Node, Parting, Rules, Sharing, Waiting
 from levare.store import arrays, health, movable, sharing
 from levare.store.endings import ended
+from levare.store.expectations import Histories
 from levare.store.families import held as held_families
 from levare.store.families import known as known_families
 from levare.store.fleet import Fleet
@@ -62,6 +63,8 @@ class Memory:
 
     running: Running = field(default_factory=Running)
     fleet: Fleet = field(default_factory=Fleet)
+    histories: Histories = field(default_factory=Histories)
+    """Of what waits."""
 
 
 def load(connection: Connection, *, now: datetime, rules: Rules = _USUAL, memory: Memory | None = None) -> Snapshot:
@@ -71,7 +74,8 @@ def load(connection: Connection, *, now: datetime, rules: Rules = _USUAL, memory
     fleet.read(connection, running.held, now=now)
     over = ended(connection, running.over)
     runs = health.runs_beside(connection, over, now=now)
-    lanes = load_lanes(connection, most=Vacancies(fleet.nodes).most_starts, now=now)
+    most = Vacancies(fleet.nodes).most_starts
+    lanes = load_lanes(connection, most=most, now=now, histories=memory.histories)
     can_move = movable.load(connection, now=now)
     incarnations = {node.name: node.incarnation for node in fleet.nodes}
     return Snapshot(

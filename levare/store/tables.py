@@ -209,7 +209,7 @@ class AttemptRow(Table, table=True):
         CheckConstraint(_one_of("state", ATTEMPT_STATES), name="state"),
         Index("ix_attempts_job", "job_id", "number", "rank", unique=True),
         Index("ix_attempts_live", "state", "node"),
-        Index("ix_attempts_settled", "settled", "state"),
+        Index("ix_attempts_settled", "settled", "node"),
         Index("ix_attempts_preempted", "preempted_at"),
         Index("ix_attempts_ended", "node", "ended_at"),
     )

@@ -52,7 +52,9 @@ def charge(connection: Connection, settled: Sequence[Any], *, half_life: timedel
 
 
 def _used(connection: Connection, settled: Sequence[Any], now: datetime) -> list[_Used]:
-    memory_mib: dict[str, int] = dict(connection.execute(_DEVICES, {"uuids": sorted({uuid for row in settled for uuid in row.devices})}).all())
+    memory_mib: dict[str, int] = dict(
+        connection.execute(_DEVICES, {"uuids": sorted({uuid for row in settled for uuid in row.devices})}).all()
+    )
     asked = {"jobs": list({row.job_id for row in settled})}
     owners = {row.id: (row.team, row.project, row.user) for row in connection.execute(_OWNERS, asked)}
     return [_used_by(row, owners[row.job_id], memory_mib, now) for row in settled]

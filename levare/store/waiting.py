@@ -11,26 +11,27 @@ from levare.decide.placement import OWED
 from levare.model import WAITING, DayWindow, Request, Waiting
 from levare.store import arrays, wishes
 from levare.store.asked import request_of
-from levare.store.expectations import Expectations
+from levare.store.expectations import Expectations, Histories
 from levare.store.tables import jobs
 from levare.store.types import Utc
 
 HEADS = 64
 """Of each lane so many jobs are looked at in one decision; the rest ask for the same and come later."""
-LEAST = 4
-"""So many are looked at where nothing can start: what has a promise may have come behind what was put back."""
 
 
-def load_lanes(connection: Connection, *, most: Callable[[Request], int], now: datetime) -> list[list[Waiting]]:
+def load_lanes(
+    connection: Connection, *, most: Callable[[Request], int], now: datetime, histories: Histories | None = None
+) -> list[list[Waiting]]:
     """
     The lanes of what waits; of each the first, which may end others.
 
-    `most` says how many could start at the very most; of a lane no more than these are read, or `LEAST`.
+    `most` says how many could start at the very most; of a lane no more than these are read.
     """
     firsts = connection.execute(_FIRSTS).all()
-    behind = [_behind(connection, first, min(max(most(request_of(first)), LEAST), HEADS)) for first in firsts]
+    behind = [_behind(connection, first, min(most(request_of(first)), HEADS)) for first in firsts]
     rows = [row for lane in behind for row in lane]
-    expectations, counts = Expectations(connection, rows), arrays.startable(connection, rows)
+    expectations = (histories or Histories()).read(connection, {row.family for row in rows})
+    counts = arrays.startable(connection, rows)
     owed = wishes.owed(connection, since=now - OWED) if rows else {}
     found = [[_counted(job, counts) for job in _lane(lane, expectations)] for lane in behind]
     return [[replace(job, owed_since=owed.get(job.job_id)) for job in lane] for lane in found] if owed else found
@@ -38,11 +39,14 @@ def load_lanes(connection: Connection, *, most: Callable[[Request], int], now: d
 
 def waiting_of(connection: Connection, row: Any) -> Waiting:
     """A row of `jobs` as placement sees it; an array with as many elements as may start."""
-    return _counted(_as_waiting(row, Expectations(connection, [row])), arrays.startable(connection, [row]))
+    expectations = Histories().read(connection, [row.family])
+    return _counted(_as_waiting(row, expectations), arrays.startable(connection, [row]))
 
 
 def _behind(connection: Connection, first: Any, most: int) -> list[Any]:
     """A lane: its first row, and what comes after it."""
+    if most <= 1:
+        return [first]
     following = {"lane": first.lane, "since": first.created_at, "first": first.id, "most": most - 1}
     return [first, *connection.execute(_FOLLOWING, following)]
 
