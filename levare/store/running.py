@@ -69,7 +69,7 @@ class Running:
         known = {node: parties.get(node, _NOBODY) for node in self._groups}
         fresh = {node: group for node, group in self._groups.items() if known[node].group is not group}
         names = {name for node, party in known.items() if node not in fresh for name in party.families}
-        names |= {row.family for group in fresh.values() for row in group.rows}
+        names |= {row.family for group in fresh.values() for row in group.rows if row.state in _LIVE}
         expectations = self._histories.read(connection, names)
         news = {name for name, history in self._histories.known.items() if before.get(name) is not history}
         self._parties = {
