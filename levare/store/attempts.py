@@ -275,9 +275,10 @@ _NEEDED_TO_START = (
 _OUTCOME = [field.name for field in fields(Outcome)]
 _EXPECTED = {(BLOCKED,), (WAITING,), (BLOCKED, WAITING), LIVE, OPEN}
 
+_STILL_WAITS = _J.state.concat("") == WAITING  # without this SQLite takes many ids for worse than all that waits
 _PLACE = (
     update(jobs)
-    .where(_J.id.in_(bindparam("chosen", expanding=True)), _J.state == WAITING, _J.cancel_requested_at.is_(None))
+    .where(_J.id.in_(bindparam("chosen", expanding=True)), _STILL_WAITS, _J.cancel_requested_at.is_(None))
     .values(state=PLACED, attempt=_J.attempt + 1, progress=None)
     .returning(_J.id, _J.attempt, _J.name)
 )
