@@ -22,7 +22,7 @@ PLANTS = [
     ("library", "levare/newcomer.py", ""),
     ("pure", "levare/decide/placement.py", "import random"),
     ("pure", "levare/decide/lifecycle.py", "import time"),
-    ("pure", "levare/model.py", "import logging"),
+    ("pure", "levare/model/states.py", "import logging"),
     ("training", "levare/run.py", "import httpx"),
     ("clients", "levare/cli/__init__.py", "import redis"),
     ("clients", "levare/client/__init__.py", "import sqlalchemy"),

@@ -21,7 +21,7 @@ from levare.settings import load
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 COMPOSE = YAML(typ="safe").load((ROOT / "compose.yaml").read_text())
-PURE = [ROOT / "levare" / "model.py", *sorted((ROOT / "levare" / "decide").rglob("*.py"))]
+PURE = [*sorted((ROOT / "levare" / "model").rglob("*.py")), *sorted((ROOT / "levare" / "decide").rglob("*.py"))]
 
 CLOCKS = {"now", "utcnow", "today"}
 DOORS = {"open", "print", "input", "exec", "eval", "compile", "__import__", "breakpoint"}
