@@ -86,7 +86,7 @@ def set_schedule(name: ScheduleName, body: ScheduleRequest, call: Asked, dry_run
         _try_out(connection, call, name, definition)
         schedules.put(connection, name, definition, actor=call.actor, now=call.now)
         row = one(connection, name)
-        findings = findings_of(connection, call, row)
+        findings = findings_of(call, row, outlook.load(connection, [row], now=call.now))
     _ring(call, dry_run)
     told = [picked(vars(finding), _FINDING) for finding in findings]
     return answer({"schedule": picked(row, _SCHEDULE), "findings": told})
@@ -104,13 +104,12 @@ def _try_out(connection: Connection, call: Call, name: str, definition: Mapping[
         raise within(error, "job" if "job" in definition else "pipeline") from None
 
 
-def findings_of(connection: Connection, call: Call, row: Mapping[str, Any]) -> list[pressure.Finding]:
+def findings_of(call: Call, row: Mapping[str, Any], facts: outlook.Outlook) -> list[pressure.Finding]:
     """What is to be said of one schedule alone."""
-    timing = timing_of(row["definition"])
-    facts = outlook.load(connection, [row], now=call.now)
+    plan = facts.plan_of(row["name"])
     return [
-        *pressure.of_times(row["name"], timing, now=call.now, declared_at=row["changed_at"]),
-        *pressure.of_work(facts.plans[0], facts.nodes, call.rules.licences),
+        *pressure.of_times(plan.name, plan.timing, now=call.now, declared_at=row["changed_at"]),
+        *pressure.of_work(plan, facts.nodes, call.rules.licences),
     ]
 
 
