@@ -112,6 +112,14 @@ class Job(BaseModel):
     exit_code: int | None = Field(description="128 + signal if it ended by a signal.", examples=[0])
     reason: str | None = Field(description="How it ended, in a sentence.", examples=["Exited with code 0."])
     progress: float | None = Field(description="From 0 to 1, as the training tells it.", examples=[0.4])
+    cost: float | None = Field(
+        description="What its attempts have cost that have ended, of an array all elements; null without a price.",
+        examples=[12.5],
+    )
+    energy_joules: float | None = Field(
+        description="What GPUs have consumed for these attempts; null where none counts it.", examples=[3600000.0]
+    )
+    currency: str = Field(description="Of the cost: LEVARE_CURRENCY; may be empty.", examples=["EUR"])
     created_at: At
     started_at: At | None = Field(description="When its latest attempt started.")
     finished_at: At | None
@@ -157,6 +165,13 @@ class Attempt(BaseModel):
     node: str = Field(examples=["node-a"])
     queue: str = Field(description="The Celery queue that it was sent to.", examples=["gpu.node-a"])
     gpus: list[HeldGpu]
+    price: float | None = Field(
+        description="Of an hour of the whole node when it was placed; null for a node without one.", examples=[2.5]
+    )
+    node_share: float | None = Field(
+        description="From 0 to 1: the greatest of its parts of the GPUs, CPUs and memory of the node.", examples=[0.25]
+    )
+    cost: float | None = Field(description="Both for as long as it held its part; null until it is over.", examples=[1])
     placed_at: At
     claimed_at: At | None
     started_at: At | None
@@ -171,6 +186,10 @@ class Attempt(BaseModel):
     cpu_seconds: float | None = Field(description="Seconds of CPU time.", examples=[120.5])
     gpu_memory_mib: int | None = Field(description="MiB of GPU memory at most.", examples=[18000])
     gpu_utilisation_percent: float | None = Field(description="Mean over its GPUs and its life.", examples=[87.5])
+    energy_joules: float | None = Field(
+        description="What its GPUs consumed for it, by their own counters; null where none has one.",
+        examples=[3600000.0],
+    )
     log_bytes: int = Field(description="Bytes that it has written, cuts included.", examples=[4096])
     points: int = Field(description="Lines of metrics that were taken.", examples=[100])
     points_dropped: int = Field(description="Lines of metrics that were not valid.", examples=[0])
@@ -308,6 +327,7 @@ class Node(BaseModel):
     resources: dict[str, int] = Field(description="Its custom resources.", examples=[{"licence": 3}])
     resources_free: dict[str, int] = Field(description="How many of each no attempt holds.", examples=[{"licence": 2}])
     address: str = Field(description="Where the other nodes of a job reach it.", examples=["10.0.0.7"])
+    price: float | None = Field(description="Of an hour of all of it; null where nobody has said.", examples=[2.5])
     excluded_until: At | None = Field(description="It takes nothing new until then; null for a node in use.")
     excluded_reason: str | None = Field(
         description="Why, in a sentence.", examples=["4 attempts in a row failed on it within a minute."]

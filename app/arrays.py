@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from app.patterns import NO_NUL, VARIABLE
 from levare.decide.arrays import INDEX, MOST_ELEMENTS, size_of
 from levare.errors import Fault, InvalidArray
 from levare.model import Elements, Parameter
@@ -19,8 +20,8 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=100)]
-Text = Annotated[str, Field(pattern=r"^[^\x00]*$", max_length=1000)]
+Name = Annotated[str, Field(pattern=VARIABLE, max_length=100)]
+Text = Annotated[str, Field(pattern=NO_NUL, max_length=1000)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Value = Text | bool | int | Number
 Row = Annotated[

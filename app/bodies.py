@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_serializer
 
 from app.arrays import ArrayRequest
+from app.patterns import DIRECTORY, JOB_ID, MODEL, NO_NUL, ONE_LINE, VARIABLE
 from app.values import Amounts, Ending, Hours, Label, Labels, Signal, Time, Whole, distinct, refusal
 from levare.store.jobs import Submission
 
@@ -14,13 +15,11 @@ MOST_MIB = 1 << 30
 MOST_SECONDS = 10 * 365 * 24 * 3600
 T = TypeVar("T")
 
-_NO_NUL = r"^[^\x00]*$"
-_MODEL = r"^[!-~]([ -~]*[!-~])?$"
 _PROGRAM: dict[str, JsonValue] = {
     "type": "string",
     "minLength": 1,
     "maxLength": MOST_COMMAND_BYTES,
-    "pattern": _NO_NUL,
+    "pattern": NO_NUL,
 }
 
 
@@ -42,11 +41,11 @@ def _within(most: int, texts: list[str], values: T) -> T:
     return values
 
 
-Argument = Annotated[str, Field(pattern=_NO_NUL, max_length=MOST_COMMAND_BYTES)]
-Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=256)]
-Value = Annotated[str, Field(pattern=_NO_NUL, max_length=MOST_ENV_BYTES)]
+Argument = Annotated[str, Field(pattern=NO_NUL, max_length=MOST_COMMAND_BYTES)]
+Variable = Annotated[str, Field(pattern=VARIABLE, max_length=256)]
+Value = Annotated[str, Field(pattern=NO_NUL, max_length=MOST_ENV_BYTES)]
 NeedOutcome = Literal["success", "failure", "always"]
-JobId = Annotated[str, Field(pattern=r"^[0-9A-Za-z_-]{1,64}$")]
+JobId = Annotated[str, Field(pattern=JOB_ID)]
 
 
 class Body(BaseModel):
@@ -94,7 +93,7 @@ class JobRequest(Body):
     )
     name: str = Field(
         "",
-        pattern=r"^[^\x00-\x1f\x7f]*$",
+        pattern=ONE_LINE,
         max_length=200,
         description="For people; that of its script or program if empty.",
         examples=["resnet"],
@@ -111,7 +110,7 @@ class JobRequest(Body):
     cpus: Whole = Field(1, ge=1, le=65536, description="CPUs.", examples=[4])
     memory_mib: Whole = Field(0, ge=0, le=MOST_MIB, description="MiB of main memory.", examples=[16384])
     scratch_mib: Whole = Field(0, ge=0, le=MOST_MIB, description="MiB of disk for its own files.", examples=[51200])
-    gpu_model: Annotated[str, Field(pattern=_MODEL, max_length=100)] | None = Field(
+    gpu_model: Annotated[str, Field(pattern=MODEL, max_length=100)] | None = Field(
         None,
         description="A part of the model's name, in whatever case; null for any. With `gpus` 0 it means one GPU.",
         examples=["H100"],
@@ -197,7 +196,7 @@ class JobRequest(Body):
     )
     cwd: str = Field(
         "",
-        pattern=r"^(/[^\x00]*)?$",
+        pattern=DIRECTORY,
         max_length=4096,
         description="An absolute path on the node; empty for a directory of its own under LEVARE_HOME.",
         examples=["/data/imagenet"],

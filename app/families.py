@@ -8,6 +8,7 @@ from starlette.responses import Response
 from app.answers import Families, Family, answer
 from app.call import Asked, DryRun
 from app.pages import Limit, fields_of, picked, selected
+from app.patterns import NO_NUL
 from levare.pulse import beat_bell
 from levare.store import families
 
@@ -17,7 +18,7 @@ FamilyName = Annotated[
     str, Path(max_length=400, description="team/project/name of its jobs.", examples=["vision/imagenet/resnet-50"])
 ]
 FamilyFields = Annotated[str | None, fields_of(Family)]
-After = Annotated[str, Query(max_length=400, pattern=r"^[^\x00]*$", description="`next` of the page before.")]
+After = Annotated[str, Query(max_length=400, pattern=NO_NUL, description="`next` of the page before.")]
 Held = Annotated[bool, Query(description="Only families that are held now.", examples=[True])]
 _FIELDS = tuple(Family.model_fields)
 

@@ -13,6 +13,7 @@ from app.bodies import JobRequest
 from app.call import Asked, Call, DryRun
 from app.document import refusals
 from app.pages import Cursor, Limit, cursor_after, fields_of, picked, place_of, selected
+from app.patterns import KEY, NO_NUL
 from app.why import Verdict, Why
 from levare.errors import (
     CanNeverRun,
@@ -33,16 +34,14 @@ from levare.store.views import JobFilter
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 JobId = Annotated[str, Path(max_length=64, description="The id of a job.", examples=["k3v9x2m1qa"])]
-Exactly = Annotated[
-    str | None, Query(max_length=200, pattern=r"^[^\x00]*$", description="Only jobs with exactly this.")
-]
+Exactly = Annotated[str | None, Query(max_length=200, pattern=NO_NUL, description="Only jobs with exactly this.")]
 States = Annotated[list[JobState] | None, Query(description="Only these states; repeat it for several.")]
 OfArray = Annotated[str | None, Query(max_length=64, description="Only elements of this array, by their index.")]
 Order = Annotated[Literal["newest", "oldest"], Query(description="What comes first.")]
 Key = Annotated[
     str | None,
     Header(
-        pattern=r"^[\x21-\x7e]{1,255}$",
+        pattern=KEY,
         description="Makes a submit safe to repeat: the same key gives the same job. At most 255 visible characters.",
         examples=["9f1c3a52-0b6e-4c1e-8f57-2a41d9c0be11"],
     ),
@@ -76,7 +75,11 @@ def submit_job(body: JobRequest, call: Asked, dry_run: DryRun = False, idempoten
     with call.writing() as connection:
         job = _submit(connection, body, call, idempotency_key)
     call.pulse.ring(beat_bell())
-    return answer(picked(job, _FIELDS), HTTPStatus.CREATED, {"Location": f"/v1/jobs/{job['id']}"})
+    return answer(_shown(job, call), HTTPStatus.CREATED, {"Location": f"/v1/jobs/{job['id']}"})
+
+
+def _shown(job: views.Row, call: Call, names: Iterable[str] = _FIELDS) -> dict[str, Any]:
+    return picked({**job, "currency": call.rules.currency}, names)
 
 
 def _submit(connection: Connection, body: JobRequest, call: Call, key: str | None) -> views.Row:
@@ -118,7 +121,7 @@ def list_jobs(
         rows = views.find_jobs(connection, wanted, limit=limit + 1, after=after, newest_first=is_newest_first)
     page = rows[:limit]
     next_cursor = cursor_after(page[-1]) if len(rows) > limit else None
-    return answer({"items": [picked(row, names) for row in page], "next_cursor": next_cursor})
+    return answer({"items": [_shown(row, call, names) for row in page], "next_cursor": next_cursor})
 
 
 @router.get("/{job_id}", response_model=Job)
@@ -127,7 +130,7 @@ def read_job(job_id: JobId, call: Asked, fields: JobFields = None) -> Response:
     names = selected(Job, fields)
     with call.database.reading() as connection:
         job = views.job(connection, job_id)
-    return answer(picked(job, names))
+    return answer(_shown(job, call, names))
 
 
 @router.delete(
@@ -147,9 +150,9 @@ def cancel_job(job_id: JobId, call: Asked, dry_run: DryRun = False) -> Response:
         job = jobs.wish_cancel(connection, job_id, actor=call.actor, now=call.now)
         where = places_of(connection, job)
     if dry_run or job["state"] in FINAL:
-        return answer(picked(job, _FIELDS))
+        return answer(_shown(job, call))
     wake(call, where)
-    return answer(picked(job, _FIELDS), HTTPStatus.ACCEPTED)
+    return answer(_shown(job, call), HTTPStatus.ACCEPTED)
 
 
 def places_of(connection: Connection, job: views.Row) -> list[str]:

@@ -13,6 +13,7 @@ from app.document import Responses, refusals
 from app.follow import Follower, events
 from app.jobs import JobId
 from app.metrics import MOST_OFFSET, AttemptNumber, Rank
+from app.patterns import EVENT_ID
 from app.problems import RangeNotSatisfiable
 from levare.errors import Fault
 from levare.model import FINAL
@@ -38,7 +39,7 @@ Range = Annotated[str | None, Header(max_length=100, description="One range of b
 IfRange = Annotated[str | None, Header(max_length=200, description="Nothing ever matches it: a log grows.")]
 Accept = Annotated[str | None, Header(max_length=1000, include_in_schema=False)]
 LastEvent = Annotated[
-    str | None, Header(pattern=r"^[0-9]{1,18}$", description="The `id` of the last event; goes on behind it.")
+    str | None, Header(pattern=EVENT_ID, description="The `id` of the last event; goes on behind it.")
 ]
 
 _NUMBERS = {

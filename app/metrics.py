@@ -9,6 +9,7 @@ from app.answers import Metrics, Point, Samples, Usage, answer
 from app.call import Asked
 from app.jobs import JobId
 from app.pages import picked
+from app.patterns import NO_NUL
 from levare.pulse import SAMPLES_KEPT
 from levare.store import views
 
@@ -19,12 +20,8 @@ AttemptNumber = Annotated[
     int | None, Query(ge=1, le=1_000_000, description="Which attempt; the latest by default.", examples=[1])
 ]
 Rank = Annotated[int, Query(ge=0, le=10_000, description="Which part of a gang; 0 is the first.", examples=[0])]
-Stage = Annotated[
-    str | None, Query(max_length=128, pattern=r"^[^\x00]*$", description="Only this stage.", examples=["train"])
-]
-Name = Annotated[
-    str | None, Query(max_length=128, pattern=r"^[^\x00]*$", description="Only this metric.", examples=["loss"])
-]
+Stage = Annotated[str | None, Query(max_length=128, pattern=NO_NUL, description="Only this stage.", examples=["train"])]
+Name = Annotated[str | None, Query(max_length=128, pattern=NO_NUL, description="Only this metric.", examples=["loss"])]
 After = Annotated[
     int | None, Query(ge=0, le=MOST_OFFSET, description="Only lines that begin beyond this offset.", examples=[4096])
 ]

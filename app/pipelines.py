@@ -13,6 +13,7 @@ from app.call import Asked, DryRun
 from app.document import refusals
 from app.jobs import JOB_REFUSALS, Key, places_of, wake
 from app.pages import Cursor, Limit, cursor_after, picked, place_of
+from app.patterns import ONE_LINE, STEP
 from levare.errors import InvalidPipeline
 from levare.model import FINAL
 from levare.store import pipelines, views
@@ -29,7 +30,7 @@ class StepRequest(JobRequest):
     """A job of a pipeline; `needs` may name steps of the same pipeline as well as jobs."""
 
     step: str = Field(
-        pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,62}$",
+        pattern=STEP,
         description="Its name in the pipeline, and that of the job where it has none.",
         examples=["train"],
     )
@@ -38,9 +39,7 @@ class StepRequest(JobRequest):
 class PipelineRequest(Body):
     """Jobs that are submitted together, all or none."""
 
-    name: str = Field(
-        "", pattern=r"^[^\x00-\x1f\x7f]*$", max_length=200, description="For people.", examples=["nightly"]
-    )
+    name: str = Field("", pattern=ONE_LINE, max_length=200, description="For people.", examples=["nightly"])
     jobs: list[StepRequest] = Field(min_length=1, max_length=_MOST_STEPS, description="Its steps, in any order.")
 
     def wish(self) -> PipelineWish:

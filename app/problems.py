@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from app.patterns import in_words
 from levare.errors import Fault, InvalidRequest, LevareError, NotFound, Unauthorized
 
 MEDIA_TYPE = "application/problem+json"
@@ -219,7 +220,6 @@ _LIMITS = {
     "string_too_short": "at least {min_length} characters",
     "too_long": "at most {max_length} long",
     "too_short": "at least {min_length} long",
-    "string_pattern_mismatch": "text that matches {pattern}",
     "literal_error": "one of {expected}",
     "enum": "one of {expected}",
     "string_type": "text",
@@ -244,5 +244,7 @@ _LIMITS = {
 
 
 def _limit(kind: str, context: Mapping[str, Any]) -> str | None:
+    if kind == "string_pattern_mismatch":
+        return in_words(context["pattern"])
     text = _LIMITS.get(kind)
     return text.format(**context) if text else None

@@ -29,8 +29,15 @@ class Turn(BaseModel):
     team_gpu_hours: float = Field(
         description="What its team had used, faded, for its weight: less comes first.", examples=[12.5]
     )
+    team_part_percent: float | None = Field(
+        description="What its team held, of its share then: below 50 came first, above 200 last; between, use decided.",
+        examples=[87.5],
+    )
     user: str = Field(examples=["ada"])
     user_gpu_hours: float = Field(description="What its user had used, faded: less comes first.", examples=[3.0])
+    user_part_percent: float | None = Field(
+        description="What its user held, of its share of what the team held.", examples=[120.0]
+    )
 
 
 class Start(BaseModel):
@@ -81,6 +88,13 @@ def _turn(turn: dict[str, Any]) -> dict[str, Any]:
         "level": turn["level"],
         "team": turn["team"],
         "team_gpu_hours": round(turn["team_use"] / 3600, 2),
+        "team_part_percent": _percent(turn.get("team_part")),
         "user": turn["user"],
         "user_gpu_hours": round(turn["user_use"] / 3600, 2),
+        "user_part_percent": _percent(turn.get("user_part")),
     }
+
+
+def _percent(part: float | None) -> float | None:
+    """None of a start that is older than this figure."""
+    return None if part is None else round(100 * part, 1)

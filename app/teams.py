@@ -32,7 +32,9 @@ class QuotaRequest(Body):
 
     gpus: Limit | None = Field(None, description="GPUs at once; a part of a GPU counts as a part.", examples=[8])
     running: Limit | None = Field(None, description="Jobs that run at once.", examples=[20])
-    queued: Limit | None = Field(None, description="Jobs that have not begun; more are refused.", examples=[500])
+    queued: Limit | None = Field(
+        None, description="Jobs and elements of arrays that have not begun; more are refused.", examples=[500]
+    )
     gpu_hours: Hours | None = Field(None, description="GPU-hours within the last `period_seconds`.", examples=[2000])
     period_seconds: Whole = Field(
         int(Quota.period.total_seconds()),

@@ -14,7 +14,7 @@ class Reason(BaseModel):
 
     code: str = Field(description="Stable across versions.", examples=["gpus-busy"])
     kind: Literal["will-wait", "can-never-run", "misconfigured"]
-    message: str = Field(examples=["Asks for 4 whole GPUs on one node; the most that are free on one is 2 (node-a)."])
+    message: str = Field(examples=["Asks for 4 whole GPUs on one node; no node has more than 2 free (node-a)."])
     asked: float | None = Field(examples=[4])
     available: float | None = Field(examples=[2])
 
@@ -72,6 +72,14 @@ class Priority(BaseModel):
     team: TeamStanding
 
 
+class Cost(BaseModel):
+    """What a run is expected to cost, from the prices of the nodes on which it would start; an element of an array."""
+
+    typical: float = Field(description="If it takes as long as is usual.", examples=[12.5])
+    most: float = Field(description="If it takes as long as 9 of 10 of its kind, or its limit.", examples=[20.0])
+    currency: str = Field(description="LEVARE_CURRENCY; may be empty.", examples=["EUR"])
+
+
 class Why(BaseModel):
     """Why a job stands where it stands."""
 
@@ -91,6 +99,7 @@ class Why(BaseModel):
     jobs_ahead: int = Field(description="How many come first; of an array all elements that may start.", examples=[3])
     jobs_ahead_is_least: bool = Field(description="True where even more come first than were looked at.")
     priority: Priority | None = Field(description=_WAITS)
+    cost: Cost | None = Field(description="null where no node has a price, or nothing tells how long it takes.")
 
 
 class Verdict(Why):

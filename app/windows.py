@@ -10,13 +10,14 @@ from app.answers import At, answer
 from app.bodies import Body, Label, Time
 from app.call import Asked, DryRun
 from app.pages import fields_of, picked, selected
+from app.patterns import NODE, ONE_LINE
 from levare.pulse import beat_bell
 from levare.store import windows
 from levare.store.windows import Wish
 
 router = APIRouter(prefix="/v1/windows", tags=["windows"])
 
-NodeName = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,63}$")]
+NodeName = Annotated[str, Field(pattern=NODE)]
 
 
 class WindowRequest(Body):
@@ -27,9 +28,7 @@ class WindowRequest(Body):
     ends: Time = Field(description="At most a year from now.")
     team: Label | None = Field(None, description="The team that may use them meanwhile.", examples=["vision"])
     user: Label | None = Field(None, description="The only user of it who may.", examples=["ada"])
-    reason: str = Field(
-        "", pattern=r"^[^\x00-\x1f\x7f]*$", max_length=500, description="For people.", examples=["A new driver."]
-    )
+    reason: str = Field("", pattern=ONE_LINE, max_length=500, description="For people.", examples=["A new driver."])
 
     def wish(self) -> Wish:
         return Wish(self.nodes, self.starts, self.ends, self.team, self.user, self.reason)

@@ -6,7 +6,7 @@ connection is open, and what is to be sent, or whom to wake, is handed on after 
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 
@@ -17,8 +17,8 @@ from beat.aftermath import Aftermath
 from beat.leader import Leader
 from levare.decide import arrays, lifecycle
 from levare.decide.placement import place
-from levare.model import WAITING, Decision, Move, Parting, Rules, Silent, Waiting
-from levare.store import attempts, decisions, nodes, pipelines, snapshot, wishes
+from levare.model import WAITING, Decision, Move, Node, Parting, Rules, Silent
+from levare.store import attempts, decisions, nodes, pipelines, promises, snapshot, wishes
 from levare.store.arrays import is_awaited
 from levare.store.engine import Database
 from levare.store.messages import Message, mark_sent
@@ -54,10 +54,14 @@ class Plan:
     unclaimed_to_cancel: Sequence[str]
     to_part: Sequence[Parting]
     unsent: Sequence[Message]
-    incarnations: Mapping[str, str]
+    fleet: Sequence[Node]
     digest: str
     """Of the facts that it was decided upon, if anything starts."""
     aftermath: Aftermath
+
+    @property
+    def incarnations(self) -> Mapping[str, str]:
+        return {node.name: node.incarnation for node in self.fleet}
 
     @property
     def changes_anything(self) -> bool:
@@ -85,19 +89,23 @@ class Tick:
         self._watchman = Watchman()
         self._forgot_at = datetime.min.replace(tzinfo=UTC)
         self._promised: dict[str, datetime] = {}
+        self._kept: dict[str, datetime] = {}
+        self._epoch: int | None = None
 
     def run(self, *, now: datetime) -> tuple[list[Message], bool]:
         """Decide once; return what is to be sent, and whether to decide again at once."""
         with self._database.reading() as connection:
             seen = snapshot.load(connection, now=now, rules=self._rules)
+            self._recall(connection)
         plan = self._decide(seen, now)
         self._remember(plan.decision)
-        if not (plan.changes_anything or self._leader.renewal_is_due()):
+        if not (plan.changes_anything or self._promised != self._kept or self._leader.renewal_is_due()):
             return [], False
         with self._database.writing() as connection:
             self._leader.renew_in(connection)
             messages, to_wake = self._apply(connection, plan, now)
             again = plan.calls_for_another or is_awaited(connection, plan.moves)
+        self._kept = self._promised
         self._wake(to_wake)
         return messages, again or bool(to_wake)
 
@@ -119,7 +127,7 @@ class Tick:
             name: seen.renewals[name] for name, silence in silences.items() if silence >= self._rules.lost_after
         }
         awake = [node for node in seen.nodes if node.name not in lost_nodes]
-        decision = place(self._with_promises(seen.waiting), awake, now=now, sharing=seen.sharing)
+        decision = place(promises.remembered(seen.waiting, self._promised), awake, now=now, sharing=seen.sharing)
         return Plan(
             decision=decision,
             moves=moves,
@@ -128,20 +136,21 @@ class Tick:
             unclaimed_to_cancel=seen.unclaimed_to_cancel,
             to_part=seen.to_part,
             unsent=seen.unsent,
-            incarnations={node.name: node.incarnation for node in seen.nodes},
+            fleet=seen.nodes,
             digest=decisions.digest_of(seen.waiting, awake, seen.sharing) if decision.placements else "",
             aftermath=aftermath.draw(seen, now),
         )
 
+    def _recall(self, connection: Connection) -> None:
+        """A new leader keeps what the one before it has promised."""
+        if self._epoch != self._leader.epoch:
+            self._promised = self._kept = promises.load(connection)
+            self._epoch = self._leader.epoch
+
     def _remember(self, decision: Decision) -> None:
-        """What each job was promised first, as long as it is promised anything; another leader promises anew."""
+        """What each job was promised first, as long as it is promised anything."""
         made = decision.promises.items()
         self._promised = {job_id: self._promised.get(job_id, promise.at) for job_id, promise in made}
-
-    def _with_promises(self, waiting: Sequence[Waiting]) -> list[Waiting]:
-        """The jobs, some of them with what they were promised."""
-        known = self._promised
-        return [replace(job, promised_at=known[job.job_id]) if job.job_id in known else job for job in waiting]
 
     @staticmethod
     def _is_news(node: snapshot.Node, lost: Mapping[str, int]) -> bool:
@@ -160,7 +169,9 @@ class Tick:
         attempts.move(connection, plan.moves, now=now, half_life=self._rules.half_life)
         pipelines.stay_close(connection, plan.moves)
         mark_sent(connection, plan.unsent, plan.incarnations, now=now)
-        placed = attempts.place(connection, plan.decision.placements, plan.incarnations, now=now)
+        placed = attempts.place(connection, plan.decision.placements, plan.incarnations, now=now, fleet=plan.fleet)
+        if self._promised != self._kept:
+            promises.keep(connection, self._promised)
         self._forget_old(connection, now)
         decisions.record(connection, placed, plan.decision.turns, digest=plan.digest, now=now)
         return [*plan.unsent, *placed], to_wake

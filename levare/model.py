@@ -235,6 +235,8 @@ class Node:
     resources: Mapping[str, int] = field(default_factory=dict)
     windows: Sequence[Window] = ()
     note: str = ""
+    price: float | None = None
+    """Of an hour of the whole node, in the currency of the team; None where nobody has said."""
 
 
 @dataclass(frozen=True)
@@ -285,11 +287,15 @@ class Sharing:
 
 @dataclass(frozen=True)
 class Rules:
-    """What holds for the whole fleet: how long a node may be silent, the half-life of use, fleet-wide resources."""
+    """
+    What holds for the whole fleet: how long a node may be silent, the half-life of use, fleet-wide resources, and the
+    currency of prices.
+    """
 
     lost_after: timedelta = timedelta(seconds=60)
     half_life: timedelta = Sharing.half_life
     licences: Mapping[str, int] = field(default_factory=dict)
+    currency: str = ""
 
 
 @dataclass(frozen=True)
@@ -350,6 +356,7 @@ class Turn:
     A job's turn in a decision, and what came of it: `started`, `no-room`, `borrows`, or the code of a reason.
 
     `team_use` is effective use by weight, `user_use` effective use, both in weighted GPU-seconds at that moment.
+    `team_part` and `user_part` are what they held, over their share: far below or above it that decided, and not use.
     """
 
     job_id: str
@@ -359,6 +366,8 @@ class Turn:
     team_use: float
     user: str
     user_use: float
+    team_part: float = 1.0
+    user_part: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ Value = TypeVar("Value")
 _SHORTEST_HALF_LIFE, _LONGEST_HALF_LIFE = timedelta(hours=1), timedelta(days=366)
 _COMPANIONS = "Xorg,Xwayland,gnome-shell,kwin_wayland,nvidia-cuda-mps-server"
 _UNIX_PATH_LIMIT = 100  # sun_path holds 108 bytes with its end mark
+_LONGEST_CURRENCY = 8
 _GIVEN_LABELS = ("node", "gpu")  # the worker sets them
 
 
@@ -52,6 +53,10 @@ class Settings:
     """LEVARE_RESOURCES: countable things that this node has, such as licence=3; none by default."""
     scratch_mib: int | None
     """LEVARE_SCRATCH: disk space that this node offers, such as 2TiB; what is free beside LEVARE_HOME by default."""
+    price: float | None
+    """LEVARE_PRICE: what an hour of this whole node costs, such as 2.50; none by default."""
+    currency: str
+    """LEVARE_CURRENCY: the currency of all prices, such as EUR, read by web; none by default."""
     address: str
     """LEVARE_ADDRESS: where other nodes reach this one; by default the address from which it reaches the database."""
     licences: Mapping[str, int]
@@ -129,6 +134,8 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         labels=_labels(environ),
         resources=_listed(environ, "LEVARE_RESOURCES", amount),
         scratch_mib=_size(environ, "LEVARE_SCRATCH"),
+        price=_price(environ),
+        currency=_currency(environ),
         address=_address(environ),
         licences=_listed(environ, "LEVARE_LICENCES", amount),
         simulated_gpus=_simulated(environ),
@@ -186,6 +193,24 @@ def _size(environ: Mapping[str, str], name: str) -> int | None:
         return size_mib(text) if text else None
     except ValueError as error:
         raise InvalidSetting(f"{name}: {error}.", "Set a number with MiB, GiB or TiB.") from None
+
+
+def _price(environ: Mapping[str, str]) -> float | None:
+    text = environ.get("LEVARE_PRICE") or ""
+    if not text:
+        return None
+    if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text):
+        raise InvalidSetting(f"LEVARE_PRICE is {text!r}.", "Set the price of an hour as a number such as 2.50.")
+    return float(text)
+
+
+def _currency(environ: Mapping[str, str]) -> str:
+    text = environ.get("LEVARE_CURRENCY") or ""
+    if len(text) > _LONGEST_CURRENCY or not text.isprintable() or " " in text:
+        raise InvalidSetting(
+            f"LEVARE_CURRENCY is {text!r}.", f"Set at most {_LONGEST_CURRENCY} characters without spaces, such as EUR."
+        )
+    return text
 
 
 def _half_life(environ: Mapping[str, str]) -> timedelta:

@@ -15,15 +15,22 @@ SIGNALS = ("USR1", "USR2", "INT", "HUP", "TERM")
 MOST_OF_RESOURCE = 1_000_000
 
 _SIZES_MIB = {"": 1, "MIB": 1, "M": 1, "GIB": 1024, "G": 1024, "TIB": 1024**2, "T": 1024**2}
+_LEAST_BARE_MIB = 64
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _MOST_SIMULATED = 64
 
 
 def size_mib(text: str) -> int:
-    """`20GiB`, `20G` and `20480` are 20480 MiB; raise ValueError for anything else."""
+    """
+    `20GiB`, `20G` and `20480` are 20480 MiB; raise ValueError for anything else.
+
+    A bare number is MiB. A small one is refused: nothing runs in 10 MiB, so 10 GiB were meant.
+    """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", text.strip())
     if not match or match[2].upper() not in _SIZES_MIB:
         raise ValueError(f"{text!r} is not a size such as 512MiB, 20GiB or 1TiB")
+    if not match[2] and 0 < float(match[1]) < _LEAST_BARE_MIB:
+        raise ValueError(f"{text!r} has no unit and would be {match[1]} MiB: write {match[1]}GiB or {match[1]}MiB")
     return round(float(match[1]) * _SIZES_MIB[match[2].upper()])
 
 

@@ -87,11 +87,17 @@ def too_big() -> Situation:
 
 
 def no_such_label() -> Situation:
-    return Situation(a_job(gpus=1, require=(("disk", "nvme"),)), [a_node("atlas"), a_node("borea")])
+    nodes = [a_node("atlas", labels={"disk": "nvme"}), a_node("borea", labels={"disk": "hdd"})]
+    return Situation(a_job(gpus=1, require=(("disk", "nvm"),)), nodes)
 
 
 def no_such_model() -> Situation:
     return Situation(a_job(gpus=1, gpu_model="B200"), [a_node("atlas"), a_node("borea", model="NVIDIA A100")])
+
+
+def no_such_resource() -> Situation:
+    nodes = [a_node("atlas", resources={"fpga": 2})]
+    return Situation(a_job(resources=(("matlap", 1),)), nodes, sharing=Sharing(licences={"matlab": 4}))
 
 
 def licence_used_up() -> Situation:
@@ -179,8 +185,26 @@ def first_come() -> Situation:
 SITUATIONS: Mapping[str, Callable[[], Situation]] = {
     each.__name__: each
     for each in (
-        *(no_gpu_free, shares_full, too_big, no_such_label, no_such_model, licence_used_up, hard_quota, borrowing),
-        *(held_family, maintenance, drained_and_excluded, kept_for_another, behind_another_team, foreign_gpu, gang),
+        *(
+            no_gpu_free,
+            shares_full,
+            too_big,
+            no_such_label,
+            no_such_model,
+            no_such_resource,
+            licence_used_up,
+            hard_quota,
+        ),
+        *(
+            borrowing,
+            held_family,
+            maintenance,
+            drained_and_excluded,
+            kept_for_another,
+            behind_another_team,
+            foreign_gpu,
+            gang,
+        ),
         *(off_hours, failed_there, preempting, first_come),
     )
 }

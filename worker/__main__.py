@@ -148,6 +148,7 @@ def facts(configured: Settings, gpus: Gpus) -> NodeFacts:
         scratch_mib=found.scratch_mib,
         resources=configured.resources,
         address=address(configured),
+        price=configured.price,
     )
 
 

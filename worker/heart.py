@@ -34,6 +34,8 @@ class Usage:
     """Its peak."""
     gpu_utilisation_percent: float | None = None
     """Its mean."""
+    energy_joules: float | None = None
+    """Of its GPUs, where they count it."""
 
 
 class Heart:
@@ -118,6 +120,7 @@ class _Account:
     gpu_memory_mib: float | None = None
     utilisation_sum: float = 0.0
     utilisation_count: int = 0
+    energy_joules: float | None = None
 
     def after(self, sample: Mapping[str, float], seen_at: float) -> "_Account":
         busy, gpu_memory = sample.get("gpu_utilisation_percent"), sample.get("gpu_memory_mib")
@@ -127,6 +130,7 @@ class _Account:
             self.gpu_memory_mib if gpu_memory is None else max(self.gpu_memory_mib or 0.0, gpu_memory),
             self.utilisation_sum + (busy or 0.0),
             self.utilisation_count + (busy is not None),
+            sample.get("energy_joules", self.energy_joules),
         )
 
     def usage(self) -> Usage:
@@ -134,6 +138,7 @@ class _Account:
             ceil(self.peak_memory_mib),
             None if self.gpu_memory_mib is None else ceil(self.gpu_memory_mib),
             round(self.utilisation_sum / self.utilisation_count, 2) if self.utilisation_count else None,
+            self.energy_joules,
         )
 
 

@@ -185,6 +185,7 @@ class Watch:
             peak_memory_mib=max(peaks, default=None),
             gpu_memory_mib=seen.gpu_memory_mib,
             gpu_utilisation_percent=seen.gpu_utilisation_percent,
+            energy_joules=seen.energy_joules,
             log_bytes=self.run_dir.log_size(),
         )
 

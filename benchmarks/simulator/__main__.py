@@ -14,7 +14,8 @@ def main() -> None:
     asked = _asked()
     days = asked.days or (4 if asked.quick else 30)
     month = Month(asked.fleet or ("small" if asked.quick else "large"), days, asked.load, asked.seed)
-    contention = Contention(days=3 if asked.quick else 12, seed=asked.seed)
+    length, alone = asked.contention or ((3, 1) if asked.quick else (12, 4))
+    contention = Contention(length, alone, asked.seed)
     summaries = compare(month, asked.policies)
     contended = contend(contention, asked.policies)
     if asked.plot:
@@ -33,6 +34,13 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--load", type=float, default=0.9, help="offered work as a share of the fleet's, 0.9")
     parser.add_argument("--fleet", choices=FLEETS, help="large, or small with --quick")
     parser.add_argument("--policies", nargs="+", choices=POLICIES, default=list(POLICIES))
+    parser.add_argument(
+        "--contention",
+        type=float,
+        nargs=2,
+        metavar=("DAYS", "ALONE"),
+        help="how long, and after how many days the newcomer comes: 12 4, or 3 1 with --quick",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON document instead of tables")
     parser.add_argument("--quick", action="store_true", help="a few days on four machines, in seconds")
     parser.add_argument(

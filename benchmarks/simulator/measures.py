@@ -206,6 +206,7 @@ class Summary:
     head_delay_p95: float
     head_delay_max: float
     promises: int
+    promises_kept: float
     promise_delay_p95: float
     promise_delay_max: float
     jain: float
@@ -250,6 +251,7 @@ def _lateness(jobs: Sequence[Outcome], result: Result) -> dict[str, Any]:
         "head_delay_p95": _rank(late, 95),
         "head_delay_max": _rank(late, 100),
         "promises": len(broken),
+        "promises_kept": sum(not delay for delay in broken) / len(broken) if broken else 1.0,
         "promise_delay_p95": _rank(broken, 95),
         "promise_delay_max": _rank(broken, 100),
     }

@@ -119,14 +119,15 @@ class Levare:
     def _as_held(self, run: Run, now: timedelta) -> Held:
         """As it was when nothing of it has changed since."""
         checkpoints = (now - run.started) // CHECKPOINT_EVERY
-        state = (run.started, self._memory.durations.versions[run.job.family], checkpoints, run.stops)
+        limit = _believed(run, now)
+        state = (run.started, self._memory.durations.versions[run.job.family], checkpoints, run.stops, limit)
         seen, held = self._held.get(run.job.id, ((), None))
         if held is None or seen != state:
-            held = self._read(run, checkpoints)
+            held = self._read(run, checkpoints, limit)
             self._held[run.job.id] = (state, held)
         return held
 
-    def _read(self, run: Run, checkpoints: int) -> Held:
+    def _read(self, run: Run, checkpoints: int, limit: timedelta | None) -> Held:
         job, durations = run.job, self._memory.durations
         return Held(
             f"{job.id}-1",
@@ -140,8 +141,8 @@ class Levare:
             min_runtime=MIN_RUNTIME,
             placed_at=EPOCH + run.started,
             safe_at=EPOCH + run.started + checkpoints * CHECKPOINT_EVERY if checkpoints else None,
-            expected=durations.expected(job.family, job.limit),
-            limit=durations.limit(job.family, job.limit),
+            expected=durations.expected(job.family, limit),
+            limit=durations.limit(job.family, limit),
             is_ending=run.stops is not None,
             ending_for=None if run.stops is None else self._ended_for[job.id],
         )
@@ -156,6 +157,12 @@ def _may_change(job: SimJob, fleet: Fleet) -> bool:
     return any(room.fits(job.shape) for room in fleet.rooms.values()) or any(
         job.priority >= run.job.priority + MARGIN for run in runs
     )
+
+
+def _believed(run: Run, now: timedelta) -> timedelta | None:
+    """The user's limit, unless the run has outlived it: where limits end runs none does, and so it would end now."""
+    limit = run.job.limit
+    return None if limit is not None and now - run.started >= limit else limit
 
 
 def _uuid(node: str, index: int) -> str:

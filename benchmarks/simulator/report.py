@@ -18,7 +18,8 @@ _COLUMNS = {
     "slowdown": "slowdown_mean",
     "head late p95": "head_delay_p95",
     "max": "head_delay_max",
-    "promise late p95": "promise_delay_p95",
+    "promises kept": "promises_kept",
+    "late p95": "promise_delay_p95",
     "Jain": "jain",
     "preempted": "preemptions",
     "GPU h lost": "lost_gpu_hours",
@@ -26,8 +27,9 @@ _COLUMNS = {
 _NOTES = """\
 used: of the GPU-hours between the first submit and the last. Waits and delays in hours. small: one GPU and less than
 an hour; big: four GPUs and more. slowdown: mean, bounded. head late: how much later a job that was first in line and
-blocked started than if nothing else had been started meanwhile. promise late: against the first promise made to it.
-Jain: of each team's GPU-hours over what its weight makes due while teams compete."""
+blocked started than if nothing else had been started meanwhile. promises kept: the part of the jobs with a promise
+that started by the first one made to them; late: how much later. Jain: of each team's GPU-hours over what its weight
+makes due while teams compete."""
 
 
 def tables(
@@ -53,6 +55,7 @@ def _as_json(row: Contended) -> dict[str, object]:
         "jain": row.jain,
         "newcomer_first_start_hours": row.first_start,
         "newcomer_hundredth_start_hours": row.hundredth_start,
+        "longest_gap_hours": row.longest_gap,
     }
 
 
@@ -70,22 +73,21 @@ def _month_table(summaries: Mapping[str, Summary]) -> list[str]:
 
 
 def _contention_table(contention: Contention, contended: Mapping[str, Contended]) -> list[str]:
-    day = contention.days / 3
     weights = ", ".join(f"{team} {weight}" for team, weight in WEIGHTS.items())
     heading = (
-        f"{contention.days:g} days of work without end on the small fleet (weights {weights}); on day {day:g} a"
-        f" {NEWCOMER} (1)\nsubmits 1,000 jobs at once. GPU-hours used over due, before | after;"
-        " hours until its 1st and 100th start.\n"
+        f"{contention.days:g} days of work without end on the small fleet (weights {weights}); on day"
+        f" {contention.alone:g} a {NEWCOMER} (1)\nsubmits 1,000 jobs at once. GPU-hours used over due, before | after;"
+        " hours until its 1st and 100th start.\ngap: the most hours without a start, of a team that was there before.\n"
     )
     teams = [*WEIGHTS, NEWCOMER]
     rows = [[name, *_contended_row(row, teams)] for name, row in contended.items()]
-    return [heading, *_aligned([["", *teams, "Jain", "1st", "100th"], *rows])]
+    return [heading, *_aligned([["", *teams, "Jain", "1st", "100th", "gap"], *rows])]
 
 
 def _contended_row(row: Contended, teams: Sequence[str]) -> list[str]:
     before, after = _used_over_due(row.before), _used_over_due(row.after)
     cells = [f"{_figure(before.get(team))} | {_figure(after.get(team))}" for team in teams]
-    return [*cells, *(_figure(value) for value in (row.jain, row.first_start, row.hundredth_start))]
+    return [*cells, *(_figure(value) for value in (row.jain, row.first_start, row.hundredth_start, row.longest_gap))]
 
 
 def _figure(value: float | None) -> str:

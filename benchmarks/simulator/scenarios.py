@@ -5,6 +5,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from itertools import pairwise
 
 from benchmarks.simulator import measures, workload
 from benchmarks.simulator.baselines import Easy, Fifo, claimed, perfect
@@ -40,14 +41,15 @@ class Month:
 
 @dataclass(frozen=True)
 class Contention:
-    """Two teams that always want everything, and a newcomer with 1,000 jobs at once after a third of the time."""
+    """Two teams that always want everything, and after the days `alone` a newcomer with 1,000 jobs at once."""
 
     days: float = 12
+    alone: float = 4
     seed: int = 1
 
     @property
     def arrives(self) -> timedelta:
-        return timedelta(days=self.days) / 3
+        return timedelta(days=self.alone)
 
     def jobs(self) -> list[SimJob]:
         return workload.contention(
@@ -60,7 +62,8 @@ class Contended:
     """
     How contention went. `before` and `after` the newcomer came: each team's GPU-hours over what its weight made due.
 
-    The newcomer's first and hundredth start are in hours after it came, None if they never happened.
+    The newcomer's first and hundredth start are in hours after it came, None if they never happened. `longest_gap` is
+    how long a team that was there before went without a start after that, in hours.
     """
 
     policy: str
@@ -70,6 +73,7 @@ class Contended:
     after: Mapping[str, Service]
     first_start: float | None
     hundredth_start: float | None
+    longest_gap: float
 
     @property
     def jain(self) -> float:
@@ -101,7 +105,19 @@ def contended(contention: Contention, policy: str) -> Contended:
     before, after = measures.service_over_time(result, weights, halves)
     over_time = list(zip(begins, measures.service_over_time(result, weights, bins), strict=True))
     starts = _starts_of_newcomer(result)
-    return Contended(chosen.name, contention.arrives, over_time, before, after, _nth(starts, 1), _nth(starts, 100))
+    gap = _longest_gap(result, contention.arrives)
+    return Contended(chosen.name, contention.arrives, over_time, before, after, _nth(starts, 1), _nth(starts, 100), gap)
+
+
+def _longest_gap(result: Result, since: timedelta) -> float:
+    starts = {team: sorted(span.started for span in result.spans if span.job.team == team) for team in WEIGHTS}
+    gaps = [
+        until - max(since, start)
+        for found in starts.values()
+        for start, until in pairwise([*found, result.ended])
+        if until > since
+    ]
+    return max(gaps) / timedelta(hours=1)
 
 
 def _starts_of_newcomer(result: Result) -> list[float]:

@@ -157,6 +157,7 @@ def _facts(node: "Node") -> Any:
             ("scratch", f"{words.size(node['scratch_free_mib'])} free of {words.size(node['scratch_mib'])}"),
             ("resources", ", ".join(f"{name} {left}/{amount} free" for name, left, amount in free)),
             ("address", node["address"]),
+            ("price", None if node["price"] is None else f"{words.money(node['price'])} an hour"),
         ]
     )
 

@@ -34,7 +34,7 @@ def _show(found: "Receipt") -> None:
         f"{found['job']} started on {words.plain(start['node'])} at {words.clock(start['at'])},"
         f" with turn {start['turn']} of {start['turns']} of decision {start['digest']}."
     )
-    heads = ("turn>", "job", "outcome", "priority>", "team", "team has used>", "user", "user has used>")
+    heads = ("turn>", "job", "outcome", "priority>", "team", "had>", "of share>", "user", "had>", "of share>")
     first = start["turn"] - len(start["before"])
     rows = [_row(number, turn) for number, turn in enumerate(turns, first)]
     terminal.show(terminal.table(heads, rows, flexible=("team", "user")))
@@ -43,14 +43,15 @@ def _show(found: "Receipt") -> None:
 
 
 def _row(number: int, turn: "Turn") -> list[Any]:
-    used = (f"{turn[whose]:.1f} GPU-h" for whose in ("team_gpu_hours", "user_gpu_hours"))
     return [
         str(number),
         turn["job"],
         turn["outcome"],
         str(turn["level"]),
         turn["team"],
-        next(used),
+        f"{turn['team_gpu_hours']:.1f} GPU-h",
+        words.of_100(turn["team_part_percent"]),
         turn["user"],
-        next(used),
+        f"{turn['user_gpu_hours']:.1f} GPU-h",
+        words.of_100(turn["user_part_percent"]),
     ]

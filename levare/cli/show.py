@@ -69,6 +69,8 @@ def _facts(job: "Job") -> Any:
             ("submitted", f"{words.clock(job['created_at'])}, {words.since(job['created_at'])} ago"),
             ("started", job["started_at"] and words.clock(job["started_at"])),
             ("finished", job["finished_at"] and f"{words.clock(job['finished_at'])}, after {words.lasted(job)}"),
+            ("cost", None if job["cost"] is None else words.money(job["cost"], job["currency"])),
+            ("energy", None if job["energy_joules"] is None else f"{words.energy(job['energy_joules'])} of its GPUs"),
             ("cancel", job["cancel_requested_at"] and f"wished at {words.clock(job['cancel_requested_at'])}"),
         ]
     )
@@ -86,7 +88,7 @@ def standing(job: "Job", now: datetime | None = None) -> str:
     """How a job stands, in a sentence."""
     if job["state"] in PENDING:
         since, wanted = words.since(job["created_at"], now), words.resources(job)
-        return f"{name_of(job)} has been {job['state']} for {since}; it asks for {wanted}."
+        return f"{name_of(job)} has been {job['state']} for {since} and asks for {wanted}."
     if job["state"] in FINAL:
         return f"{name_of(job)} {ending(job)}" + (f": {job['reason']}" if job["reason"] else ".")
     if job["array"]:

@@ -42,7 +42,7 @@ def of_job(job: "Job", answer: "Why", now: datetime) -> Iterator[str]:
         return
     yield from wrapped(f"{name_of(job)} {_verdict(answer, now)}")
     since = words.since(job["created_at"], now)
-    yield from wrapped(f"It has been {job['state']} for {since}; it asks for {words.resources(job)}.")
+    yield from wrapped(f"It has been {job['state']} for {since} and asks for {words.resources(job)}.")
     yield from _sections(answer)
 
 
@@ -56,12 +56,20 @@ def _sections(answer: "Why") -> Iterator[str]:
     estimate = answer["estimate"]
     if answer["verdict"] == "will-wait" and answer["priority"] and not (estimate["typical"] or estimate["latest"]):
         yield from wrapped(estimate["message"])
+    yield from _cost(answer)
     yield from of_reasons(answer["reasons"])
     if answer["change"]:
         yield from section("What would help", [answer["change"]["message"]])
     yield from _ahead(answer)
     if answer["priority"] and answer["verdict"] == "will-wait":
         yield from section("Its place in the queue", list(_place(answer["priority"])))
+
+
+def _cost(answer: "Why") -> Iterator[str]:
+    found = answer["cost"]
+    if found:
+        typical, most = (words.money(found[name], found["currency"]) for name in ("typical", "most"))
+        yield from wrapped(f"A run of it costs about {typical}" + (f", at most {most}." if most != typical else "."))
 
 
 def _verdict(answer: "Why", now: datetime, would: str = "") -> str:
@@ -116,4 +124,4 @@ def _place(priority: "Priority") -> Iterator[str]:
     yield f"Priority {priority['declared']}{added}{f' = {total}' if added else ''}."
     team = priority["team"]
     if team["teams"] > 1:
-        yield f"Team {team['name']}: {team['why'][:1].lower()}{team['why'][1:]}"
+        yield f"Team {team['name']} {team['why'][:1].lower()}{team['why'][1:]}"

@@ -9,7 +9,7 @@ if TYPE_CHECKING:  # the answers come with httpx, which takes longer to import t
     from levare.client.answers import Attempt, Job, Need, Trend
 
 NOTHING = "-"
-_SHORT_SECONDS, _STEP, _LARGE = 10, 1024, 1e9
+_SHORT_SECONDS, _STEP, _LARGE, _CENT, _THOUSAND = 10, 1024, 1e9, 0.01, 1000
 
 
 def plain(text: str) -> str:
@@ -72,6 +72,18 @@ def number(value: float | str | None) -> str:
     return f"{value:,.0f}" if float(value).is_integer() and abs(value) < _LARGE else f"{value:.4g}"
 
 
+def money(amount: float, currency: str = "") -> str:
+    """`12.50 EUR`; of less than a hundredth as many digits as tell something."""
+    text = f"{amount:,.2f}" if amount >= _CENT or not amount else f"{amount:.2g}"
+    return f"{text} {currency}".rstrip()
+
+
+def energy(joules: float) -> str:
+    """`350 Wh`, `1.25 kWh`."""
+    hours = joules / 3600
+    return f"{hours:,.3g} Wh" if hours < _THOUSAND else f"{hours / _THOUSAND:,.2f} kWh"
+
+
 def percent(part: float | None) -> str:
     """A part of 1; never 100% before it is whole."""
     return NOTHING if part is None else f"{math.floor(part * 100 + 1e-9)}%"
@@ -105,9 +117,9 @@ def of_100(value: float | None) -> str:
 
 
 def resources(job: "Job") -> str:
-    """`2 GPU, 8 CPU, 64GiB` or `4 nodes of 8 GPU`: what a job asks for, without what every job has."""
+    """`2 GPUs, 8 CPUs, 64GiB` or `4 nodes of 8 GPUs`: what a job asks for, without what every job has."""
     parts = [_gpus(job["gpus"], job["gpu_memory_mib"])] if job["gpus"] else []
-    parts += [f"{job['cpus']} CPU"] if job["cpus"] > 1 or not parts else []
+    parts += [counted(job["cpus"], "CPU")] if job["cpus"] > 1 or not parts else []
     each = ", ".join(parts + ([size(job["memory_mib"])] if job["memory_mib"] else []))
     return each if job["nodes"] == 1 else f"{job['nodes']} nodes of {each}"
 
@@ -127,8 +139,13 @@ def needs_of(needed: "Sequence[str | Need]") -> list[str]:
 
 def _gpus(count: int, memory_mib: int | None) -> str:
     if memory_mib is None:
-        return f"{count} GPU"
-    return f"{size(memory_mib)} GPU" if count == 1 else f"{count}x{size(memory_mib)} GPU"
+        return counted(count, "GPU")
+    return f"{size(memory_mib)} of {'a GPU' if count == 1 else f'each of {count} GPUs'}"
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 GPU`, `2 GPUs`."""
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def lasted(job: "Job") -> str:

@@ -118,6 +118,9 @@ class Job(TypedDict):
     exit_code: int | None
     reason: str | None
     progress: float | None
+    cost: float | None
+    energy_joules: float | None
+    currency: str
     created_at: str
     started_at: str | None
     finished_at: str | None
@@ -178,6 +181,9 @@ class Attempt(TypedDict):
     node: str
     queue: str
     gpus: list[AttemptDevice]
+    price: float | None
+    node_share: float | None
+    cost: float | None
     placed_at: str
     claimed_at: str | None
     started_at: str | None
@@ -192,6 +198,7 @@ class Attempt(TypedDict):
     cpu_seconds: float | None
     gpu_memory_mib: int | None
     gpu_utilisation_percent: float | None
+    energy_joules: float | None
     log_bytes: int
     points: int
     points_dropped: int
@@ -339,6 +346,7 @@ class Node(TypedDict):
     resources: dict[str, int]
     resources_free: dict[str, int]
     address: str
+    price: float | None
     excluded_until: str | None
     excluded_reason: str | None
     attempts: list[str]
@@ -413,8 +421,10 @@ class Turn(TypedDict):
     level: int
     team: str
     team_gpu_hours: float
+    team_part_percent: float | None
     user: str
     user_gpu_hours: float
+    user_part_percent: float | None
 
 
 class Start(TypedDict):

@@ -56,6 +56,14 @@ class Priority(TypedDict):
     team: Standing
 
 
+class Cost(TypedDict):
+    """What a run is expected to cost, of an array one element; `currency` may be empty."""
+
+    typical: float
+    most: float
+    currency: str
+
+
 class Why(TypedDict):
     """
     Why a job stands where it stands, in `message` in a sentence.
@@ -75,6 +83,7 @@ class Why(TypedDict):
     jobs_ahead: int
     jobs_ahead_is_least: bool
     priority: Priority | None
+    cost: Cost | None
 
 
 class DryRun(Why):

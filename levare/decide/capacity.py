@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Self
 
+from levare.decide.amounts import counted, joined, size
 from levare.model import Held, Node, Request
 
 
@@ -151,21 +152,21 @@ def most_starts(nodes: Iterable[Node]) -> int:
 
 
 def describe(request: Request) -> str:
-    """A request in words, as in `8 CPUs, 64 MiB of memory, 2 whole GPUs (a100) on each of 2 nodes`."""
-    parts = [f"{request.cpus} CPU{'s' * (request.cpus != 1)}"]
+    """A request in words, as in `8 CPUs, 64 GiB of memory and 2 whole GPUs (a100) on each of 2 nodes`."""
+    parts = [counted(request.cpus, "CPU")]
     if request.memory_mib:
-        parts.append(f"{request.memory_mib} MiB of memory")
+        parts.append(f"{size(request.memory_mib)} of memory")
     if request.scratch_mib:
-        parts.append(f"{request.scratch_mib} MiB of scratch")
+        parts.append(f"{size(request.scratch_mib)} of scratch")
     if request.gpus:
         parts.append(describe_gpus(request))
     parts += [f"{amount} {name}" for name, amount in request.resources]
-    return ", ".join(parts) + (f" on each of {request.nodes} nodes" if request.nodes > 1 else "")
+    return joined(parts) + (f" on each of {request.nodes} nodes" if request.nodes > 1 else "")
 
 
 def describe_gpus(request: Request) -> str:
-    gpus = f"GPU{'s' * (request.gpus != 1)}"
     model = f" ({request.gpu_model})" if request.gpu_model else ""
     if request.gpu_memory_mib is None:
-        return f"{request.gpus} whole {gpus}{model}"
-    return f"{request.gpus} {gpus}{model} with {request.gpu_memory_mib} MiB each"
+        return f"{counted(request.gpus, 'whole GPU')}{model}"
+    each = " each" * (request.gpus > 1)
+    return f"{counted(request.gpus, 'GPU')}{model} with {size(request.gpu_memory_mib)}{each}"

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from levare.decide.amounts import counted, size
 from levare.decide.capacity import Room
 from levare.decide.fleet import Fleet, licences_short
 from levare.decide.line import is_off_hours
@@ -58,7 +59,7 @@ class _Trial:
     def __init__(
         self, job: Waiting, others: Sequence[Waiting], nodes: Sequence[Node], now: datetime, sharing: Sharing
     ) -> None:
-        self.job, self.nodes = replace(job, since=now), nodes
+        self.job, self.nodes = replace(job, since=now, owed_since=None, promised_at=None), nodes
         self._others, self._now, self._sharing = others, now, sharing
         self._fleet = Fleet(nodes, licences=sharing.licences, now=now)
         self._books = Books(sharing, nodes, now=now)
@@ -114,8 +115,7 @@ def _less(trial: _Trial) -> Iterator[Tried]:
         less = sorted({amount for amount in amounts if amount > 0 and (asked is None or amount < asked)}, reverse=True)
         first = bisect_left(less, True, key=lambda value: trial.could_start(_with(job, **{field: value})))
         for value in less[first : first + 3]:
-            before = "whole GPUs" if asked is None else asked
-            text = f"With {_phrase(field, value)} instead of {before} it would start now."
+            text = f"With {_phrase(field, value)} instead of {_before(field, asked)} it would start now."
             yield _with(job, **{field: value}), Change(field, value, text)
     yield from _fewer_resources(trial)
 
@@ -175,12 +175,14 @@ def _without(pairs: Iterable[tuple[str, object]], name: str) -> dict[str, object
 
 
 def _phrase(field: str, value: int) -> str:
-    noun = {
-        "gpus": "GPU" + "s" * (value != 1),
-        "cpus": "CPU" + "s" * (value != 1),
-        "memory_mib": "MiB of memory",
-        "scratch_mib": "MiB of scratch",
-        "gpu_memory_mib": "MiB of GPU memory",
-        "nodes": "node" + "s" * (value != 1),
-    }[field]
-    return f"{value} {noun}"
+    return f"{size(value)} of {_SIZES[field]}" if field in _SIZES else counted(value, _COUNTS[field])
+
+
+def _before(field: str, asked: int | None) -> str:
+    if asked is None:
+        return "whole GPUs"
+    return size(asked) if field in _SIZES else str(asked)
+
+
+_SIZES = {"memory_mib": "memory", "scratch_mib": "scratch", "gpu_memory_mib": "GPU memory"}
+_COUNTS = {"gpus": "GPU", "cpus": "CPU", "nodes": "node"}

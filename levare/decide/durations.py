@@ -8,7 +8,7 @@ from statistics import median
 from levare.model import Duration
 
 FEW = 5
-"""With fewer runs than these a percentile says nothing, and twice the longest is promised."""
+"""With fewer runs than these a percentile says nothing: the limit is promised, or twice the longest without one."""
 EARLIEST = 0.05
 """From this progress on it is believed: earlier, most of the time went into starting."""
 LATEST = 0.95
@@ -21,18 +21,19 @@ def expected(seconds: Sequence[float], limit: timedelta | None) -> Duration | No
     """
     What to expect of the next run, given how many seconds the successful ones took.
 
-    Typical is the median, promised the 90th percentile (nearest rank), neither beyond the limit. Without
-    history it is the limit, and None without either.
+    Typical is the median, promised the 90th percentile (nearest rank), neither beyond the limit. Few runs may have
+    been of something else by the same name, so then the limit is promised. Without history it is the limit, and
+    None without either.
     """
     if not seconds:
         return Duration(limit, limit) if limit is not None else None
-    promised = _within(timedelta(seconds=_promise(sorted(seconds))), limit)
+    promised = limit if limit is not None and len(seconds) < FEW else _within(_promise(sorted(seconds)), limit)
     return Duration(min(timedelta(seconds=median(seconds)), promised), promised)
 
 
-def _promise(ascending: Sequence[float]) -> float:
+def _promise(ascending: Sequence[float]) -> timedelta:
     count = len(ascending)
-    return 2 * ascending[-1] if count < FEW else ascending[ceil(0.9 * count) - 1]
+    return timedelta(seconds=2 * ascending[-1] if count < FEW else ascending[ceil(0.9 * count) - 1])
 
 
 def corrected(

@@ -8,7 +8,10 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from levare.decide.capacity import could_serve
 from levare.decide.change import Change, smallest_change
+from levare.decide.cost import Bill, expected_cost
+from levare.decide.fleet import without_licences
 from levare.decide.forecast import NEVER, NOW, Estimate, estimate
 from levare.decide.line import Line
 from levare.decide.order import AGEING, urgency
@@ -53,6 +56,8 @@ class Explanation:
     jobs_ahead: int
     is_least: bool
     weight: Weight
+    cost: Bill | None
+    """Of one start: of an array that of an element."""
 
 
 def explain(
@@ -102,7 +107,18 @@ class _Facts:
             jobs_ahead=sum(other.count for other, _ in line),
             is_least=any(other.job_id in cut for other, _ in line),
             weight=self._weight(),
+            cost=expected_cost(self.job, self._where(decision)),
         )
+
+    def _where(self, decision: Decision) -> Sequence[Node]:
+        """The nodes on which it would start, or may: those that it gets, is promised, or could be served by."""
+        placed = {placement.node for placement in decision.placements if placement.job_id == self.job.job_id}
+        promise = decision.promises.get(self.job.job_id)
+        chosen = placed or (set(promise.nodes) if promise else set[str]())
+        return [node for node in self.nodes if node.name in chosen or (not chosen and self._could_serve(node))]
+
+    def _could_serve(self, node: Node) -> bool:
+        return could_serve(without_licences(self.job.request, self.sharing.licences), node)
 
     def _books(self) -> Books:
         """Anew for each use: who counts what comes next charges it."""
@@ -148,8 +164,8 @@ class _Facts:
 
     def _weight(self) -> Weight:
         books = self._books()
-        for team in {other.team for other in self.others}:
-            books.team_claim(team)  # so that those that only wait are compared, too
+        for team, user in {(other.team, other.user) for other in self.waiting}:
+            books.expect(team, user)  # so that those that only wait are compared, too
         return Weight(
             declared=self.job.priority,
             from_age=(self.now - self.job.since) // AGEING,
@@ -161,4 +177,4 @@ class _Facts:
 def _behind(line: Sequence[Waiting]) -> Iterator[Reason]:
     if line:
         jobs = f"Job {line[0].job_id} comes" if len(line) == 1 else f"{len(line)} waiting jobs come"
-        yield Reason("behind-others", WILL_WAIT, f"{jobs} first, and may take what comes free.", 0, len(line))
+        yield Reason("behind-others", WILL_WAIT, f"{jobs} first and may take what becomes free.", 0, len(line))

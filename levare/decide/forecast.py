@@ -23,7 +23,7 @@ ENTRY = timedelta(minutes=5)
 """So long what starts is left alone by others, as is usual."""
 NOW = "It starts at the next decision."
 NEVER = "Never as it is, so there is no time to tell."
-_ELSEWHERE = "It does not depend on what runs."
+_ELSEWHERE = "No end of a run would start it."
 _TOO_FAR = "It is further ahead than can be foreseen."
 
 
@@ -48,15 +48,16 @@ def estimate(
     """
     The decisions of the coming time, made by the code that will make them; without jobs that are yet to come.
 
-    `promise` is what the next decision promises the job, which holds where the look ahead does not reach.
+    `promise` is what the next decision promises the job, which is kept for it whatever a look ahead would find. What is
+    too far to be found if runs take as long as usual is not looked for again as if they took longer.
     """
     line = list(Line(job, waiting, Books(sharing, nodes, now=now), sharing, now).turns())
     known = {each.job_id for each in line}
     line += [each for each in waiting if each.job_id not in known]
     ahead = _Ahead(job, line, nodes, now, sharing)
     typical, dead_end = ahead.start(lambda duration: duration.typical)
-    latest, _ = ahead.start(lambda duration: duration.promised)
-    latest = latest or (promise.at if promise else None)
+    is_lost = typical is None and not dead_end
+    latest = promise.at if promise else None if is_lost else ahead.start(lambda duration: duration.promised)[0]
     latest = max(typical, latest) if typical and latest else latest
     return Estimate(typical, latest, _words(typical, latest) or (_unknown(nodes, now) if dead_end else _TOO_FAR))
 

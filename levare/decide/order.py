@@ -1,9 +1,10 @@
 """
 Who comes first.
 
-Teams take turns: first the one that has used least of late for its weight. Inside a team its users do, all with
-one weight. What is first of a user is highest priority after ageing, then longest wait, then id. Four levels of
-priority halve what a claim has against it, so an urgent job comes sooner, and yet no priority starves another team.
+Teams take turns: first the one that has used least of late for its weight, within what `levare.decide.present` says of
+what each holds now. Inside a team its users do, all with one weight. What is first of a user is highest priority after
+ageing, then longest wait, then id. Four levels of priority halve what a claim has against it, so an urgent job comes
+sooner, and yet no priority starves another team.
 
 A level of priority is worth `AGEING` of waiting, neither more nor less at any time: which of two jobs of a user comes
 first does not change while both wait (but for a deadline that comes near), so what one has been promised holds.
@@ -99,10 +100,14 @@ class Queue:
     def __init__(self, waiting: Sequence[Lane], books: Books, *, now: datetime) -> None:
         self._books, self._now = books, now
         self._users: dict[str, dict[str, list[tuple[Rank, int, Lane]]]] = defaultdict(lambda: defaultdict(list))
-        self._firsts: dict[str, tuple[tuple[float, Rank], Lane]] = {}
+        self._firsts: dict[str, tuple[float, tuple[float, Rank], Lane]] = {}
+        """Of each team what its first asks for, in weighted GPUs, its claim, and its lane."""
         self._serial = 0
         for lane in waiting:
             self._push(lane)
+        for team, users in self._users.items():
+            for user in users:
+                books.expect(team, user)
         for team in self._users:
             self._elect(team)
 
@@ -110,7 +115,12 @@ class Queue:
         """The lane whose first job is next; None when there is none left."""
         if not self._firsts:
             return None
-        return min(self._firsts.values(), key=lambda entry: entry[0])[1]
+        return min(self._firsts.items(), key=self._place)[1][2]
+
+    def _place(self, first: tuple[str, tuple[float, tuple[float, Rank], Lane]]) -> tuple[float, float, float, Rank]:
+        """Anew each time: every start changes what is the share of all."""
+        team, (asks, claim, _) = first
+        return (*self._books.team_part(team, asks).order, *claim)
 
     def drop(self, lane: Lane) -> None:
         """Nothing of it can start; it must be the one that is next."""
@@ -151,7 +161,9 @@ class Queue:
             return
         claims = ((self._claim_of(team, user, heap[0][2]), heap[0][2]) for user, heap in users.items())
         _, lane = min(claims, key=lambda entry: entry[0])
-        self._firsts[team] = ((weigh(self._books.team_claim(team), lane.first), lane.rank), lane)
+        claim = (weigh(self._books.team_claim(team), lane.first), lane.rank)
+        self._firsts[team] = (self._books.asked(lane.first), claim, lane)
 
-    def _claim_of(self, team: str, user: str, lane: Lane) -> tuple[float, Rank]:
-        return (weigh(self._books.user_claim(team, user), lane.first), lane.rank)
+    def _claim_of(self, team: str, user: str, lane: Lane) -> tuple[float, float, float, Rank]:
+        part = self._books.user_part(team, user, self._books.asked(lane.first))
+        return (*part.order, weigh(self._books.user_claim(team, user), lane.first), lane.rank)

@@ -15,7 +15,7 @@ from levare.decide.capacity import Room
 from levare.decide.fleet import Fleet, licences_asked, licences_short, without_licences
 from levare.decide.order import AGEING, Lane, Queue, lanes, level, rank
 from levare.decide.preemption import Claims, Clearing
-from levare.decide.sharing import Books
+from levare.decide.sharing import PATIENCE, Books
 from levare.decide.shortage import shortages
 from levare.model import (
     TAKEN,
@@ -34,7 +34,6 @@ from levare.model import (
 
 __all__ = ["AGEING", "PATIENCE", "PROMISES", "can_never_run", "place"]
 
-PATIENCE = timedelta(minutes=30)
 PROMISES = 8
 """For so many jobs that do not fit nodes are kept in one decision."""
 CLEARINGS = 8
@@ -62,7 +61,7 @@ def can_never_run(request: Request, nodes: Iterable[Node], licences: Mapping[str
     if not rooms:
         return None
     lacking = [_licence(*short) for short in licences_short(request, licences or {})]
-    reasons = lacking or shortages(without_licences(request, licences or {}), rooms)
+    reasons = lacking or shortages(without_licences(request, licences or {}), rooms, licences or ())
     return replace(reasons[0], kind="can-never-run") if reasons else None
 
 
@@ -99,8 +98,11 @@ class _Round:
         first = [Lane([job], rank(job, self.now)) for job in (*owed, *promised)]
         chosen = {lane.first.job_id for lane in first}
         others = [job for job in self.waiting if job.job_id not in chosen] if chosen else self.waiting
+        rest = lanes(others, self.now)
+        for lane in (*first, *rest):
+            self.books.expect(lane.first.team, lane.first.user)
         served = [lane for lane in first if self._serve(lane)]
-        self._go_through([*lanes(others, self.now), *served], may_borrow=False)
+        self._go_through([*rest, *served], may_borrow=False)
         self._go_through(self._borrowers, may_borrow=True)
 
     def _is_owed(self, job: Waiting) -> bool:
@@ -134,7 +136,11 @@ class _Round:
 
     def _turn_of(self, job: Waiting) -> Turn:
         team_use, user_use = self.books.team_claim(job.team), self.books.user_claim(job.team, job.user)
-        return Turn(job.job_id, "", level(job, self.now), job.team, team_use, job.user, user_use)
+        asks = self.books.asked(job)
+        team, user = self.books.team_part(job.team, asks), self.books.user_part(job.team, job.user, asks)
+        return Turn(
+            job.job_id, "", level(job, self.now), job.team, team_use, job.user, user_use, team.fraction, user.fraction
+        )
 
     def _take_turn(self, queue: Queue, lane: Lane, *, may_borrow: bool) -> str:
         """What comes of the turn of the lane that is next."""
@@ -181,6 +187,7 @@ class _Round:
             self.why[lane.first.job_id] = lambda _job: reasons
             queue.skip(lane)
         else:
+            self.books.keep(lane.first)
             queue.drop(lane)
             self._stick(lane, lambda _job: reasons)
 
@@ -280,7 +287,9 @@ class _Round:
                 yield Reason("node-shunned", "will-wait", f"Node {room.name} has room, but the job has failed there.")
             elif window := self.fleet.window_in_the_way(room, job):
                 until = f"from {window.starts:%Y-%m-%d %H:%M} to {window.ends:%Y-%m-%d %H:%M} UTC"
-                message = f"Node {room.name} is kept for {window.name!r} {until}, and this could run into it."
+                message = (
+                    f"Node {room.name} is kept for the window {window.name!r} {until}, and this could run into it."
+                )
                 yield Reason("window", "will-wait", message)
             elif (kept := self.fleet.kept.get(room.name)) and kept.job_id != job.job_id:
                 yield Reason(

@@ -2,13 +2,22 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from levare.model import Account, Reason
+from levare.model import Account, Reason, Waiting
 
 SLACK = 1e-6
 """Of GPUs or GPU-hours: parts of GPUs add up to whole ones only nearly."""
 _DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Room within a hard quota of GPUs that is left to a job, which has it from `at` on if runs end as promised."""
+
+    job_id: str
+    gpus: float
+    at: datetime
 
 
 @dataclass
@@ -22,6 +31,7 @@ class Ledger:
     leaving: float = 0.0
     """GPUs of those that have been told to make room and still hold theirs."""
     running: int = 0
+    kept: Kept | None = None
 
     @classmethod
     def of(cls, account: Account) -> "Ledger":
@@ -59,6 +69,18 @@ def _gpu_limit(ledger: Ledger, gpus: float, _hours: float) -> Reason | None:
     return _refused(
         "quota-gpus", has, "Some of its jobs have to end first", asked=gpus, limit=nominal, used=ledger.gpus
     )
+
+
+def keeps_from(ledger: Ledger, job: Waiting, gpus: float, now: datetime) -> Reason | None:
+    """Why a job may not take of the room that is kept for another; None if it leaves enough or ends in time."""
+    kept, nominal = ledger.kept, ledger.account.quota.gpus
+    if kept is None or not exceeds(nominal, ledger.gpus + kept.gpus, gpus):
+        return None
+    if job.expected and now + job.expected.promised <= kept.at:
+        return None
+    left = max(0.0, (nominal or 0) - ledger.gpus - kept.gpus)
+    has = f"{_who(ledger)} holds {ledger.gpus:.3g} of the {nominal} GPUs of its quota, and {kept.gpus:.3g} are kept for"
+    return Reason("quota-kept", "will-wait", f"{has} job {kept.job_id}, which has waited longer.", gpus, left)
 
 
 def _hour_limit(ledger: Ledger, _gpus: float, hours: float) -> Reason | None:

@@ -3,64 +3,27 @@ Who has used what, who comes first, and whose quota is full.
 
 Teams share the fleet by weight: who has used least for its weight comes first. What was used fades with a half-life,
 so that nobody pays for ever; what runs counts at once as if it had run for its typical time, an hour at most, so that
-a burst of starts does not go unnoticed until it has lasted.
+a burst of starts does not go unnoticed until it has lasted. What each holds now bounds this: `levare.decide.present`.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
 
-from levare.decide.quota import LIMITS, SLACK, Ledger, exceeds
+from levare.decide.durations import corrected
+from levare.decide.present import Part, Present
+from levare.decide.quota import LIMITS, SLACK, Kept, Ledger, exceeds, keeps_from
+from levare.decide.standing import Standing
 from levare.decide.use import GPUS_PER_CPU, accrued, cost, gpus_held, gpus_of
 from levare.model import Account, Duration, Held, Node, Reason, Sharing, Waiting
 
+__all__ = ["ENTRY", "PATIENCE", "Books", "Standing"]
+
 ENTRY = timedelta(hours=1)
 """What starts counts at once as if it had run for so long, or for its typical time if that is shorter."""
+PATIENCE = timedelta(minutes=30)
+"""From then on something is kept for a job that does not fit, even where nobody can tell when it will."""
 _HOUR = timedelta(hours=1)
-
-
-@dataclass(frozen=True)
-class Standing:
-    """
-    How a team stands among the teams that are known: its share by weight, its share of all use, its place in the queue.
-
-    `use` is effective: faded, with what runs. `borrowed` are the GPUs that it holds above its nominal quota.
-    """
-
-    team: str
-    weight: float
-    weights: float
-    """Of all teams."""
-    use: float
-    uses: float
-    """Of all teams."""
-    rank: int
-    """1 for the team that comes first; teams that stand alike have the same."""
-    teams: int
-    gpus: float
-    borrowed: float
-    running: int
-    gpu_hours: float
-
-    @property
-    def entitled(self) -> float:
-        return self.weight / self.weights
-
-    @property
-    def used(self) -> float:
-        return self.use / self.uses if self.uses else 0.0
-
-    @property
-    def why(self) -> str:
-        """Its place in the queue, in a sentence."""
-        owed = f"Is owed {self.weight:g} of {self.weights:g} parts of the fleet"
-        if self.teams == 1:
-            return f"{owed}, for there is no other team; priority and age alone decide."
-        if not self.uses:
-            return f"{owed}; nobody has had anything lately, so priority and age decide."
-        place = "comes first" if self.rank == 1 else f"comes after {_teams(self.rank - 1)}"
-        return f"{owed} and has had {self.used:.0%} of what was used lately, so it {place}."
 
 
 class Books:
@@ -79,7 +42,9 @@ class Books:
         self._known: dict[tuple[str, str, str], tuple[Ledger, Ledger, Ledger]] = {}
         self._gpus: dict[str, float] = {}
         self._leaving: set[str] = set()
+        self._teams, self._users = Present(), dict[str, Present]()
         held = sorted((each for node in nodes for each in node.held), key=_attempt)  # sums depend on their order
+        self._held = held
         for each in held:
             self._enter(each)
         for each in held:
@@ -96,6 +61,29 @@ class Books:
         """Effective use of a user within a team; all users weigh the same."""
         return self._ledger(f"{team}:{user}").use
 
+    def expect(self, team: str, user: str) -> None:
+        """A user of a team wants something: from now on both count among those who share."""
+        self._teams.join(team, self._weight_of(team))
+        self._users_of(team).join(user, 1.0)
+
+    def compare(self, team: str, *, wants: bool) -> None:
+        """From now on it is among those that a `standing` compares, even if nothing is known of it but its name."""
+        weight = self._weight_of(team)
+        if wants:
+            self._teams.join(team, weight)
+
+    def team_part(self, team: str, asks: float = 0.0) -> Part:
+        """What it holds of its present share, and that of a job which asks for so many weighted GPUs."""
+        return self._teams.part(team, self._weight_of(team), asks)
+
+    def user_part(self, team: str, user: str, asks: float = 0.0) -> Part:
+        """The same of a user, of what the team holds."""
+        return self._users_of(team).part(user, 1.0, asks)
+
+    def asked(self, job: Waiting) -> float:
+        """The weighted GPUs that one start of it takes."""
+        return cost(job.request, self._typical_mib)
+
     def refusal(self, job: Waiting) -> Reason | None:
         """The first hard limit of its team, project or user that its start would break; None if there is none."""
         gpus, hours = self._asked(job)
@@ -104,7 +92,22 @@ class Books:
                 reason = limit(ledger, gpus, hours)
                 if reason:
                     return reason
+            if kept := keeps_from(ledger, job, gpus, self._now):
+                return kept
         return None
+
+    def keep(self, job: Waiting) -> None:
+        """
+        What comes after this job leaves it the room within a hard quota of GPUs that it has long waited for.
+
+        Else smaller ones could fill the quota for ever. What ends before enough can be free may start meanwhile.
+        """
+        gpus, _ = self._asked(job)
+        for ledger in self._of(job):
+            quota = ledger.account.quota
+            full = not quota.borrow and exceeds(quota.gpus, ledger.gpus, gpus) and not exceeds(quota.gpus, 0, gpus)
+            if full and ledger.kept is None and self._now - job.since >= PATIENCE:
+                ledger.kept = Kept(job.job_id, gpus, self._frees_at(ledger, ledger.gpus + gpus - (quota.gpus or 0)))
 
     def borrows(self, job: Waiting) -> bool:
         """Whether its start would take its team, project or user above a nominal quota that allows borrowing."""
@@ -129,7 +132,9 @@ class Books:
     def charge(self, job: Waiting) -> None:
         """One job, one element of an array or one whole gang starts now."""
         gpus, hours = self._asked(job)
-        use = self._accrued(cost(job.request, self._typical_mib), _entry(job.expected))
+        rate = self.asked(job)
+        use = self._accrued(rate, _entry(job.expected))
+        self._take(job, rate)
         for ledger in self._of(job):
             ledger.gpus += gpus
             ledger.gpu_hours += hours
@@ -149,7 +154,8 @@ class Books:
 
     def standing(self, team: str) -> Standing:
         teams = {name for name in self._ledgers if not set(name) & set("/:")} | {team}
-        ledger, claim = self._ledger(team), self.team_claim(team)
+        ledger, key = self._ledger(team), self._standing_of(team)
+        keys = [self._standing_of(each) for each in teams]
         weights = sum(self._ledger(each).account.weight for each in teams)
         use = sum(self._ledger(each).use for each in teams)
         return Standing(
@@ -158,7 +164,9 @@ class Books:
             weights=weights,
             use=ledger.use,
             uses=use,
-            rank=1 + sum(self.team_claim(each) < claim for each in teams),
+            rank=1 + sum(each < key for each in keys),
+            rank_by_use=1 + sum(claim < key[1] for _, claim in keys),
+            part=self.team_part(team),
             teams=len(teams),
             gpus=ledger.gpus,
             borrowed=ledger.excess,
@@ -166,11 +174,37 @@ class Books:
             gpu_hours=ledger.gpu_hours,
         )
 
+    def _standing_of(self, team: str) -> tuple[tuple[int, float], float]:
+        return self.team_part(team).order, self.team_claim(team)
+
+    def _weight_of(self, team: str) -> float:
+        return self._ledger(team).account.weight
+
+    def _users_of(self, team: str) -> Present:
+        if team not in self._users:
+            self._users[team] = Present()
+        return self._users[team]
+
+    def _frees_at(self, ledger: Ledger, missing: float) -> datetime:
+        """When so many GPUs of an account are free; now, so that nothing ends before, where nobody can tell."""
+        ends = ((_end(held, self._now), held) for held in self._held if any(each is ledger for each in self._of(held)))
+        for end, held in sorted(((end, held) for end, held in ends if end), key=lambda ending: ending[0]):
+            missing -= gpus_held(held.devices, self._memory_mib)
+            if missing <= SLACK:
+                return end
+        return self._now
+
+    def _take(self, whose: Waiting | Held, rate: float) -> None:
+        self._teams.take(whose.team, self._weight_of(whose.team), rate)
+        self._users_of(whose.team).take(whose.user, 1.0, rate)
+
     def _enter(self, held: Held) -> None:
         """What runs when the decision begins."""
         gpus = gpus_held(held.devices, self._memory_mib)
         ran = max(_entry(held.expected), self._now - (held.placed_at or self._now))
-        use = self._accrued(gpus + GPUS_PER_CPU * held.cpus, ran)
+        rate = gpus + GPUS_PER_CPU * held.cpus
+        use = self._accrued(rate, ran)
+        self._take(held, rate)
         hours, is_new = gpus * (ran / _HOUR), held.job_id not in self._gpus
         for ledger in self._of(held):
             ledger.gpus += gpus
@@ -228,9 +262,11 @@ def _attempt(held: Held) -> str:
     return held.attempt_id
 
 
+def _end(held: Held, now: datetime) -> datetime | None:
+    elapsed = now - held.placed_at if held.placed_at else timedelta()
+    whole = corrected(held.expected, max(elapsed, timedelta()), held.progress, held.limit)
+    return now - elapsed + whole.promised if whole else None
+
+
 def _entry(expected: Duration | None) -> timedelta:
     return min(expected.typical, ENTRY) if expected else ENTRY
-
-
-def _teams(number: int) -> str:
-    return "1 other team" if number == 1 else f"{number} other teams"

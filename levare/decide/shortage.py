@@ -1,51 +1,59 @@
 """Why a request does not fit: every dimension of which too few nodes offer enough, with the numbers."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 
+from levare.decide.amounts import counted, joined, size
 from levare.decide.capacity import Room, describe, describe_gpus
+from levare.decide.known import hints, resource_hint
 from levare.model import Reason, Request
 
 Measure = Callable[[Room], int]
+Amount = tuple[int, str]
+"""How much there is on which node."""
 
 
-def shortages(request: Request, rooms: Sequence[Room]) -> list[Reason]:
+def shortages(request: Request, rooms: Sequence[Room], licences: Collection[str] = ()) -> list[Reason]:
     """
     Each dimension of which no node (of a gang: too few nodes) that suits has enough free, with the best there is.
 
     If each is there but never together on one node, that is the reason. What even an empty node has not can never run.
+    `licences` are the resources of the fleet, which are named where a node is asked for one that none has.
     """
     suited = [room for room in rooms if room.suits(request)]
     if len(suited) < request.nodes:
         return [_unsuited(request, rooms, len(suited))]
-    found = [reason for reason in _dimensions(request, suited) if reason]
+    found = [reason for reason in _dimensions(request, suited, licences) if reason]
     if found:
         return found
     together = sum(room.is_open and room.fits(request) for room in suited)
     if together >= request.nodes:
         return []
-    wish = describe(request)
-    where = "No single node that takes new jobs has" if request.nodes == 1 else f"Only {together} nodes have"
-    return [Reason("not-together", "will-wait", f"{where} {wish} free together.", request.nodes, together)]
+    message = f"{_who_has(request, together)} {describe(replace(request, nodes=1))} free together."
+    return [Reason("not-together", "will-wait", message, request.nodes, together)]
+
+
+def _who_has(request: Request, together: int) -> str:
+    if not together:
+        return "No single node that takes new jobs has"
+    return f"Only {together} of the {request.nodes} nodes that it asks for {_has(together)}"
+
+
+def _has(number: int) -> str:
+    return "has" if number == 1 else "have"
 
 
 def _unsuited(request: Request, rooms: Sequence[Room], suited: int) -> Reason:
-    where = "No node has" if not suited else f"Only {suited} of the {request.nodes} nodes that it asks for have"
     wanted = [f"the label {name}={value}" for name, value in request.require]
     wanted += [f"no label {name}={value}" for name, value in request.avoid]
     if request.gpu_model:
         wanted.append(f"a GPU whose model contains {request.gpu_model!r}")
     if not wanted:
-        message = f"Asks for {request.nodes} nodes; there are {len(rooms)}."
-        return Reason("too-few-nodes", "can-never-run", message, request.nodes, len(rooms))
-    there = f" {_models(rooms)}" if request.gpu_model else ""
-    message = f"{where} {' and '.join(wanted)}.{there}"
+        message = f"Asks for {request.nodes} nodes; there {'is' if suited == 1 else 'are'} only {suited}."
+        return Reason("too-few-nodes", "can-never-run", message, request.nodes, suited)
+    where = f"{_who_has(request, suited)}" if suited else "No node has"
+    message = " ".join([f"{where} {joined(wanted)}.", *hints(request, rooms)])
     return Reason("no-such-node", "can-never-run", message, request.nodes, suited)
-
-
-def _models(rooms: Iterable[Room]) -> str:
-    models = sorted({device.model for room in rooms for device in room.node.devices if device.model})
-    return f"The models here are {', '.join(models)}." if models else "No node has a GPU."
 
 
 @dataclass(frozen=True)
@@ -53,20 +61,26 @@ class _Dimension:
     """One kind of thing that is asked for, and how much of it a room has free and in all."""
 
     code: str
-    unit: str
     asked: int
+    wish: str
+    """What is asked for, in words."""
     free: Measure
     total: Measure
+    told: Callable[[int], str] = str
+    """Any amount of it in words."""
 
 
-def _dimensions(request: Request, rooms: Sequence[Room]) -> list[Reason | None]:
+def _dimensions(request: Request, rooms: Sequence[Room], licences: Collection[str]) -> list[Reason | None]:
+    cpus, memory, scratch = request.cpus, request.memory_mib, request.scratch_mib
     plain = (
-        _Dimension("cpus", "CPUs", request.cpus, lambda room: room.cpus, lambda room: room.node.cpus),
-        _Dimension("memory", "MiB of memory", request.memory_mib, _memory, lambda room: room.node.memory_mib),
-        _Dimension("scratch", "MiB of scratch", request.scratch_mib, _scratch, lambda room: room.node.scratch_mib),
+        _Dimension("cpus", cpus, counted(cpus, "CPU"), lambda room: room.cpus, lambda room: room.node.cpus),
+        _Dimension("memory", memory, f"{size(memory)} of memory", _memory, lambda room: room.node.memory_mib, size),
+        _Dimension(
+            "scratch", scratch, f"{size(scratch)} of scratch", _scratch, lambda room: room.node.scratch_mib, size
+        ),
     )
-    custom = (_resource(name, amount) for name, amount in request.resources)
-    return [_gpus(request, rooms), *(_amount(request, rooms, each) for each in (*plain, *custom))]
+    custom = (_resource(request, rooms, name, licences) for name, _ in request.resources)
+    return [_gpus(request, rooms), *(_amount(request, rooms, each) for each in plain), *custom]
 
 
 def _memory(room: Room) -> int:
@@ -77,33 +91,37 @@ def _scratch(room: Room) -> int:
     return room.scratch_mib
 
 
-def _resource(name: str, asked: int) -> _Dimension:
-    return _Dimension(
-        name, name, asked, lambda room: room.resources.get(name, 0), lambda room: room.node.resources.get(name, 0)
-    )
+def _resource(request: Request, rooms: Sequence[Room], name: str, licences: Collection[str]) -> Reason | None:
+    asked = dict(request.resources)[name]
+    if not any(room.node.resources.get(name) for room in rooms):
+        message = f"No node has the resource {name}. {resource_hint(name, rooms, licences)}"
+        return Reason(f"too-much-{name}", "can-never-run", message, asked, 0)
+    wish, free = f"{asked} {name}", lambda room: room.resources.get(name, 0)
+    return _amount(request, rooms, _Dimension(name, asked, wish, free, lambda room: room.node.resources.get(name, 0)))
 
 
 def _gpus(request: Request, rooms: Sequence[Room]) -> Reason | None:
     if not request.gpus:
         return None
-    best = _nth(request, rooms, lambda room: len(room.fitting_devices(request)))
-    free = len(best.fitting_devices(request))
-    if free >= request.gpus:
+    free = [(len(room.fitting_devices(request)), room.name) for room in rooms]
+    there, _ = _nth(request, free)
+    if there >= request.gpus:
         return None
-    most = _when_empty(request, _nth(request, rooms, lambda room: _when_empty(request, room)))
+    most, _ = _nth(request, [(_when_empty(request, room), room.name) for room in rooms])
     wish = f"Asks for {describe_gpus(request)} {_where(request)}"
     if most < request.gpus:
-        return Reason("too-many-gpus", "can-never-run", f"{wish}; {_largest(request)} has {most}.", request.gpus, most)
-    there = f"the most that are free on {_one(request)} is {free} ({best.name})"
-    if not free and request.gpu_memory_mib:
-        there = _most_of_one(rooms)
-    return Reason("gpus-busy", "will-wait", f"{wish}; {there}.", request.gpus, free)
+        message = f"{wish}; {_largest(request)} has {most or 'none'}."
+        return Reason("too-many-gpus", "can-never-run", message, request.gpus, most)
+    best = _best(request.gpus, free)
+    if not there and request.gpu_memory_mib:
+        best = _most_of_one(rooms)
+    return Reason("gpus-busy", "will-wait", f"{wish}; {best}.", request.gpus, there)
 
 
 def _most_of_one(rooms: Iterable[Room]) -> str:
     """Where no GPU has as much memory free as is asked for: how much there is."""
     most, name = max((max(room.free.values(), default=0), room.name) for room in rooms)
-    return f"the most that is free of one GPU is {most} MiB ({name})"
+    return f"no GPU has more than {size(most)} free ({name})" if most else "none has any free"
 
 
 def _when_empty(request: Request, room: Room) -> int:
@@ -115,28 +133,41 @@ def _when_empty(request: Request, room: Room) -> int:
 
 
 def _amount(request: Request, rooms: Sequence[Room], of: _Dimension) -> Reason | None:
-    there, most = max(of.free(_nth(request, rooms, of.free)), 0), of.total(_nth(request, rooms, of.total))
+    free = [(max(of.free(room), 0), room.name) for room in rooms]
+    there, _ = _nth(request, free)
     if of.asked <= there:
         return None
-    wish = f"Asks for {of.asked} {of.unit} {_where(request)}"
+    most, _ = _nth(request, [(of.total(room), room.name) for room in rooms])
+    wish = f"Asks for {of.wish} {_where(request)}"
     if of.asked > most:
-        message = f"{wish}; {_largest(request)} has {most}."
+        message = f"{wish}; {_largest(request)} has {of.told(most) if most else 'none'}."
         return Reason(f"too-much-{of.code}", "can-never-run", message, of.asked, most)
-    message = f"{wish}; the most that are free on {_one(request)} is {there} of {most}."
+    message = f"{wish}; {_best(of.asked, free, of.told)}."
     return Reason(f"{of.code}-busy", "will-wait", message, of.asked, there)
 
 
-def _nth(request: Request, rooms: Sequence[Room], measure: Measure) -> Room:
+def _best(asked: int, free: Sequence[Amount], told: Callable[[int], str] = str) -> str:
+    """What the best node has free; for a gang how many have enough, and what the next of them has."""
+    enough = sum(amount >= asked for amount, _ in free)
+    most, name = sorted(free, key=_most_first)[enough]
+    first = f"only {enough} {_has(enough)} that free, and " if enough else ""
+    if not most:
+        return f"{first}{'no other has any' if enough else 'no node has any free'}"
+    others = "no other" if enough else "no node"
+    return f"{first}{others} has more than {told(most)}{' free' * (not enough)} ({name})"
+
+
+def _nth(request: Request, amounts: Iterable[Amount]) -> Amount:
     """The best node; of a gang the worst of the best that it needs."""
-    return sorted(rooms, key=measure, reverse=True)[request.nodes - 1]
+    return sorted(amounts, key=_most_first)[request.nodes - 1]
+
+
+def _most_first(amount: Amount) -> int:
+    return -amount[0]
 
 
 def _where(request: Request) -> str:
     return "on one node" if request.nodes == 1 else f"on each of {request.nodes} nodes"
-
-
-def _one(request: Request) -> str:
-    return "one" if request.nodes == 1 else f"each of {request.nodes}"
 
 
 def _largest(request: Request) -> str:

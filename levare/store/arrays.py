@@ -147,6 +147,8 @@ def _element(row: dict[str, Any], index: int) -> dict[str, Any]:
         "array_next": 0,
         **stored(None),
         "started_at": None,
+        "cost": None,
+        "energy_joules": None,
     }
 
 

@@ -32,10 +32,11 @@ from levare.model import (
     STARTING,
     WAITING,
     Move,
+    Node,
     Placement,
     Sharing,
 )
-from levare.store import arrays, use
+from levare.store import arrays, costs, use
 from levare.store.gangs import Gang, gang_of
 from levare.store.messages import Message
 from levare.store.needs import inputs_of
@@ -81,23 +82,34 @@ class Outcome:
     cpu_seconds: float | None = None
     gpu_memory_mib: int | None = None
     gpu_utilisation_percent: float | None = None
+    energy_joules: float | None = None
     log_bytes: int = 0
 
 
 def place(
-    connection: Connection, placements: Iterable[Placement], incarnations: Mapping[str, str], *, now: datetime
+    connection: Connection,
+    placements: Iterable[Placement],
+    incarnations: Mapping[str, str],
+    *,
+    now: datetime,
+    fleet: Iterable[Node] = (),
 ) -> list[Message]:
     """
     Give each job that still waits its next attempt; return what the nodes (name -> incarnation) are to be told.
 
-    A gang has an attempt on each of its nodes, all with one number.
+    A gang has an attempt on each of its nodes, all with one number. `fleet` tells the prices at which they start.
     """
     chosen: dict[str, list[Placement]] = defaultdict(list)
     for placement in arrays.open_elements(connection, list(placements), now=now):
         chosen[placement.job_id].append(placement)
     taken = connection.execute(_PLACE, {"chosen": list(chosen)}).all() if chosen else []
     names = {row.id: row.name for row in taken}
-    rows = [_new_attempt(part, row.attempt, incarnations, now) for row in taken for part in chosen[row.id]]
+    nodes = {node.name: node for node in fleet}
+    rows = [
+        _new_attempt(part, row.attempt, incarnations, now) | costs.terms(part, nodes.get(part.node))
+        for row in taken
+        for part in chosen[row.id]
+    ]
     if rows:
         connection.execute(_INSERT, rows)
     return [Message(new["id"], new["queue"], new["node"], names[new["job_id"]]) for new in rows]
@@ -213,6 +225,7 @@ def move(
     if settled:
         over = connection.execute(_SETTLE, {"jobs": settled}).all()
         use.charge(connection, over, half_life=half_life, now=now)
+        costs.charge(connection, over, now=now)
 
 
 def _expected(step: Move) -> tuple[str, ...]:
@@ -273,6 +286,7 @@ _NEEDED_TO_START = (
     "cancel_requested_at",
 )
 _OUTCOME = [field.name for field in fields(Outcome)]
+_SETTLED = ("id", "job_id", "devices", "cpus", "placed_at", "ended_at", "price", "node_share", "energy_joules")
 _EXPECTED = {(BLOCKED,), (WAITING,), (BLOCKED, WAITING), LIVE, OPEN}
 
 _PLACE = (
@@ -338,7 +352,7 @@ _SETTLE = (
     update(attempts)
     .where(_A.job_id.in_(bindparam("jobs", expanding=True)), ~is_one_of(_A.state, LIVE), _A.settled.is_(False))
     .values(settled=True)
-    .returning(_A.job_id, _A.devices, _A.cpus, _A.placed_at, _A.ended_at)
+    .returning(*(_A[name] for name in _SETTLED))
 )
 _LIVE_ON = select(_A.id, _A.state, _A.queue, _A.devices).where(_OF_NODE, is_one_of(_A.state, LIVE)).order_by(_A.id)
 _LIVE_OF = select(_A.node).where(_A.job_id == bindparam("job"), is_one_of(_A.state, LIVE)).order_by(_A.rank)

@@ -11,7 +11,7 @@ from levare.decide.explain import Explanation, verdict
 from levare.decide.explain import explain as explanation
 from levare.decide.forecast import Estimate
 from levare.model import BLOCKED, CANCELLED, FINAL, PLACED, RUNNING, WAITING, Node, Reason, Rules, Sharing, Waiting
-from levare.store import arrays, views
+from levare.store import arrays, promises, views
 from levare.store.snapshot import HEADS, load_lanes, load_nodes, load_sharing, needs_of, waiting_of
 from levare.store.tables import jobs
 
@@ -31,6 +31,7 @@ class Queue:
     nodes: Sequence[Node]
     sharing: Sharing
     now: datetime
+    currency: str = ""
 
     def explain(self) -> Explanation:
         """Pure, and slower than all the reading: call it outside of a transaction."""
@@ -50,7 +51,7 @@ class Case:
     def tell(self) -> dict[str, Any]:
         """The answer to `why`, whatever the state of the job."""
         if self.queue:
-            return self._about | told(self.queue.explain())
+            return self._about | told(self.queue.explain(), self.queue.currency)
         if self.blockers:
             return self._about | _plain(_BLOCKED) | {"verdict": verdict(self.blockers), "reasons": self.blockers}
         return self._about | _plain(_NO_TIME)
@@ -71,12 +72,18 @@ def load(connection: Connection, job_id: str, *, now: datetime, rules: Rules = _
     if arrays.startable(connection, [row]).get(job_id) == 0:
         return Case(job, blockers=arrays.why_capped(row))
     nodes, sharing = load_nodes(connection, now=now), load_sharing(connection, now=now, rules=rules)
-    return Case(
-        job, queue=Queue(waiting_of(connection, row), load_lanes(connection, most=HEADS, now=now), nodes, sharing, now)
-    )
+    promised = promises.load(connection)
+    lanes = [promises.remembered(lane, promised) for lane in load_lanes(connection, most=HEADS, now=now)]
+    [waiting] = promises.remembered([waiting_of(connection, row)], promised)
+    return Case(job, queue=Queue(_as_in(lanes, waiting), lanes, nodes, sharing, now, rules.currency))
 
 
-def told(found: Explanation) -> dict[str, Any]:
+def _as_in(lanes: Sequence[Sequence[Waiting]], job: Waiting) -> Waiting:
+    """The job with what the lanes know of it besides its row, if it is among their first."""
+    return next((other for lane in lanes for other in lane if other.job_id == job.job_id), job)
+
+
+def told(found: Explanation, currency: str = "") -> dict[str, Any]:
     """An explanation as the API answers it."""
     return {
         "verdict": verdict(found.reasons),
@@ -87,6 +94,7 @@ def told(found: Explanation) -> dict[str, Any]:
         "jobs_ahead": found.jobs_ahead,
         "jobs_ahead_is_least": found.is_least,
         "priority": _priority(found),
+        "cost": found.cost and {**vars(found.cost), "currency": currency},
     }
 
 
@@ -115,7 +123,7 @@ def _alive(job: Row) -> str:
 
 def _plain(estimate: Estimate) -> dict[str, Any]:
     """What is there to say where nothing stands in the queue."""
-    nothing = {"verdict": None, "reasons": [], "change": None, "ahead": [], "priority": None}
+    nothing = {"verdict": None, "reasons": [], "change": None, "ahead": [], "priority": None, "cost": None}
     return nothing | {"estimate": estimate, "jobs_ahead": 0, "jobs_ahead_is_least": False}
 
 

@@ -26,8 +26,9 @@ from levare.store.teams import refuse_beyond_queue
 Value = TypeVar("Value")
 
 _INSERT = insert(jobs)
-_LONGEST_NAME = 200
 _USUAL = Rules()
+_LONGEST_NAME = 200
+_NAME_ANOTHER = "Name one that there is, or add a node that has it; `levare nodes` shows what there is."
 _ASK_LESS = "Ask for less, or add a node that has it; `levare nodes` shows what there is."
 
 
@@ -121,7 +122,8 @@ class Intake:
         reason = self._unfit[request]
         if reason:
             fault = Fault(_field(reason.code, request), reason.message, reason.asked, reason.available)
-            raise CanNeverRun(reason.message, _ASK_LESS, [fault])
+            next_step = _NAME_ANOTHER if _is_unknown(reason, request) else _ASK_LESS
+            raise CanNeverRun(reason.message, next_step, [fault])
 
 
 def submit(
@@ -191,7 +193,8 @@ def insert_job(intake: Intake, wish: Submission, job_id: str) -> Mapping[str, An
     _check_array(wish)
     refuse_contradictions(wish, now=now)
     intake.refuse_unfit(wish.request)
-    refuse_beyond_queue(connection, team=wish.team, project=wish.project, user=actor.name)
+    adding = wish.array.size if wish.array else 1
+    refuse_beyond_queue(connection, team=wish.team, project=wish.project, user=actor.name, adding=adding)
     needs_unmet = _unmet(connection, wish)
     too_early = wish.start_after is not None and wish.start_after > now
     state = BLOCKED if needs_unmet or too_early else WAITING
@@ -232,11 +235,19 @@ def _check_array(wish: Submission) -> None:
         raise InvalidArray(f"The command names parameters {count} times.", "Read them from the environment.", [fault])
 
 
+def _is_unknown(reason: Reason, request: Request) -> bool:
+    """Whether less of it would not help, for it is a name that no node has."""
+    custom = reason.code.removeprefix("too-much-")
+    return reason.code == "no-such-node" or (custom in dict(request.resources) and not reason.available)
+
+
 def _field(code: str, request: Request) -> str:
     """The field of a submission that a reason of placement speaks of."""
     custom = code.removeprefix("too-much-")
     if custom in dict(request.resources):
         return f"resources.{custom}"
+    if code == "no-such-node":
+        return next(name for name in ("require", "gpu_model", "avoid") if getattr(request, name))
     return _FIELDS.get(code, "gpus")
 
 
@@ -298,6 +309,8 @@ def new_row(wish: Submission, job_id: str, state: str, actor: Actor, now: dateti
         "exit_code": None,
         "reason": None,
         "progress": None,
+        "cost": None,
+        "energy_joules": None,
         "created_at": now,
         "started_at": None,
         "finished_at": None,
@@ -335,7 +348,6 @@ _FIELDS = {
     "too-much-memory": "memory_mib",
     "too-much-scratch": "scratch_mib",
     "too-few-nodes": "nodes",
-    "no-such-node": "nodes",
     "licence-busy": "resources",
 }
 _LANE = (

@@ -26,6 +26,7 @@ class NodeFacts:
     scratch_mib: int = 0
     resources: Mapping[str, int] = field(default_factory=dict)
     address: str = ""
+    price: float | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ def join(connection: Connection, facts: NodeFacts, *, incarnation: str, now: dat
         "scratch_mib": facts.scratch_mib,
         "resources": dict(facts.resources),
         "address": facts.address,
+        "price": facts.price,
     }
     known = connection.execute(
         update(nodes)

@@ -38,7 +38,7 @@ def load(connection: Connection, *, now: datetime, rules: Rules) -> Sharing:
 
 
 def rules_of(settings: Settings) -> Rules:
-    return Rules(settings.lost_after, settings.half_life, settings.licences)
+    return Rules(settings.lost_after, settings.half_life, settings.licences, settings.currency)
 
 
 def project_account(team: str, project: str) -> str:
@@ -125,7 +125,7 @@ _HOURS = (
     .where(use_days.c.day >= bindparam("first_day"))
     .group_by(use_days.c.team, use_days.c.project, use_days.c.user)
 )
-_ELEMENTS = func.coalesce(jobs.c.array["size"].as_integer() - jobs.c.array_next, 1)
+_ELEMENTS = func.coalesce(jobs.c.array_size - jobs.c.array_next, 1)
 _QUEUED = (
     select(jobs.c.team, jobs.c.project, jobs.c.user, func.sum(_ELEMENTS).label("jobs"))
     .where(

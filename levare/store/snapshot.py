@@ -181,6 +181,7 @@ def _nodes(connection: Connection, running: Sequence[Any], now: datetime | None)
             row.resources,
             kept.get(row.name, ()),
             _exclusion(row, now),
+            row.price,
         )
         for row in rows
     ]

@@ -96,6 +96,10 @@ class JobRow(Table, table=True):
     """How it ended, in a sentence."""
     progress: float | None
     """From 0 to 1, as the training told it."""
+    cost: float | None
+    """What its attempts have cost that have ended, of an array those of its elements; NULL while nothing is known."""
+    energy_joules: float | None
+    """What GPUs consumed for them."""
     created_at: datetime = Field(sa_column=instant(nullable=False))
     started_at: datetime | None = Field(sa_column=instant())
     finished_at: datetime | None = Field(sa_column=instant())
@@ -185,6 +189,10 @@ class AttemptRow(Table, table=True):
     memory_mib: int
     scratch_mib: int
     resources: dict[str, int] = Field(sa_column=json_column())
+    price: float | None
+    """Of an hour of the whole node when it was placed, and the part of the node that it holds; from these its cost."""
+    node_share: float | None
+    cost: float | None
     placed_at: datetime = Field(sa_column=instant(nullable=False))
     sent_at: datetime | None = Field(sa_column=instant())
     sent_to: str | None
@@ -210,6 +218,8 @@ class AttemptRow(Table, table=True):
     cpu_seconds: float | None
     gpu_memory_mib: int | None
     gpu_utilisation_percent: float | None
+    energy_joules: float | None
+    """What its GPUs consumed for it, where they count that."""
     log_bytes: int = Field(sa_type=BigInteger)
     """How much the process has written, cuts included."""
     metrics_offset: int = Field(sa_type=BigInteger)
@@ -264,6 +274,8 @@ class NodeRow(Table, table=True):
     resources: dict[str, int] = Field(sa_column=json_column())
     address: str
     """Where the other nodes of a gang reach it."""
+    price: float | None
+    """Of an hour of all of it, in LEVARE_CURRENCY."""
     excluded_until: datetime | None = Field(sa_column=instant())
     """It takes nothing new until then, for `excluded_reason`."""
     excluded_reason: str | None = Field(sa_column=Column(Text))
@@ -384,6 +396,15 @@ class DecisionRow(Table, table=True):
     detail: dict[str, Any] = Field(sa_column=json_column())
 
 
+class PromiseRow(Table, table=True):
+    """The time by which a job that does not fit was first promised to start; there are few of these."""
+
+    __tablename__ = "promises"
+
+    job_id: str = Field(primary_key=True, foreign_key="jobs.id")
+    at: datetime = Field(sa_column=instant(nullable=False))
+
+
 class LeaseRow(Table, table=True):
     """Who leads a role. `epoch` grows with each new owner, `renewals` with each renewal."""
 
@@ -440,5 +461,6 @@ use = metadata.tables["use"]
 use_days = metadata.tables["use_days"]
 windows = metadata.tables["windows"]
 decisions = metadata.tables["decisions"]
+promises = metadata.tables["promises"]
 tokens = metadata.tables["tokens"]
 audit = metadata.tables["audit"]

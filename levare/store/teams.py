@@ -68,9 +68,9 @@ def find(connection: Connection, shared: Sharing, *, now: datetime) -> list[Row]
     names = sorted(set(connection.execute(_NAMES).scalars()))
     rows = {row.name: row for row in connection.execute(select(teams))}
     books = Books(shared, load_nodes(connection, now=now), now=now)
-    for name in names:
-        books.team_claim(name)
     waiting = sharing.queued(connection, names)
+    for name in names:
+        books.compare(name, wants=bool(waiting.get(name)))
     hours = _hours(connection, shared, names, now)
     return [_team(books.standing(name), rows.get(name), waiting.get(name, 0), hours[name]) for name in names]
 
@@ -86,7 +86,8 @@ def refuse_beyond_queue(connection: Connection, *, team: str, project: str, user
     """
     Raise QuotaQueued if a team, project or user would have more jobs that have not begun than its quota allows.
 
-    Who submits for a team with such a quota waits for others who do, so that two cannot take the last place.
+    An array adds as many as it has elements. Who submits for a team with such a quota waits for others who do, so
+    that two cannot take the last place.
     """
     declared = connection.execute(_QUOTAS, {"name": team}).one_or_none()
     limits = _queue_limits(declared, team, project, user) if declared else {}
@@ -153,8 +154,9 @@ def _queue_limits(declared: Any, team: str, project: str, user: str) -> dict[str
 def _full(whose: str, waiting: int, adding: int, most: int) -> QuotaQueued:
     fault = Fault("queued", "would be exceeded", waiting + adding, most)
     more = "one more" if adding == 1 else f"{adding} more"
+    jobs_waiting = "1 job that has" if waiting == 1 else f"{waiting} jobs that have"
     return QuotaQueued(
-        f"{whose} has {waiting} jobs that have not begun; {more} would be more than the {most} of its quota.",
+        f"{whose} has {jobs_waiting} not begun; {more} would be more than the {most} of its quota.",
         "Submit it when some of them have begun, cancel some, or ask for a larger quota (`levare teams`).",
         [fault],
     )

@@ -104,6 +104,18 @@ def test_a_job_beyond_the_queue_of_its_team_is_refused(api: Api):
     api.submit(team="vision")
 
 
+def test_an_array_counts_as_many_queued_jobs_as_it_has_elements(api: Api):
+    put(api, "/v1/teams/vision", quota={"queued": 5})
+    api.submit(team="vision", array={"size": 3})
+
+    again = {"command": ["true"], "team": "vision", "array": {"size": 3}}
+    problem = refused(api.client.post("/v1/jobs", json=again), 409, "quota-queued")
+
+    assert problem["detail"].startswith("Team vision has 3 jobs that have not begun; 3 more would be more than the 5")
+    assert api.get("/v1/teams/vision")["queued"] == 3
+    api.submit(team="vision", array={"size": 2})
+
+
 def test_a_window_is_made_changed_listed_and_removed(api: Api):
     api.join("n1")
     asked = a_window(team="vision", user="ada", reason="The paper.")

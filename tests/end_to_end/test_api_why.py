@@ -103,7 +103,7 @@ def test_a_full_quota_is_named(api: Api):
     assert (reason["code"], reason["asked"], reason["available"]) == ("quota-gpus", 1, 0)
 
 
-def test_a_team_that_has_used_less_is_named(api: Api):
+def test_a_team_that_holds_less_of_its_share_is_named(api: Api):
     api.join(gpus=1)
     hold(api, 0, team="vision")
     theirs, ours = api.submit(gpus=1, team="speech"), api.submit(gpus=1, team="vision")
@@ -112,7 +112,7 @@ def test_a_team_that_has_used_less_is_named(api: Api):
 
     (ahead,) = found["ahead"]
     assert ahead["job"] == theirs
-    assert ahead["reason"].startswith("Team speech has had 0 weighted GPU-hours for its weight of late, team vision 1")
+    assert ahead["reason"] == "Team speech holds 0% of its present share, less than half; team vision holds 100%."
     assert found["priority"]["team"]["rank"] == 2
 
 
@@ -142,6 +142,22 @@ def test_a_job_that_fits_no_node_any_more_can_never_run(api: Api):
     assert found["verdict"] == "can-never-run"
     assert (found["reasons"][0]["asked"], found["reasons"][0]["available"]) == (4, 2)
     assert (found["estimate"]["latest"], found["change"]["value"]) == (None, 2)
+
+
+def test_prices_and_costs_are_told_in_the_currency_of_the_fleet(
+    tmp_path: Path, make_database_url: Callable[[str], str]
+):
+    with serving(tmp_path / "home", make_database_url("sqlite"), LEVARE_CURRENCY="EUR") as api:
+        api.join(price=8.0)
+        wish = {"command": ["true"], "gpus": 1, "timeout_seconds": 3600}
+
+        trial = api.client.post("/v1/jobs?dry_run=true", json=wish).json()
+        job = api.submit(gpus=1)
+
+        assert trial["cost"] == {"typical": 4.0, "most": 4.0, "currency": "EUR"}
+        assert api.get(f"/v1/jobs/{job}", fields="cost,currency") == {"cost": None, "currency": "EUR"}
+        assert why(api, job)["cost"] is None
+        assert api.get("/v1/nodes/n1")["price"] == 8.0
 
 
 @pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])

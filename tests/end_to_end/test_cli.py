@@ -92,7 +92,7 @@ def test_a_job_is_submitted_listed_shown_explained_and_cancelled(shell: Shell):
     assert f"{job}  resnet  waiting" in shell.succeed("jobs", "--name", "resnet", "--state", "waiting")
     assert "No such jobs" in shell.levare("jobs", "--name", "nobody's").stderr
     assert "command    python train.py" in shell.succeed("show", job)
-    assert "it asks for 2 GPU" in shell.succeed("why", job)
+    assert "and asks for 2 GPUs" in shell.succeed("why", job)
     assert "No node" in shell.succeed("why", job)
     assert "nothing yet; it is waiting" in shell.levare("logs", job).stderr
     assert shell.succeed("cancel", job) == f"{job} is being cancelled; it is still waiting\n"

@@ -35,6 +35,8 @@ def test_the_digits_example_learns_and_leaves_its_history(running: Fleet):
     assert attempt["peak_memory_mib"] > 20
     assert attempt["cpu_seconds"] > 0
     assert attempt["gpu_utilisation_percent"] > 0
+    assert attempt["energy_joules"] > 0
+    assert running.client.get(f"/v1/jobs/{job_id}").json()["energy_joules"] == attempt["energy_joules"]
     assert metrics["summary"]["val"]["accuracy"]["last"] > 0.9
     assert attempt["points"] == len(metrics["items"])
 

@@ -105,6 +105,9 @@ def a_job(**other: Any) -> dict[str, Any]:
         "exit_code": None,
         "reason": None,
         "progress": None,
+        "cost": None,
+        "energy_joules": None,
+        "currency": "",
         "created_at": "2030-01-01T12:00:00Z",
         "started_at": None,
         "finished_at": None,
@@ -136,6 +139,7 @@ def a_why(**other: Any) -> dict[str, Any]:
         "jobs_ahead": 0,
         "jobs_ahead_is_least": False,
         "priority": {"declared": 5, "from_age": 0, "from_deadline": 0, "team": team},
+        "cost": None,
     }
     return why | other
 
@@ -156,6 +160,9 @@ def an_attempt(number: int = 1, **other: Any) -> dict[str, Any]:
         "node": "node-a",
         "queue": "gpu.node-a",
         "gpus": [gpu, gpu | {"uuid": "GPU-2", "index": 1}],
+        "price": None,
+        "node_share": None,
+        "cost": None,
         "placed_at": "2030-01-01T12:00:00Z",
         "claimed_at": "2030-01-01T12:00:00Z",
         "started_at": "2030-01-01T12:00:00Z",
@@ -170,6 +177,7 @@ def an_attempt(number: int = 1, **other: Any) -> dict[str, Any]:
         "cpu_seconds": 120.5,
         "gpu_memory_mib": 18000,
         "gpu_utilisation_percent": 87.5,
+        "energy_joules": None,
         "log_bytes": 4096,
         "points": 100,
         "points_dropped": 0,
@@ -207,6 +215,7 @@ def a_node(name: str = "node-a", **other: Any) -> dict[str, Any]:
         "resources": {"licence": 3},
         "resources_free": {"licence": 2},
         "address": "10.0.0.7",
+        "price": None,
         "excluded_until": None,
         "excluded_reason": None,
         "attempts": [f"{JOB}-1"],

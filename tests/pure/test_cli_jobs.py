@@ -56,7 +56,7 @@ def test_jobs_are_a_table_of_what_people_look_for():
 
     assert lines[0].split() == ["id", "name", "state", "pri", "asks", "for", "node", "time", "done"]
     assert lines[1].startswith(f"{JOB}  resnet-50 ")
-    assert "2 GPU, 8 CPU, 64GiB" in lines[1]
+    assert "2 GPUs, 8 CPUs, 64GiB" in lines[1]
     assert "python train.py --note 'two words'" in lines[2]
     assert lines[2].endswith("node-a  3m12s   99%")
 
@@ -158,7 +158,7 @@ def test_show_tells_what_few_jobs_ask_for_and_nothing_of_it_for_the_others():
         "warned": "by USR1, 1m00s before",
         "starts": "only 22:00-06:00 UTC",
     }
-    assert told["asks for"].strip() == "4 nodes of 2 GPU, 8 CPU, 64GiB, priority 5"
+    assert told["asks for"].strip() == "4 nodes of 2 GPUs, 8 CPUs, 64GiB, priority 5"
 
 
 def test_show_as_json_is_the_job_with_all_that_belongs_to_it():

@@ -136,7 +136,8 @@ def test_rerun_sends_the_same_request_again():
 
     assert result.stdout == "n3w\n"
     seen_once = {"id", "user", "state", "start_after", "deadline", "attempt", "node", "exit_code", "reason", "progress"}
-    seen_once |= {"created_at", "started_at", "finished_at", "cancel_requested_at", "schedule", "due_at"}
+    seen_once |= {"created_at", "started_at", "finished_at", "cancel_requested_at", "cost", "currency", "energy_joules"}
+    seen_once |= {"schedule", "due_at"}
     of_a_group = {"pipeline", "step", "parameters", "array", "array_id", "array_index"}
     assert api.body() == {name: old[name] for name in old.keys() - seen_once - of_a_group}
 
@@ -208,6 +209,9 @@ def test_submit_sends_nothing_that_was_not_said():
         ("--only-between", "06:00-06:00", "two different times"),
         ("--only-between", "22:00-24:00", "such as 22:00-06:00"),
         ("--nodes", "0", "1<=x<=64"),
+        ("--memory", "10", "'10' has no unit and would be 10 MiB: write 10GiB or 10MiB"),
+        ("--gpu-memory", "63", "63 MiB: write 63GiB or 63MiB"),
+        ("--scratch", "1.5", "write 1.5GiB or 1.5MiB"),
     ],
 )
 def test_what_an_option_does_not_take_is_refused_with_an_example(option: str, value: str, hint: str):

@@ -76,8 +76,16 @@ def test_reasons_changes_who_comes_first_and_the_place_follow_in_this_order():
         "",
         "Its place in the queue",
         "  - Priority 5 + 2 for its age + 3 for its deadline = 10.",
-        "  - Team vision: is owed 1 of 2 parts of the fleet.",
+        "  - Team vision is owed 1 of 2 parts of the fleet.",
     ]
+
+
+def test_the_expected_cost_is_told_with_its_currency_if_there_is_one():
+    cost = {"typical": 2.5, "most": 1234.5, "currency": "EUR"}
+
+    assert "A run of it costs about 2.50 EUR, at most 1,234.50 EUR." in asked(cost=cost)
+    assert "A run of it costs about 2.50." in asked(cost={"typical": 2.5, "most": 2.5, "currency": ""})
+    assert "costs" not in " ".join(asked(cost=None))
 
 
 def test_nothing_is_wider_than_a_terminal():

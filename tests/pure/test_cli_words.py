@@ -41,12 +41,27 @@ def test_a_size_can_be_given_back_as_an_option(mib: int):
     assert size_mib(words.size(mib)) == mib
 
 
+@pytest.mark.parametrize(("text", "mib"), [("64", 64), ("20480", 20480), ("0", 0), ("10MiB", 10), ("10g", 10240)])
+def test_a_bare_number_is_mib_where_it_is_large_enough_to_be_meant(text: str, mib: int):
+    assert size_mib(text) == mib
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [(0.312345, "0.3123"), (1e-5, "1e-05"), (3, "3"), (3.0, "3"), (12345, "12,345"), ("NaN", "NaN"), (None, "-")],
 )
 def test_a_number_has_four_digits(value: Any, text: str):
     assert words.number(value) == text
+
+
+@pytest.mark.parametrize(("amount", "text"), [(0, "0.00"), (2.5, "2.50"), (1234.567, "1,234.57"), (0.00123, "0.0012")])
+def test_money_has_two_digits_or_as_many_as_tell_something(amount: float, text: str):
+    assert (words.money(amount), words.money(amount, "EUR")) == (text, f"{text} EUR")
+
+
+@pytest.mark.parametrize(("joules", "text"), [(0, "0 Wh"), (1_260_000, "350 Wh"), (4_500_000, "1.25 kWh")])
+def test_energy_is_told_in_watt_hours(joules: float, text: str):
+    assert words.energy(joules) == text
 
 
 @pytest.mark.parametrize(("part", "text"), [(None, "-"), (0, "0%"), (0.29, "29%"), (0.999, "99%"), (1, "100%")])
@@ -59,8 +74,8 @@ def test_a_progress_is_whole_only_at_its_end(part: float | None, text: str):
     [
         ({"gpus": 0, "cpus": 1}, "1 CPU"),
         ({"gpus": 1, "cpus": 1}, "1 GPU"),
-        ({"gpus": 1, "gpu_memory_mib": 20480}, "20GiB GPU"),
-        ({"gpus": 2, "gpu_memory_mib": 20480, "cpus": 4, "memory_mib": 512}, "2x20GiB GPU, 4 CPU, 512MiB"),
+        ({"gpus": 1, "gpu_memory_mib": 20480}, "20GiB of a GPU"),
+        ({"gpus": 2, "gpu_memory_mib": 20480, "cpus": 4, "memory_mib": 512}, "20GiB of each of 2 GPUs, 4 CPUs, 512MiB"),
     ],
 )
 def test_what_every_job_has_is_not_told(asked: dict[str, Any], text: str):

@@ -23,8 +23,10 @@ def test_without_history_the_limit_is_expected():
     assert expected([], HOUR) == Duration(HOUR, HOUR)
 
 
-def test_few_runs_promise_twice_the_longest():
+def test_few_runs_promise_twice_the_longest_where_there_is_no_limit():
     assert expected([10, 60], None) == Duration(timedelta(seconds=35), timedelta(seconds=120))
+    assert expected([10, 60], HOUR) == Duration(timedelta(seconds=35), HOUR)
+    assert expected([10.0] * 5, HOUR) == Duration(timedelta(seconds=10), timedelta(seconds=10))
 
 
 def test_many_runs_promise_what_nine_of_ten_kept():

@@ -1,3 +1,4 @@
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from levare.decide.change import smallest_change
 from levare.decide.explain import MOST_AHEAD, explain, verdict
 from levare.decide.placement import place
-from levare.model import Account, Duration, Node, Quota, Sharing, Waiting, Window
+from levare.model import Account, Duration, Held, Node, Quota, Sharing, Waiting, Window
 from tests.situations import DOCUMENT, GIB, HOUR, MINUTE, NOON, SITUATIONS, Situation, a_job, a_node, a_run, told_in
 
 
@@ -30,6 +31,7 @@ EXPECTED: dict[str, tuple[str, list[tuple[str, float | None, float | None]], tup
     "too_big": ("can-never-run", [("too-many-gpus", 6, 4)], ("gpus", 4)),
     "no_such_label": ("can-never-run", [("no-such-node", 1, 0)], ("require", {})),
     "no_such_model": ("can-never-run", [("no-such-node", 1, 0)], ("gpu_model", None)),
+    "no_such_resource": ("can-never-run", [("too-much-matlap", 1, 0)], ("resources", {})),
     "licence_used_up": ("will-wait", [("licence-busy", 2, 1)], ("resources", {"matlab": 1})),
     "hard_quota": ("will-wait", [("quota-gpus", 1, 0)], None),
     "borrowing": ("will-wait", [("gpus-busy", 1, 0), ("borrowing", 1, 0), ("behind-others", 0, 1)], None),
@@ -71,6 +73,49 @@ def test_each_situation_is_named_with_its_numbers_and_what_would_help(name: str)
 @pytest.mark.parametrize("name", SITUATIONS)
 def test_what_is_said_fits_a_terminal(name: str):
     assert max(map(len, SITUATIONS[name]().print().splitlines())) <= 80
+
+
+@pytest.mark.parametrize("name", SITUATIONS)
+def test_what_is_said_is_in_the_right_number(name: str):
+    said = " ".join(SITUATIONS[name]().print().split())
+
+    wrong = re.findall(r"\b(?:1 (?:GPU|CPU|node|job)s|(?:[02-9]|\d\d+) (?:GPU|CPU|node|job)|there are 1)\b", said)
+    assert wrong == []
+
+
+def test_a_gang_is_told_how_many_nodes_have_enough():
+    def said(*busy: int) -> str:
+        nodes = [a_node(f"n{number}", cpus_held(number, cpus)) for number, cpus in enumerate(busy)]
+        return Situation(a_job(cpus=20, nodes=3), nodes).explain().reasons[0].message
+
+    def cpus_held(number: int, cpus: int) -> Held:
+        return a_run("x", node=f"n{number}", cpus=cpus)
+
+    assert said(0, 13, 14).endswith("each of 3 nodes; only 1 has that free, and no other has more than 19 (n1).")
+    assert said(0, 0, 32).endswith("each of 3 nodes; only 2 have that free, and no other has any.")
+    assert said(32, 32, 32).endswith("each of 3 nodes; no node has any free.")
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"require": (("disk", "ssd"),)}, "Here disk is hdd or nvme."),
+        ({"require": (("dsk", "nvme"),)}, "The labels here are disk and zone; did you mean disk?"),
+        ({"gpu_model": "h1000"}, "The only model of a GPU here is NVIDIA H100; did you mean H100?"),
+        ({"gpu_model": "B200"}, "The only model of a GPU here is NVIDIA H100."),
+        ({"resources": (("fpag", 1),)}, "The only resource here is fpga; did you mean fpga?"),
+        ({"resources": (("zzz", 1),)}, "The only resource here is fpga."),
+        ({"avoid": (("zone", "a"),), "nodes": 2}, "Only 1 of the 2 nodes that it asks for has no label zone=a."),
+    ],
+)
+def test_what_nobody_has_is_said_with_what_there_is_and_the_nearest_name(asked: dict[str, Any], said: str):
+    labels = [{"disk": "nvme", "zone": "a"}, {"disk": "hdd"}]
+    nodes = [a_node(f"n{number}", labels=each, resources={"fpga": 1}) for number, each in enumerate(labels)]
+
+    [reason] = Situation(a_job("mine", **asked), nodes).explain().reasons
+
+    assert reason.kind == "can-never-run"
+    assert reason.message.endswith(said)
 
 
 def test_the_guide_shows_what_levare_why_says():

@@ -100,7 +100,7 @@ def test_every_shortage_is_named_with_its_numbers():
         ("gpus-busy", "will-wait", 2, 1),
         ("cpus-busy", "will-wait", 2, 1),
     ]
-    assert reasons[0].message == "Asks for 2 whole GPUs on one node; the most that are free on one is 1 (n1)."
+    assert reasons[0].message == "Asks for 2 whole GPUs on one node; no node has more than 1 free (n1)."
 
 
 def test_what_is_there_but_never_together_is_said_so():

@@ -295,3 +295,42 @@ def test_what_is_left_over_by_a_job_with_a_promise_is_given_away_only_once():
 
     assert decision.promises["big"].at == NOON + HOUR
     assert [each.job_id for each in decision.placements] == ["one"]
+
+
+def within_a_full_quota(*, lasts: timedelta | None) -> World:
+    """Of a quota of four GPUs three run, for an hour; one job has long waited for all four, and a small one comes."""
+    hard = Sharing({"a": Account("a", quota=Quota(gpus=4, borrow=False))})
+    world = World.of([a_node("n0", gpus=8)], sharing=hard)
+    world.submit(*(a_job(f"r{number}", gpus=1, expected=exactly(HOUR)) for number in range(3)))
+    world.decide()
+    small = a_job("small", gpus=1, since=NOON - MINUTE, expected=lasts and exactly(lasts))
+    world.submit(a_job("big", gpus=4, since=NOON - PATIENCE, expected=exactly(HOUR)), small)
+    return world
+
+
+@pytest.mark.parametrize("lasts", [None, 2 * HOUR])
+def test_small_jobs_do_not_fill_a_hard_quota_for_ever_that_a_big_one_waits_for(lasts: timedelta | None):
+    world = within_a_full_quota(lasts=lasts)
+    decision = world.decide()
+
+    assert "small" not in world.started
+    assert [reason.code for reason in decision.reasons["small"]] == ["quota-kept"]
+    world.advance(NOON + HOUR)
+    world.decide()
+    assert world.started["big"] == NOON + HOUR
+
+
+def test_what_ends_before_a_hard_quota_has_room_for_a_big_job_may_start_meanwhile():
+    world = within_a_full_quota(lasts=HOUR)
+    world.decide()
+
+    assert world.started["small"] == NOON
+
+
+def test_nothing_is_kept_of_a_hard_quota_for_what_has_not_waited_long_or_could_never_fit():
+    for big in (a_job("big", gpus=4, since=NOON - PATIENCE + MINUTE), a_job("big", gpus=5, since=NOON - PATIENCE)):
+        world = within_a_full_quota(lasts=None)
+        world.submit(big)
+        world.decide()
+
+        assert "small" in world.started

@@ -14,8 +14,9 @@ import pytest
 from levare import settings
 from levare.model import Device
 from levare.written import LABEL
-from worker.probe import address, nvml
+from worker.probe import address, nvml, simulated
 from worker.probe.attempts import Attempts
+from worker.probe.energy import Energy
 from worker.probe.facts import facts, gpus, labels, scratch_mib
 from worker.probe.machine import Machine
 from worker.probe.nvidia import Nvidia
@@ -38,7 +39,7 @@ NODE = {
     "network_in_mib_per_second",
     "network_out_mib_per_second",
 }
-GPU = {"utilisation_percent", "memory_used_mib", "power_watts", "temperature_celsius"}
+GPU = {"utilisation_percent", "memory_used_mib", "power_watts", "energy_joules", "temperature_celsius"}
 
 
 def a_gpu(uuid: str, *, processes: dict[int, int] | None = None, **counters: float) -> Reading:
@@ -96,6 +97,31 @@ def test_an_attempt_without_gpus_has_no_gpu_numbers(monkeypatch: pytest.MonkeyPa
     sample = sampled(monkeypatch, a_tree(11), Tracked("a-1", 10), [a_gpu("gpu-a", processes={}, power_watts=7.0)])
 
     assert set(sample) == {"memory_mib", "processes", "threads"}
+
+
+def test_an_attempt_consumes_what_the_counters_of_its_gpus_grow_by() -> None:
+    energy, mine = Energy(), Tracked("a-1", 10, None, {"gpu-a": 81920, "gpu-b": 20480})
+
+    def counted(first: float, second: float) -> float | None:
+        others = a_gpu("gpu-c", energy_joules=first * 1000)
+        return energy.of(mine, [a_gpu("gpu-a", energy_joules=first), a_gpu("gpu-b", energy_joules=second), others])
+
+    assert energy.of(mine, [a_gpu("gpu-a", power_watts=60.0)]) is None
+    assert counted(1000, 500) == 0
+    assert counted(1100, 500) == 100
+    assert counted(1100, 900) == 200  # of the second it holds a quarter
+    assert counted(30, 900) == 230  # the driver of the first was loaded anew
+    energy.keep(set())
+    assert counted(5000, 5000) == 0
+
+
+def test_a_simulated_gpu_consumes_its_power_for_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpus, clock = Simulated("n1", "1x80GiB"), iter([100.0, 110.0, 105.0])
+    monkeypatch.setattr(simulated, "time", lambda: next(clock))
+
+    counts = [gpus.readings([])[0].counters["energy_joules"] for _ in range(3)]
+
+    assert counts == [0, 600, 600]
 
 
 def test_simulated_gpus_are_as_many_and_as_large_as_said() -> None:
@@ -248,6 +274,7 @@ def nvmlDeviceGetName(handle): return "NVIDIA Test"
 def nvmlDeviceGetMemoryInfo(handle): return SimpleNamespace(total=80 * 2**30, used=3 * 2**30)
 def nvmlDeviceGetUtilizationRates(handle): return SimpleNamespace(gpu=55)
 def nvmlDeviceGetTemperature(handle, sensor): return 41
+def nvmlDeviceGetTotalEnergyConsumption(handle): return 7500
 nvmlDeviceGetPowerUsage = lacking
 def nvmlDeviceGetComputeRunningProcesses(handle):
     if handle == 2: lacking()
@@ -278,7 +305,12 @@ def test_a_counter_that_a_gpu_lacks_drops_no_other(tmp_path: Path) -> None:
         "index": 0,
         "model": "NVIDIA Test",
         "memory_mib": 81920,
-        "counters": {"utilisation_percent": 55, "memory_used_mib": 3072.0, "temperature_celsius": 41},
+        "counters": {
+            "utilisation_percent": 55,
+            "memory_used_mib": 3072.0,
+            "energy_joules": 7.5,
+            "temperature_celsius": 41,
+        },
         "processes": {"7": 1024, "8": 0},
     }
     assert line["devices"][1]["processes"] is None

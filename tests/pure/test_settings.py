@@ -25,6 +25,13 @@ def test_a_node_offers_nothing_special_by_default(tmp_path: Path):
     assert (found.labels, found.resources, found.licences, found.scratch_mib, found.address) == ({}, {}, {}, None, "")
 
 
+def test_a_node_has_a_price_and_the_fleet_a_currency_only_where_they_are_set():
+    found, plain = load({"LEVARE_PRICE": "2.50", "LEVARE_CURRENCY": "EUR"}), load({})
+
+    assert (found.price, found.currency) == (2.5, "EUR")
+    assert (plain.price, plain.currency) == (None, "")
+
+
 @pytest.mark.parametrize("address", ["10.0.0.7", "::1", "fd00::7", "node-a", "node-a.example.org"])
 def test_an_address_is_an_ip_or_a_host_name(address: str):
     assert load({"LEVARE_ADDRESS": address}).address == address
@@ -44,6 +51,10 @@ def test_an_address_is_an_ip_or_a_host_name(address: str):
         ("LEVARE_RESOURCES", f"licence={MOST_OF_RESOURCE + 1}", "from 1 to 1000000"),
         ("LEVARE_LICENCES", "matlab", "licence=3"),
         ("LEVARE_SCRATCH", "much", "1TiB"),
+        ("LEVARE_PRICE", "2,50", "such as 2.50"),
+        ("LEVARE_PRICE", "-1", "such as 2.50"),
+        ("LEVARE_CURRENCY", "US dollars", "such as EUR"),
+        ("LEVARE_CURRENCY", "simoleons", "at most 8 characters"),
         ("LEVARE_ADDRESS", "10.0.0.7:80", "without a port"),
         ("LEVARE_ADDRESS", "http://node-a", "without a port"),
     ],

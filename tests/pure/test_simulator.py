@@ -382,7 +382,7 @@ def test_a_job_that_never_starts_waits_all_the_time():
 
 
 def test_the_plot_is_well_formed_and_knows_dark_pages():
-    svg = draw([contended(Contention(days=1), "fifo")])
+    svg = draw([contended(Contention(days=1, alone=1 / 3), "fifo")])
 
     assert ET.fromstring(svg).tag.endswith("svg")
     assert "prefers-color-scheme: dark" in svg

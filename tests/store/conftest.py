@@ -36,9 +36,11 @@ def add_job(database: Database) -> Callable[..., str]:
 def add_node(database: Database) -> Callable[..., str]:
     """Let a node join."""
 
-    def add(name: str = "n1", *, gpus: int = 2, cpus: int = 8, incarnation: str = "i1") -> str:
+    def add(
+        name: str = "n1", *, gpus: int = 2, cpus: int = 8, incarnation: str = "i1", price: float | None = None
+    ) -> str:
         cards = [Device(f"{name}-{i}", i, 80 * 1024, "H100") for i in range(gpus)]
-        facts = NodeFacts(name, "boot", cpus, 65536, cards, simulated=True, version="1")
+        facts = NodeFacts(name, "boot", cpus, 65536, cards, simulated=True, version="1", price=price)
         with database.writing() as connection:
             nodes.join(connection, facts, incarnation=incarnation, now=NOON)
         return name

@@ -289,20 +289,17 @@ def test_a_death_between_any_two_statements_loses_and_doubles_nothing(
     declare("second", {"every_seconds": 1200, **TRUE}, misfire="all")
     leader = Leader(database)
     assert leader.leads()
-    deaths, now = 0, NOON
-    while True:
-        now, die_at = now + HOUR, deaths + 1
-        if not _dies(database, Timekeeper(database, leader, Rules()), now, die_at):
-            break
+    deaths = 0
+    while _dies(database, Timekeeper(database, leader, Rules()), NOON + (deaths + 1) * HOUR, deaths + 1):
         deaths += 1
-    Timekeeper(database, leader, Rules()).run(now=now)
+        Timekeeper(database, leader, Rules()).run(now=NOON + deaths * HOUR)
+        with database.writing() as connection:
+            connection.execute(jobs.update().values(state="succeeded"))
 
-    found = rows(database)
+    found, hours = rows(database), deaths + 1
     assert deaths > 20
-    hours = deaths + 1
-    assert [fire.due_at for fire in found if fire.schedule == "nightly"] == [
-        NOON + n * HOUR for n in range(1, hours + 1)
-    ]
+    due = [fire.due_at for fire in found if fire.schedule == "nightly"]
+    assert due == [NOON + number * HOUR for number in range(1, hours + 1)]
     assert len(found) == 4 * hours
     assert len(submitted(database)) == len({fire.job_id for fire in found if fire.outcome == "run"})
 

@@ -149,6 +149,29 @@ def test_more_than_any_node_has_is_refused_with_the_numbers(submit: Submit, add_
     assert caught.value.next_step
 
 
+@pytest.mark.parametrize(
+    ("wish", "field", "next_step"),
+    [
+        ({"require": {"disk": "nvme"}}, "require", "Name one that there is"),
+        ({"gpu_model": "B200"}, "gpu_model", "Name one that there is"),
+        ({"resources": {"fpga": 1}}, "resources.fpga", "Name one that there is"),
+        ({"cpus": 1000}, "cpus", "Ask for less"),
+    ],
+)
+def test_a_name_that_no_node_has_is_not_advised_to_ask_for_less(
+    submit: Submit, add_node: Callable[..., str], wish: dict[str, Any], field: str, next_step: str
+):
+    add_node(gpus=2)
+
+    with pytest.raises(CanNeverRun) as caught:
+        submit(**wish)
+
+    assert ([fault.field for fault in caught.value.faults], caught.value.next_step.startswith(next_step)) == (
+        [field],
+        True,
+    )
+
+
 def test_before_any_node_has_joined_every_job_is_taken(submit: Submit):
     assert submit(gpus=64)["state"] == "waiting"
 

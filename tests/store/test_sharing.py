@@ -117,7 +117,7 @@ def test_queued_jobs_are_counted_for_whom_they_are_limited_with_the_elements_of_
     declare(database, quota=Quota(queued=9), users={"ada": Quota(queued=3)})
     add_job("one", team="vision", user="ada")
     add_job("blocked", team="vision", user="bob", state="blocked")
-    add_job("array", team="vision", user="bob", array={"size": 10}, array_next=4)
+    add_job("array", team="vision", user="bob", array={}, array_size=10, array_next=4)
     add_job("unwanted", team="vision", cancel_requested_at=NOON)
     add_job("running", team="vision", state="running")
     add_job("other", team="speech")

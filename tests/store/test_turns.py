@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import insert, select
@@ -9,13 +10,13 @@ from sqlalchemy import insert, select
 from beat.leader import Leader
 from beat.tick import Tick
 from levare.model import Rules
-from levare.store import attempts
+from levare.store import attempts, explain, promises
 from levare.store.attempts import Outcome
 from levare.store.engine import Database
 from levare.store.tables import jobs, use
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
-SECOND = timedelta(seconds=1)
+SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
 AddJob = Callable[..., str]
 
 
@@ -64,3 +65,48 @@ def test_a_job_that_was_promised_a_time_keeps_its_place(database: Database, tick
         tick.run(now=NOON + seconds * SECOND)
 
     assert states(database) == {"running": "succeeded", "promised": "placed", "other": "waiting"}
+
+
+def test_why_gives_the_time_that_was_promised_and_who_else_was_promised_one(
+    database: Database, tick: Tick, add_job: AddJob
+):
+    add_job("running", user="heavy", gpus=2, timeout_seconds=3600)
+    tick.run(now=NOON)
+    add_job("promised", user="heavy", gpus=2, timeout_seconds=60)
+    tick.run(now=NOON + SECOND)
+    add_job("other", gpus=2, user="newcomer")
+
+    tick.run(now=NOON + 2 * SECOND)
+
+    ours, theirs = (told(database, job) for job in ("promised", "other"))
+    assert (ours["jobs_ahead"], ours["estimate"].latest) == (0, NOON + HOUR)
+    assert [(each.job, each.reason) for each in theirs["ahead"]] == [
+        ("promised", "It was promised to start by 2026-01-01 13:00 UTC.")
+    ]
+
+
+def told(database: Database, job: str) -> dict[str, Any]:
+    with database.reading() as connection:
+        case = explain.load(connection, job, now=NOON + 3 * SECOND)
+    return case.tell()
+
+
+def test_a_promise_is_forgotten_with_its_start_and_outlives_its_leader(database: Database, tick: Tick, add_job: AddJob):
+    add_job("running", user="heavy", gpus=2, timeout_seconds=3600)
+    tick.run(now=NOON)
+    add_job("promised", user="heavy", gpus=2)
+    tick.run(now=NOON + SECOND)
+    with database.reading() as connection:
+        assert promises.load(connection) == {"promised": NOON + HOUR}
+
+    add_job("other", gpus=2, user="newcomer")
+    with database.writing() as connection:
+        attempts.finish(connection, "running-1", Outcome("succeeded", "Done.", 0, ended_at=NOON + 2 * SECOND))
+    tick._leader.release()
+    successor = Leader(database)
+    assert successor.leads()
+    Tick(database, successor, Rules()).run(now=NOON + 3 * SECOND)
+
+    assert states(database)["promised"] == "placed"
+    with database.reading() as connection:
+        assert "promised" not in promises.load(connection)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from time import monotonic
 
+from worker.probe.energy import Energy
 from worker.probe.processes import ProcessTable, Tree
 from worker.probe.rates import Rates
 from worker.probe.reading import Reading
@@ -15,10 +16,13 @@ class Attempts:
     def __init__(self) -> None:
         self._processes = ProcessTable()
         self._rates = Rates()
+        self._energy = Energy()
 
     def sample(self, tracked: Sequence[Tracked], readings: Sequence[Reading]) -> dict[str, dict[str, float]]:
         """What each attempt uses now, by its id; nothing of one that has just ended."""
-        self._rates.keep({one.attempt_id for one in tracked})
+        known = {one.attempt_id for one in tracked}
+        self._rates.keep(known)
+        self._energy.keep(known)
         trees, at = self._processes.trees(tracked), monotonic()
         return {
             one.attempt_id: self._measured(one, tree, readings, at)
@@ -33,8 +37,13 @@ class Attempts:
             "threads": tree.threads,
             **self._rates_of(one.attempt_id, tree, at),
             **_gpu_share(one, tree, readings),
+            **self._energy_of(one, readings),
         }
         return {name: round(number, 2) for name, number in numbers.items()}
+
+    def _energy_of(self, one: Tracked, readings: Sequence[Reading]) -> dict[str, float]:
+        joules = self._energy.of(one, readings)
+        return {} if joules is None else {"energy_joules": joules}
 
     def _rates_of(self, attempt_id: str, tree: Tree, at: float) -> dict[str, float]:
         counters = {

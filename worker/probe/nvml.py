@@ -65,6 +65,7 @@ def _sample(nvml: Any, handle: Any, facts: dict[str, Any]) -> dict[str, Any]:
         "utilisation_percent": lambda: nvml.nvmlDeviceGetUtilizationRates(handle).gpu,
         "memory_used_mib": lambda: nvml.nvmlDeviceGetMemoryInfo(handle).used / _MIB,
         "power_watts": lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1000,
+        "energy_joules": lambda: nvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1000,
         "temperature_celsius": lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU),
     }
     answers = {name: _known(nvml, question) for name, question in questions.items()}

@@ -1,6 +1,7 @@
 """GPUs that exist only in the bookkeeping, and behave so that a demo looks alive and a test can tell what to expect."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import pi, sin
 from time import time
 from zlib import crc32
@@ -25,13 +26,23 @@ class Simulated:
             Device(f"SIM-{node}-{index}", index, memory_mib, "Simulated GPU")
             for index, memory_mib in enumerate(simulated_devices(described))
         ]
+        self._joules = {device.uuid: 0.0 for device in self._devices}
+        self._read_at: float | None = None
 
     def devices(self) -> Sequence[Device]:
         return self._devices
 
     def readings(self, tracked: Sequence[Tracked]) -> list[Reading]:
         """An attempt uses 80% of what it holds, and its supervisor stands for its processes."""
-        return [_reading(device, tracked, time()) for device in self._devices]
+        at = time()
+        elapsed, self._read_at = max(0.0, at - (self._read_at or at)), at
+        return [self._counted(_reading(device, tracked, at), elapsed) for device in self._devices]
+
+    def _counted(self, reading: Reading, elapsed: float) -> Reading:
+        """With the energy of all readings: the power of each for the time since the one before."""
+        uuid = reading.device.uuid
+        self._joules[uuid] += reading.counters["power_watts"] * elapsed
+        return replace(reading, counters={**reading.counters, "energy_joules": self._joules[uuid]})
 
     def close(self) -> None:
         """There is nothing to close."""

@@ -38,14 +38,13 @@ class Window:
         return cls(*times)
 
     def on(self, day: date) -> Iterator[tuple[datetime, datetime]]:
-        """The stretches of a day that it opens, naive, first to last."""
+        """The stretches of a day that it opens, naive, first to last; an empty one if it ends at midnight."""
         midnight, next_midnight = datetime.combine(day, time()), datetime.combine(day + _DAY, time())
         start, end = datetime.combine(day, self.start), datetime.combine(day, self.end)
         if self.start < self.end:
             yield start, end
             return
-        if self.end > time():
-            yield midnight, end
+        yield midnight, end
         yield start, next_midnight
 
 
@@ -93,9 +92,9 @@ class Calendar:
     def closes(self, shown: datetime) -> datetime | None:
         """The end of what is open before this local time, or this one if that is open until then."""
         for day in (shown.date() - number * _DAY for number in range(_FAR)):
-            for start, end in reversed(self._open(day)):
-                if start < shown:
-                    return min(end, shown)
+            ends = [end for start, end in self._open(day) if start < shown]
+            if ends:
+                return min(max(ends), shown)
         return None
 
     def _open(self, day: date) -> list[tuple[datetime, datetime]]:

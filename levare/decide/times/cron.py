@@ -12,7 +12,7 @@ skipped, and finds wild times at midnights that do not exist.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from zoneinfo import ZoneInfo
@@ -32,7 +32,7 @@ class Cron:
 
     text: str
     """As it was written."""
-    fields: tuple[Field, ...]
+    fields: tuple[Field, ...] = field(repr=False)
 
     @classmethod
     def parse(cls, text: str) -> "Cron":
@@ -57,9 +57,9 @@ class Cron:
         return bool(days.signs) or not self.needs_both_days or min(days.values) <= longest
 
     def after(self, instant: datetime, zone: ZoneInfo) -> Iterator[datetime]:
-        """All due instants after this one, in order; no end, unless no date of 50 years matches."""
+        """All due instants after this one of UTC, in order; no end, unless no date of 50 years matches."""
         ahead, here = offset(zone, instant), instant
-        dues = self.shown_after(self._shown_furthest(instant, zone))
+        dues = self.shown_after(self._shown_furthest(instant, ahead, last_change(zone, here - LARGEST, here + _TICK)))
         due = next(dues, None)
         while due is not None:
             candidate = at_offset(due, ahead)
@@ -79,23 +79,23 @@ class Cron:
             due = next(dues, None)
 
     def before(self, instant: datetime, zone: ZoneInfo) -> Iterator[datetime]:
-        """All due instants before this one, latest first."""
-        ahead, here = offset(zone, instant - _TICK), instant
-        back = timedelta() if self.is_wild else LARGEST
-        dues = self.shown_before(instant.replace(tzinfo=None) + ahead)
+        """All due instants before this one of UTC, latest first."""
+        ahead, here, last = offset(zone, instant - _TICK), instant, instant
+        dues = self.shown_before(self._shown_furthest(instant, ahead, last_change(zone, here - LARGEST, here)))
         due = next(dues, None)
         while due is not None:
             candidate = at_offset(due, ahead)
-            change = last_change(zone, candidate - back, here)
+            change = last_change(zone, candidate - LARGEST, here)
             if change is None or due >= self._floor(change):
                 yield candidate
-                here, due = candidate, next(dues, None)
+                here, last, due = candidate + _TICK, candidate, next(dues, None)
                 continue
             here, ahead = change.at, change.before
             if self._makes_up(change):
                 if due < change.left:
                     continue
-                yield change.at
+                if change.at < last:
+                    yield change.at
             dues = self.shown_before(change.left)
             due = next(dues, None)
 
@@ -109,7 +109,7 @@ class Cron:
 
     @cached_property
     def _plain(self) -> str:
-        return " ".join(field.text for field in self.fields)
+        return " ".join(each.text for each in self.fields)
 
     def _makes_up(self, change: Change) -> bool:
         return change.is_seasonal and not self.is_wild
@@ -118,10 +118,7 @@ class Cron:
         """The first local time after a change that is due at its own instant."""
         return max(change.left, change.reached) if self._makes_up(change) else change.reached
 
-    def _shown_furthest(self, instant: datetime, zone: ZoneInfo) -> datetime:
-        """What clocks show, or showed before they were put back if times shown twice have been due already."""
-        shown = instant.replace(tzinfo=None) + offset(zone, instant)
-        if self.is_wild:
-            return shown
-        change = last_change(zone, instant - LARGEST, instant + _TICK)
-        return max(shown, self._floor(change) - _SECOND) if change else shown
+    def _shown_furthest(self, instant: datetime, ahead: timedelta, recent: Change | None) -> datetime:
+        """What clocks show, or just before they were put back showed, if what they show twice is due once."""
+        shown = instant.replace(tzinfo=None) + ahead
+        return max(shown, self._floor(recent) - _TICK) if recent else shown

@@ -113,8 +113,8 @@ def _too_often(rule: Rule, _now: datetime) -> Iterator[Finding]:
 
 def _either_day(rule: Rule, _now: datetime) -> Iterator[Finding]:
     if isinstance(rule.when, Cron) and not rule.when.needs_both_days:
-        _, _, day, _, weekday = rule.when.fields
-        message = f"It is due on day {day.text} of the month and also on each day {weekday.text} of the week"
+        _, _, day, _, weekday = rule.when.text.upper().split()
+        message = f"It is due on day {day} of the month and also on day {weekday} of the week"
         yield Finding(Lint.EITHER_DAY, f"{message}: either is enough. If both were meant, restrict the calendar.")
 
 
@@ -176,8 +176,9 @@ def _shown(cron: Cron, first: datetime, end: datetime) -> Iterator[datetime]:
 def _told(verb: str, seen: list[Change], cron: Cron, fate: Callable[[Cron, Change], str]) -> str:
     first = seen[0]
     span = " to ".join(f"{shown:%H:%M}" for shown in sorted([first.left, first.reached]))
-    others = len(seen) - 1
-    more = f", and at {others} more change{'s' * (others > 1)} in two years" if others else ""
+    more = {1: "", 2: ", and once more within two years"}.get(
+        len(seen), f", and {len(seen) - 1} times more in two years"
+    )
     return f"Clocks {verb} {span} on {first.left:%Y-%m-%d}{more}: what is due then {fate(cron, first)}."
 
 

@@ -16,7 +16,7 @@ from levare.errors import Fault, InvalidSchedule
 SHORTEST = timedelta(seconds=1)
 _TICK = timedelta(microseconds=1)
 """Two instants differ by this at least."""
-_TRIES = 4000
+_TRIES = 2000
 """After so many due instants in a row that the calendar refuses, each on another opening, nothing more is expected."""
 
 

@@ -90,7 +90,7 @@ def changes(zone: ZoneInfo, after: datetime, upto: datetime) -> Iterator[Change]
 
 @lru_cache(maxsize=4096)
 def _changes_in(zone: ZoneInfo, year: int) -> tuple[Change, ...]:
-    """Those of a year of UTC. A day has one at most: in all of the IANA database none has two."""
+    """Those of a year of UTC. A day has one at most: in all of the IANA database two are four days apart or more."""
     begin, end = datetime(year, 1, 1, tzinfo=UTC), datetime(year, 12, 31, 23, 59, 59, tzinfo=UTC)
     marks = [begin - _SECOND, *(begin + day * _DAY for day in range((end - begin).days + 1)), end]
     offsets = [(mark, offset(zone, mark)) for mark in marks]

@@ -1,0 +1,32 @@
+"""What texts may look like, and the same in words for whoever sends another one."""
+
+from levare.written import LABEL
+
+NO_NUL = r"^[^\x00]*$"
+ONE_LINE = r"^[^\x00-\x1f\x7f]*$"
+VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
+MODEL = r"^[!-~]([ -~]*[!-~])?$"
+JOB_ID = r"^[0-9A-Za-z_-]{1,64}$"
+DIRECTORY = r"^(/[^\x00]*)?$"
+STEP = r"^[A-Za-z][A-Za-z0-9_-]{0,62}$"
+NODE = r"^[a-z0-9-]{1,63}$"
+KEY = r"^[\x21-\x7e]{1,255}$"
+EVENT_ID = r"^[0-9]{1,18}$"
+
+_WORDS = {
+    LABEL: "1 to 63 letters, digits and . _ -, beginning with a letter or a digit",
+    NO_NUL: "text without NUL",
+    ONE_LINE: "one line of text without control characters",
+    VARIABLE: "letters, digits and _, not beginning with a digit",
+    MODEL: "a part of a model's name such as H100, without a space at its ends",
+    JOB_ID: "the id of a job: 1 to 64 letters, digits and _ -",
+    DIRECTORY: "an absolute path, or empty",
+    STEP: "1 to 63 letters, digits and _ -, beginning with a letter",
+    NODE: "the name of a node: 1 to 63 small letters, digits and -",
+    KEY: "1 to 255 visible characters, without spaces",
+    EVENT_ID: "the id of an event: 1 to 18 digits",
+}
+
+
+def in_words(pattern: str) -> str:
+    return _WORDS.get(pattern, f"text that matches {pattern}")
