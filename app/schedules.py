@@ -9,12 +9,13 @@ from fastapi import APIRouter, Path, Query
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from app.answers import Job, answer
+from app.answers import answer
 from app.bodies import Label
 from app.call import Asked, Call, DryRun
 from app.document import refusals
-from app.jobs import JOB_REFUSALS, Key
+from app.jobs import JOB_REFUSALS, Key, shown_job
 from app.pages import Cursor, Limit, cursor_after, fields_of, picked, place_of, selected
+from app.patterns import NO_NUL
 from app.schedule_answers import (
     Declared,
     Finding,
@@ -43,12 +44,11 @@ router = APIRouter(prefix="/v1/schedules", tags=["schedules"])
 
 ScheduleName = Annotated[Label, Path(description="The name of a schedule.", examples=["nightly"])]
 ScheduleFields = Annotated[str | None, fields_of(Schedule)]
-After = Annotated[str, Query(max_length=63, pattern=r"^[^\x00]*$", description="`next` of the page before.")]
+After = Annotated[str, Query(max_length=63, pattern=NO_NUL, description="`next` of the page before.")]
 Outcomes = Annotated[list[Outcome] | None, Query(description="Only these; repeat it for several.")]
 Count = Annotated[int, Query(ge=1, le=1000, description="How many due times.", examples=[10])]
 _SCHEDULE, _FIRE = tuple(Schedule.model_fields), tuple(Fire.model_fields)
 _FINDING, _REVISION = tuple(Finding.model_fields), tuple(Revision.model_fields)
-_JOB = tuple(Job.model_fields)
 _FURTHEST = timedelta(days=200 * 366)
 _PUT_REFUSALS = refusals(InvalidSchedule, InvalidPipeline, *JOB_REFUSALS)
 
@@ -154,7 +154,7 @@ def run_schedule(
     with call.writing(dry_run=dry_run) as connection:
         intake = Intake(connection, call.actor, now=call.now, rules=call.rules)
         made = runs.run_now(intake, name, body.parameters, key=idempotency_key, new_id=new_id)
-        jobs = [picked(job, _JOB) for job in runs.jobs_of(connection, made)]
+        jobs = [shown_job(job, call) for job in runs.jobs_of(connection, made)]
     _ring(call, dry_run)
     run = {"schedule": name, "pipeline": made.pipeline, "jobs": jobs}
     if dry_run:
