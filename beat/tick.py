@@ -91,32 +91,31 @@ class Tick:
         self._promised: dict[str, datetime] = {}
         self._kept: dict[str, datetime] = {}
         self._epoch: int | None = None
+        self._memory = snapshot.Memory()
 
     def run(self, *, now: datetime) -> tuple[list[Message], bool]:
         """Decide once; return what is to be sent, and whether to decide again at once."""
+        return self.apply(self.decide(self.load(now), now), now)
+
+    def load(self, now: datetime) -> Snapshot:
         with self._database.reading() as connection:
-            seen = snapshot.load(connection, now=now, rules=self._rules)
             self._recall(connection)
-        plan = self._decide(seen, now)
-        self._remember(plan.decision)
+            return snapshot.load(connection, now=now, rules=self._rules, memory=self._memory)
+
+    def apply(self, plan: Plan, now: datetime) -> tuple[list[Message], bool]:
+        """Write what was decided, all or nothing; what SQL says otherwise by now is left as it is."""
         if not (plan.changes_anything or self._promised != self._kept or self._leader.renewal_is_due()):
             return [], False
         with self._database.writing() as connection:
             self._leader.renew_in(connection)
-            messages, to_wake = self._apply(connection, plan, now)
+            messages, to_wake = self._write(connection, plan, now)
             again = plan.calls_for_another or is_awaited(connection, plan.moves)
         self._kept = self._promised
         self._wake(to_wake)
         return messages, again or bool(to_wake)
 
-    def _decide(self, seen: Snapshot, now: datetime) -> Plan:
+    def decide(self, seen: Snapshot, now: datetime) -> Plan:
         silences = self._watchman.silences(seen.renewals)
-        silent = [
-            Silent(
-                live.attempt_id, live.node, silences.get(live.node, timedelta()), live.on_lost, live.cancel_requested
-            )
-            for live in seen.live
-        ]
         moves = [
             *lifecycle.settle(seen.ended, seen.nodes, now=now),
             *lifecycle.cancel(seen.to_cancel),
@@ -126,8 +125,14 @@ class Tick:
         lost_nodes = {
             name: seen.renewals[name] for name, silence in silences.items() if silence >= self._rules.lost_after
         }
+        silent = [
+            Silent(live.id, live.node, silences[live.node], live.on_lost, live.cancel_requested_at is not None)
+            for live in seen.live
+            if live.node in lost_nodes
+        ]
         awake = [node for node in seen.nodes if node.name not in lost_nodes]
         decision = place(promises.remembered(seen.waiting, self._promised), awake, now=now, sharing=seen.sharing)
+        self._remember(decision)
         return Plan(
             decision=decision,
             moves=moves,
@@ -156,7 +161,7 @@ class Tick:
     def _is_news(node: snapshot.Node, lost: Mapping[str, int]) -> bool:
         return node.name in lost and node.state != "lost"
 
-    def _apply(self, connection: Connection, plan: Plan, now: datetime) -> tuple[list[Message], list[str]]:
+    def _write(self, connection: Connection, plan: Plan, now: datetime) -> tuple[list[Message], list[str]]:
         """What is to be sent, and the nodes that have something to end."""
         nodes.declare_lost(connection, plan.lost_nodes)
         if plan.lost_attempts:

@@ -198,6 +198,14 @@ class Held:
     is_ending: bool = False
     ending_for: str | None = None
 
+    @cached_property
+    def usual_end(self) -> datetime | None:
+        """By when it has ended in 9 of 10 cases; None where that is unknown, or it says itself how far it is."""
+        known = self.expected if self.progress is None else None
+        if known is None or self.placed_at is None:
+            return None
+        return self.placed_at + (known.promised if self.limit is None else min(known.promised, self.limit))
+
 
 @dataclass(frozen=True)
 class Window:
@@ -237,6 +245,46 @@ class Node:
     note: str = ""
     price: float | None = None
     """Of an hour of the whole node, in the currency of the team; None where nobody has said."""
+
+    @cached_property
+    def usual_endings(self) -> Sequence[tuple[datetime, str, Held]]:
+        """When what it holds usually ends, first to last, where that is known, with the attempts."""
+        known = ((held.usual_end, held.attempt_id, held) for held in self.held)
+        return sorted(((end, attempt, held) for end, attempt, held in known if end), key=lambda ending: ending[:2])
+
+    @cached_property
+    def left(self) -> "Left":
+        """What nobody holds of it."""
+        total = {device.uuid: device.memory_mib for device in self.devices if not device.blocked}
+        free, resources = dict(total), dict(self.resources)
+        for held in self.held:
+            for uuid in held.devices.keys() & total.keys():
+                free[uuid] -= held.devices[uuid]
+            for name, amount in held.resources:
+                resources[name] = resources.get(name, 0) - amount
+        return Left(
+            total=total,
+            free=free,
+            whole=sum(free[uuid] == mib for uuid, mib in total.items()),
+            cpus=self.cpus - sum(held.cpus for held in self.held),
+            memory_mib=self.memory_mib - sum(held.memory_mib for held in self.held),
+            scratch_mib=self.scratch_mib - sum(held.scratch_mib for held in self.held),
+            resources=resources,
+        )
+
+
+@dataclass(frozen=True)
+class Left:
+    """What is free on a node. Devices that cannot be used are not part of it."""
+
+    total: Mapping[str, int]
+    free: Mapping[str, int]
+    whole: int
+    """Devices of which nobody holds anything."""
+    cpus: int
+    memory_mib: int
+    scratch_mib: int
+    resources: Mapping[str, int]
 
 
 @dataclass(frozen=True)

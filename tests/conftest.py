@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import uuid4
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
@@ -19,7 +20,13 @@ BACKENDS = ("sqlite", "postgresql")
 
 
 def pytest_configure() -> None:
-    """A shell that runs us in the background has SIGINT ignored, and so would have all that we start."""
+    """
+    No example has a deadline, for machines are shared.
+
+    A shell that runs us in the background has SIGINT ignored, and so would have all that we start.
+    """
+    hypothesis.settings.register_profile("levare", deadline=None)
+    hypothesis.settings.load_profile("levare")
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

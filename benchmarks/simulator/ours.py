@@ -13,12 +13,12 @@ from benchmarks.simulator.engine import CHECKPOINT_EVERY, Decision, Fleet, Run, 
 from benchmarks.simulator.fleet import Machine, SimJob
 from benchmarks.simulator.learned import Memory
 from benchmarks.simulator.queue import Queue
-from levare.decide.capacity import most_starts
+from levare.decide.capacity import Vacancies
 from levare.decide.placement import place
 from levare.decide.preemption import MARGIN
 from levare.model import Decision as Decided
 from levare.model import Device, Held, Node, Placement, Request, Sharing, Waiting, scale_of
-from levare.store.snapshot import HEADS
+from levare.store.waiting import HEADS
 
 EPOCH = datetime(2026, 6, 1, tzinfo=UTC)
 """A Monday."""
@@ -54,7 +54,7 @@ class Levare:
         if self._is_settled(waiting, fleet):
             return Decision()
         nodes = [self._node(machine, fleet, now) for machine in fleet.machines.values()]
-        most = min(most_starts(nodes), HEADS)
+        most = min(Vacancies(nodes).most_starts(Request()), HEADS)
         if not most:
             return Decision()
         heads = [self._as_waiting(job) for lane in waiting.buckets.values() for job in islice(lane, most)]

@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 
 from levare.decide.capacity import Room, held_by
 from levare.decide.durations import corrected
-from levare.decide.fleet import Fleet, Spot, without_licences
-from levare.model import Duration, Held, Promise, Request, Waiting
+from levare.decide.fleet import Fleet, Spot, ascending, without_licences
+from levare.model import Duration, Held, Node, Promise, Request, Waiting
 
 _FAR = timedelta(days=3650)
 Ending = tuple[datetime, str, Held]
@@ -37,7 +37,8 @@ class Calendar:
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet, self._now = fleet, fleet.now
-        self._endings: dict[str, list[Ending]] = {}
+        self._endings: dict[str, Sequence[Ending]] = {}
+        self._freed: dict[str, list[datetime]] = {}
         self._started: dict[str, list[Ending]] = {}
         self._never = fleet.now + _FAR
 
@@ -48,6 +49,7 @@ class Calendar:
             held = held_by(without_licences(job.request, self._fleet.licences), spot.devices)
             self._started.setdefault(spot.room.name, []).append((ends, job.job_id, held))
             self._endings.pop(spot.room.name, None)
+            self._freed.pop(spot.room.name, None)
 
     def promise(self, job: Waiting) -> Promise | None:
         """
@@ -68,8 +70,8 @@ class Calendar:
         """As many as the request has nodes; a room whose GPUs come free later than these is not looked into."""
         suitable = [room for room in self._fleet.rooms.values() if self._may_keep(room, job, request)]
         found: list[tuple[datetime, str, _Opening]] = []
-        for bound, name in sorted((self._bound(room, request), room.name) for room in suitable):
-            if bound >= self._never or (len(found) == request.nodes and bound > found[-1][0]):
+        for bound, name in ascending((self._bound(room, request), room.name) for room in suitable):
+            if bound >= self._never or (len(found) == request.nodes and (bound, name) > found[-1][:2]):
                 break
             opening = self._opening(self._fleet.rooms[name], job, request)
             if opening:
@@ -86,11 +88,14 @@ class Calendar:
         missing = request.gpus - (room.whole if request.gpu_memory_mib is None else len(room.total))
         if missing <= 0:
             return self._now
-        for ends, _, held in self._endings_of(room):
-            missing -= len(held.devices)
-            if missing <= 0:
-                return ends
-        return self._never
+        freed = self._freed_in(room)
+        return freed[missing - 1] if missing <= len(freed) else self._never
+
+    def _freed_in(self, room: Room) -> list[datetime]:
+        """When each of the GPUs that are held is freed, in that order."""
+        if room.name not in self._freed:
+            self._freed[room.name] = [ends for ends, _, held in self._endings_of(room) for _ in held.devices]
+        return self._freed[room.name]
 
     def _opening(self, room: Room, job: Waiting, request: Request) -> _Opening | None:
         later, at, over = room.copy(), self._now, set[str]()
@@ -109,16 +114,21 @@ class Calendar:
             at = window.ends
         return at
 
-    def _endings_of(self, room: Room) -> list[Ending]:
+    def _endings_of(self, room: Room) -> Sequence[Ending]:
         if room.name not in self._endings:
-            runs = [(self._end_of(held), held.attempt_id, held) for held in room.node.held]
-            self._endings[room.name] = sorted([*runs, *self._started.get(room.name, ())], key=_when)
+            runs, started = self._runs_in(room.node), self._started.get(room.name)
+            self._endings[room.name] = sorted([*runs, *started], key=_when) if started else runs
         return self._endings[room.name]
 
+    def _runs_in(self, node: Node) -> Sequence[Ending]:
+        usual = node.usual_endings
+        if len(usual) == len(node.held) and (not usual or usual[0][0] > self._now):
+            return usual
+        return sorted(((self._end_of(held), held.attempt_id, held) for held in node.held), key=_when)
+
     def _end_of(self, held: Held) -> datetime:
-        known = held.expected if held.placed_at and held.progress is None and held.limit is None else None
-        if known and held.placed_at and (ends := held.placed_at + known.promised) > self._now:
-            return ends
+        if held.usual_end is not None and held.usual_end > self._now:
+            return held.usual_end
         whole = expected_of(held, self._now)
         return held.placed_at + whole.promised if whole and held.placed_at else self._never
 

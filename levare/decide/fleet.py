@@ -4,6 +4,8 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from heapq import heapify, heappop
+from typing import Any, TypeVar
 
 from levare.decide.capacity import Room
 from levare.model import Held, Node, Request, Waiting, Window
@@ -11,6 +13,7 @@ from levare.model import Held, Node, Request, Waiting, Window
 UNKNOWN = timedelta(days=1)
 """What a run of unknown length is taken for where it might run into a window."""
 Key = tuple[int, int, str]
+Entry = TypeVar("Entry", bound=tuple[Any, ...])
 
 
 @dataclass(frozen=True)
@@ -167,6 +170,14 @@ class Fleet:
             for name, amount in each.resources:
                 if name in self.licences:
                     self.licences[name] -= amount
+
+
+def ascending(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """As sorted, of which only the first few are asked for."""
+    heap = list(entries)
+    heapify(heap)
+    while heap:
+        yield heappop(heap)
 
 
 def _key(room: Room) -> Key:

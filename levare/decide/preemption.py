@@ -18,11 +18,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
-from itertools import accumulate
 from typing import NamedTuple
 
 from levare.decide.capacity import Room
-from levare.decide.fleet import Fleet, without_licences
+from levare.decide.fleet import Fleet, ascending, without_licences
 from levare.decide.sharing import Books
 from levare.model import Held, Preemption, Request, Sharing, Waiting
 
@@ -49,16 +48,47 @@ class _Option:
 
 
 class _Prey(NamedTuple):
-    """A GPU that could be had: whose it is, what that would lose, and who may have it."""
+    """A run that could be had: what it holds, what its end would lose, and for whom it may be ended."""
 
     job_id: str
+    gpus: int
+    cpus: int
     loss: timedelta
+    """For each of its GPUs."""
     ends_for: int
     """From this priority on."""
     borrower: str | None
     """The team that has borrowed it."""
 
 
+class _Hunt(NamedTuple):
+    """A room, and the runs in it that somebody could have, those that lose least first."""
+
+    room: Room
+    prey: Sequence[_Prey]
+    widest: int
+    """The most CPUs that one of them holds."""
+
+    def least_loss(self, request: Request, priority: int, team: str | None) -> timedelta | None:
+        """
+        What the request loses there at the least, roughly: by the GPUs and by the number of runs that it has to free.
+
+        None if it cannot be had. `team` is one that may have what others have borrowed.
+        """
+        room, by_gpus, by_runs = self.room, _NOTHING, _NOTHING
+        gpus = max(0, request.gpus - room.whole) if request.gpu_memory_mib is None else 0
+        runs = -(min(0, room.cpus - request.cpus) // self.widest) if self.widest else 0
+        for _, has, _, loss, ends_for, borrower in self.prey:
+            if gpus <= 0 and runs <= 0:
+                break
+            if ends_for <= priority or (team is not None and borrower not in (None, team)):
+                by_gpus += loss * min(max(gpus, 0), has)
+                by_runs += loss if runs > 0 else _NOTHING
+                gpus, runs = gpus - has, runs - 1
+        return max(by_gpus, by_runs) if gpus <= 0 and runs <= 0 else None
+
+
+_NOTHING = timedelta()
 _ANY, _NONE = -1, 99
 """Of priorities: all of them have it, or no one has."""
 
@@ -74,7 +104,6 @@ class Claims:
         self._cleared_for = for_whom & {job.job_id for job in waiting} if for_whom else set[str]()
         self._ended: set[str] = set()
         self._hopeless: set[tuple[object, ...]] = set()
-        self._costs: dict[tuple[int, str | None], list[tuple[Room, Sequence[timedelta]]]] = {}
 
     def is_cleared_for(self, job: Waiting) -> bool:
         """Whether something that still runs has been told to make room for it."""
@@ -98,7 +127,7 @@ class Claims:
         ended = {held.job_id: held for held in victims}
         self._ended |= ended.keys()
         if any(len(self._parts[each]) > 1 for each in ended):
-            self._costs.clear()  # other rooms have become cheaper; the room that is cleared is kept
+            vars(self).pop("_hunts", None)  # other rooms have become cheaper; the room that is cleared is kept
         return [
             Preemption(part.attempt_id, part.job_id, job.job_id, self._sentence(job, victim))
             for job_id, victim in sorted(ended.items())
@@ -111,7 +140,7 @@ class Claims:
     def _cheapest(self, job: Waiting, request: Request) -> list[_Option]:
         """As many options as the request has nodes; a room that loses more than these at the least is not tried."""
         found: list[tuple[Price, str, _Option]] = []
-        for least, room in self._by_least_loss(job, request):
+        for least, _, room in self._by_least_loss(job, request):
             if len(found) == request.nodes and least > found[-1][0][0]:
                 break
             option = self._option(room, job, request)
@@ -120,31 +149,11 @@ class Claims:
                 del found[request.nodes :]
         return [option for *_, option in found]
 
-    def _by_least_loss(self, job: Waiting, request: Request) -> Iterator[tuple[timedelta, Room]]:
-        """Rooms where enough GPUs could be freed, with a bound of what that loses: the GPUs that lose least."""
-        missing = request.gpus if request.gpu_memory_mib is None else 0
-        bounded = [
-            (costs[max(0, missing - room.whole)], room)
-            for room, costs in self._costs_for(job)
-            if missing - room.whole < len(costs)
-        ]
-        return iter(sorted(bounded, key=lambda entry: (entry[0], entry[1].name)))
-
-    def _costs_for(self, job: Waiting) -> list[tuple[Room, Sequence[timedelta]]]:
-        """For each room what it loses at the least to free so many GPUs by what the job may end: none, one, two ..."""
-        key = (job.priority, job.team if self._has_a_right(job) else None)
-        if key not in self._costs:
-            self._costs[key] = [(room, self._costs_in(prey, *key)) for room, prey in self._prey]
-        return self._costs[key]
-
-    def _costs_in(self, prey: Iterable[_Prey], priority: int, team: str | None) -> Sequence[timedelta]:
-        """What has been told to end since costs nothing any more."""
-        each = [
-            timedelta() if victim.job_id in self._ended else victim.loss
-            for victim in prey
-            if victim.ends_for <= priority or (team is not None and victim.borrower not in (None, team))
-        ]
-        return list(accumulate(sorted(each), initial=timedelta()))
+    def _by_least_loss(self, job: Waiting, request: Request) -> Iterator[tuple[timedelta, str, Room]]:
+        """Rooms where enough could be freed, with a bound of what that loses."""
+        team = job.team if self._has_a_right(job) else None
+        bounds = ((hunt.least_loss(request, job.priority, team), hunt.room) for hunt in self._hunts)
+        return ascending((least, room.name, room) for least, room in bounds if least is not None)
 
     def _option(self, room: Room, job: Waiting, request: Request) -> _Option | None:
         """What has to end on a node so that the job fits; nothing that need not."""
@@ -226,20 +235,22 @@ class Claims:
         return self._now - (max(held.safe_at, placed) if held.safe_at else placed)
 
     @cached_property
-    def _prey(self) -> list[tuple[Room, list[_Prey]]]:
-        rooms = [room for room in self._fleet.rooms.values() if room.is_open]
-        return [(room, [each for held in room.node.held for each in self._prey_of(held)]) for room in rooms]
+    def _hunts(self) -> list[_Hunt]:
+        return [self._hunt_in(room) for room in self._fleet.rooms.values() if room.is_open]
 
-    def _prey_of(self, held: Held) -> list[_Prey]:
+    def _hunt_in(self, room: Room) -> _Hunt:
+        """What has been told to end costs nothing any more."""
+        prey = sorted([prey for held in room.node.held if (prey := self._prey_of(held))], key=_loss_of)
+        return _Hunt(room, prey, max([each.cpus for each in prey], default=0))
+
+    def _prey_of(self, held: Held) -> _Prey | None:
+        holds = (held.job_id, len(held.devices), held.cpus)
         if self._is_ending(held):
-            prey = _Prey(held.job_id, timedelta(), _ANY, None)
-        elif held.placed_at is None or self._now - held.placed_at < held.min_runtime:
-            return []
-        else:
-            borrower = held.team if held.job_id in self._borrowed else None
-            ends_for = held.priority + MARGIN if held.preemptible else _NONE
-            prey = _Prey(held.job_id, self._unsaved(held), ends_for, borrower)
-        return [prey] * len(held.devices)
+            return _Prey(*holds, _NOTHING, _ANY, None)
+        if held.placed_at is None or self._now - held.placed_at < held.min_runtime:
+            return None
+        borrower = held.team if held.job_id in self._borrowed else None
+        return _Prey(*holds, self._unsaved(held), held.priority + MARGIN if held.preemptible else _NONE, borrower)
 
     @cached_property
     def _borrowed(self) -> set[str]:
@@ -261,6 +272,10 @@ class Claims:
         if job.priority >= victim.priority + MARGIN:
             return f"Made room for job {job.job_id} of priority {job.priority}; its own is {victim.priority}."
         return f"Made room for job {job.job_id} of team {job.team}, within whose quota it had borrowed."
+
+
+def _loss_of(prey: _Prey) -> timedelta:
+    return prey.loss
 
 
 def _spare(trial: Room, victims: Sequence[Held], request: Request) -> list[Held]:

@@ -6,6 +6,7 @@ so that nobody pays for ever; what runs counts at once as if it had run for its 
 a burst of starts does not go unnoticed until it has lasted. What each holds now bounds this: `levare.decide.present`.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from statistics import median
@@ -45,8 +46,8 @@ class Books:
         self._teams, self._users = Present(), dict[str, Present]()
         held = sorted((each for node in nodes for each in node.held), key=_attempt)  # sums depend on their order
         self._held = held
-        for each in held:
-            self._enter(each)
+        for runs in self._by_owner(held):
+            self._enter(runs)
         for each in held:
             if each.is_ending:
                 self.release(each)
@@ -198,20 +199,32 @@ class Books:
         self._teams.take(whose.team, self._weight_of(whose.team), rate)
         self._users_of(whose.team).take(whose.user, 1.0, rate)
 
-    def _enter(self, held: Held) -> None:
-        """What runs when the decision begins."""
-        gpus = gpus_held(held.devices, self._memory_mib)
-        ran = max(_entry(held.expected), self._now - (held.placed_at or self._now))
-        rate = gpus + GPUS_PER_CPU * held.cpus
-        use = self._accrued(rate, ran)
-        self._take(held, rate)
-        hours, is_new = gpus * (ran / _HOUR), held.job_id not in self._gpus
-        for ledger in self._of(held):
+    def _enter(self, runs: Sequence[Held]) -> None:
+        """What runs when the decision begins, of one user in one project."""
+        gpus, hours, use, total, before = 0.0, 0.0, 0.0, 0.0, len(self._gpus)
+        for held in runs:
+            holds = gpus_held(held.devices, self._memory_mib)
+            elapsed = self._now - (held.placed_at or self._now)
+            ran = elapsed if elapsed >= ENTRY else max(_entry(held.expected), elapsed)
+            rate = holds + GPUS_PER_CPU * held.cpus
+            gpus += holds
+            total += rate
+            hours += holds * (ran / _HOUR)
+            use += self._accrued(rate, ran)
+            self._gpus[held.job_id] = self._gpus.get(held.job_id, 0.0) + holds
+        self._take(runs[0], total)
+        for ledger in self._of(runs[0]):
             ledger.gpus += gpus
             ledger.gpu_hours += hours
             ledger.use += use
-            ledger.running += is_new
-        self._gpus[held.job_id] = self._gpus.get(held.job_id, 0.0) + gpus
+            ledger.running += len(self._gpus) - before
+
+    @staticmethod
+    def _by_owner(held: Iterable[Held]) -> Iterable[Sequence[Held]]:
+        runs: dict[tuple[str, str, str], list[Held]] = defaultdict(list)
+        for each in held:
+            runs[each.team, each.project, each.user].append(each)
+        return runs.values()
 
     def _accrued(self, rate: float, elapsed: timedelta) -> float:
         return accrued(rate, elapsed, self._sharing.half_life)

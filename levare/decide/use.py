@@ -7,13 +7,14 @@ as one GPU. Use is a rate over time, in weighted GPU-seconds, and halves with ea
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, time, timedelta
+from functools import cache
 from math import log
 
 from levare.model import Request
 
 GPUS_PER_CPU = 0.05
 """20 CPUs weigh as much as one GPU."""
-_SECOND, _DAY = timedelta(seconds=1), timedelta(days=1)
+_SECOND, _DAY, _NO_TIME = timedelta(seconds=1), timedelta(days=1), timedelta()
 
 
 def gpus_of(request: Request, typical_mib: float) -> float:
@@ -29,12 +30,15 @@ def cost(request: Request, typical_mib: float) -> float:
 
 def gpus_held(devices: Mapping[str, int], memory_mib: Mapping[str, int]) -> float:
     """The same of devices that are held (UUID -> MiB), each a part of its memory; one that has left counts whole."""
-    return sum(_part(mib, memory_mib.get(uuid, mib)) for uuid, mib in devices.items())
+    gpus = 0.0
+    for uuid, mib in devices.items():
+        gpus += _part(mib, memory_mib.get(uuid, mib))
+    return gpus
 
 
 def fading(elapsed: timedelta, half_life: timedelta) -> float:
     """What is left of one unit of use after this time: 2^(-elapsed / half-life)."""
-    return 0.5 ** (max(elapsed, timedelta()) / half_life)
+    return 0.5 ** (elapsed / half_life) if elapsed > _NO_TIME else 1.0
 
 
 def accrued(rate: float, elapsed: timedelta, half_life: timedelta) -> float:
@@ -44,7 +48,7 @@ def accrued(rate: float, elapsed: timedelta, half_life: timedelta) -> float:
     The integral of rate * 2^(-t / H) over t from 0 to T, which is rate * H / ln 2 * (1 - 2^(-T / H)). So use may be
     taken down at any moment: what is accrued in two parts, the first faded over the second, is what is accrued in one.
     """
-    return rate * (half_life / _SECOND) / log(2) * (1.0 - fading(elapsed, half_life))
+    return rate * _mean_life_seconds(half_life) * (1.0 - fading(elapsed, half_life))
 
 
 def by_day(start: datetime, end: datetime) -> Iterator[tuple[str, float]]:
@@ -56,5 +60,10 @@ def by_day(start: datetime, end: datetime) -> Iterator[tuple[str, float]]:
         start = midnight
 
 
+@cache
+def _mean_life_seconds(half_life: timedelta) -> float:
+    return (half_life / _SECOND) / log(2)
+
+
 def _part(mib: float, whole_mib: float) -> float:
-    return min(1.0, mib / whole_mib) if whole_mib else 1.0
+    return mib / whole_mib if mib < whole_mib else 1.0

@@ -289,9 +289,10 @@ _OUTCOME = [field.name for field in fields(Outcome)]
 _SETTLED = ("id", "job_id", "devices", "cpus", "placed_at", "ended_at", "price", "node_share", "energy_joules")
 _EXPECTED = {(BLOCKED,), (WAITING,), (BLOCKED, WAITING), LIVE, OPEN}
 
+_STILL_WAITS = _J.state.concat("") == WAITING  # without this SQLite takes many ids for worse than all that waits
 _PLACE = (
     update(jobs)
-    .where(_J.id.in_(bindparam("chosen", expanding=True)), _J.state == WAITING, _J.cancel_requested_at.is_(None))
+    .where(_J.id.in_(bindparam("chosen", expanding=True)), _STILL_WAITS, _J.cancel_requested_at.is_(None))
     .values(state=PLACED, attempt=_J.attempt + 1, progress=None)
     .returning(_J.id, _J.attempt, _J.name)
 )

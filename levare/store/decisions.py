@@ -7,7 +7,6 @@ digest come from one reading of the same queue, fleet and use.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -68,7 +67,7 @@ def digest_of(waiting: Iterable[Waiting], nodes: Iterable[Node], sharing: Sharin
     """Of what a decision is made from."""
     facts = [
         sorted(f"{job.job_id} {job.count}" for job in waiting),
-        sorted(f"{node.name} {node.state} {node.note} {held.attempt_id}" for node in nodes for held in node.held),
+        sorted([node.name, node.state, node.note, *sorted(held.attempt_id for held in node.held)] for node in nodes),
         sorted(f"{account.name} {account.weight} {account.use:.3f}" for account in sharing.accounts.values()),
     ]
     return sha256(json.dumps(facts).encode()).hexdigest()[:16]
@@ -77,8 +76,8 @@ def digest_of(waiting: Iterable[Waiting], nodes: Iterable[Node], sharing: Sharin
 def _row(message: Message, at: Mapping[str, int], turns: Sequence[Turn], digest: str, now: datetime) -> dict[str, Any]:
     job_id = message.attempt_id.rpartition("-")[0]
     place = at.get(job_id, at.get(job_id.rpartition("_")[0], 0))  # the turn of an element is that of its array
-    before = [asdict(turn) for turn in turns[max(0, place - MOST_TURNS) : place]]
-    detail = {"turn": place + 1, "turns": len(turns), "own": asdict(turns[place]), "before": before}
+    before = [vars(turn) for turn in turns[max(0, place - MOST_TURNS) : place]]
+    detail = {"turn": place + 1, "turns": len(turns), "own": vars(turns[place]), "before": before}
     named = {"at": now, "job_id": job_id, "kind": "started", "node": message.node}
     return {**named, "digest": digest, "detail": detail}
 

@@ -15,25 +15,25 @@ def ended(connection: Connection, rows: Sequence[Any]) -> list[Ended]:
     """These attempts, which are over, with what their jobs say of such an ending."""
     wishes = {row.id: row for row in _of(connection, _WISHES, [row.job_id for row in rows])}
     preemptions = _preemptions(connection, [row.job_id for row in rows if row.state == LOST])
-    times = {row.id: row for row in _of(connection, _TIMES, [row.id for row in rows])}
-    return [_as_ended(row, times[row.id], wishes[row.job_id], preemptions.get(row.job_id, 0)) for row in rows]
+    fates = {row.id: row for row in _of(connection, _FATES, [row.id for row in rows])}
+    return [_as_ended(row, fates[row.id], wishes[row.job_id], preemptions.get(row.job_id, 0)) for row in rows]
 
 
-def _as_ended(row: Any, times: Any, job: Any, preemptions: int) -> Ended:
+def _as_ended(row: Any, attempt: Any, job: Any, preemptions: int) -> Ended:
     return Ended(
         row.job_id,
         row.id,
         row.state,
-        row.exit_code,
-        row.reason or "",
-        row.number,
-        row.retries,
-        row.losses,
+        attempt.exit_code,
+        attempt.reason or "",
+        attempt.number,
+        job.retries,
+        job.losses,
         row.cancel_requested_at is not None,
         node=row.node,
         request=request_of(job),
-        started_at=times.started_at,
-        ended_at=times.ended_at,
+        started_at=attempt.started_at,
+        ended_at=attempt.ended_at,
         family=job.family,
         preemptions=preemptions,
         retry_on=tuple(job.retry_on),
@@ -54,12 +54,13 @@ def _of(connection: Connection, query: Any, ids: Sequence[str]) -> Sequence[Any]
 
 _IDS = bindparam("ids", expanding=True)
 _WISHED = (
-    *("id", "family", "retry_on", "backoff_seconds", "memory_growth", "shunned"),
+    *("id", "family", "retries", "losses", "retry_on", "backoff_seconds", "memory_growth", "shunned"),
     *("gpus", "gpu_memory_mib", "cpus", "memory_mib", "scratch_mib", "gpu_model", "nodes", "spread"),
     *("resources", "require", "prefer", "avoid"),
 )
 _WISHES = select(*(jobs.c[name] for name in _WISHED)).where(jobs.c.id.in_(_IDS))
-_TIMES = select(attempts.c.id, attempts.c.started_at, attempts.c.ended_at).where(attempts.c.id.in_(_IDS))
+_FATE = ("id", "number", "exit_code", "reason", "started_at", "ended_at")
+_FATES = select(*(attempts.c[name] for name in _FATE)).where(attempts.c.id.in_(_IDS))
 _PREEMPTIONS = (
     select(attempts.c.job_id, func.count(distinct(attempts.c.number)).label("times"))
     .where(attempts.c.job_id.in_(_IDS), attempts.c.state == PREEMPTED)

@@ -12,8 +12,11 @@ from levare.decide.explain import explain as explanation
 from levare.decide.forecast import Estimate
 from levare.model import BLOCKED, CANCELLED, FINAL, PLACED, RUNNING, WAITING, Node, Reason, Rules, Sharing, Waiting
 from levare.store import arrays, promises, views
-from levare.store.snapshot import HEADS, load_lanes, load_nodes, load_sharing, needs_of, waiting_of
+from levare.store.fleet import load_nodes
+from levare.store.movable import needs_of
+from levare.store.snapshot import load_sharing
 from levare.store.tables import jobs
+from levare.store.waiting import HEADS, load_lanes, waiting_of
 
 Row = Mapping[str, Any]
 
@@ -73,7 +76,8 @@ def load(connection: Connection, job_id: str, *, now: datetime, rules: Rules = _
         return Case(job, blockers=arrays.why_capped(row))
     nodes, sharing = load_nodes(connection, now=now), load_sharing(connection, now=now, rules=rules)
     promised = promises.load(connection)
-    lanes = [promises.remembered(lane, promised) for lane in load_lanes(connection, most=HEADS, now=now)]
+    found = load_lanes(connection, most=lambda _: HEADS, now=now)
+    lanes = [promises.remembered(lane, promised) for lane in found]
     [waiting] = promises.remembered([waiting_of(connection, row)], promised)
     return Case(job, queue=Queue(_as_in(lanes, waiting), lanes, nodes, sharing, now, rules.currency))
 

@@ -19,7 +19,7 @@ from levare.model import BLOCKED, FINAL, WAITING, Elements, Need, Node, Paramete
 from levare.store import arrays, audit, views
 from levare.store.audit import Actor
 from levare.store.contradictions import refuse_contradictions
-from levare.store.snapshot import load_emptied
+from levare.store.fleet import load_emptied
 from levare.store.tables import idempotency, jobs, needs
 from levare.store.teams import refuse_beyond_queue
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from levare.model import PLACED
-from levare.store.tables import attempts
+from levare.store.tables import attempts, jobs
 from levare.store.types import Utc
 
 RESEND_AFTER = timedelta(seconds=5)
@@ -30,16 +30,20 @@ class Message:
     name: str
 
 
-def messages_due(live: Iterable[Any], incarnations: Mapping[str, str], *, now: datetime) -> list[Message]:
+def messages_due(
+    connection: Connection, live: Iterable[Any], incarnations: Mapping[str, str], *, now: datetime
+) -> list[Message]:
     """
     Of the live attempts: what was placed and not claimed in time, and what runs on a node whose worker has begun
     a new incarnation since it was sent, so that Celery and Flower know of it again.
     """
-    return [
-        Message(row.id, row.queue, row.node, row.name)
+    late = now - RESEND_AFTER
+    due = [
+        row.id
         for row in live
-        if (row.sent_at <= now - RESEND_AFTER if row.state == PLACED else row.sent_to != incarnations.get(row.node))
+        if (row.sent_at <= late if row.state == PLACED else row.sent_to != incarnations.get(row.node))
     ]
+    return [Message(*row) for row in connection.execute(_OF, {"ids": due})] if due else []
 
 
 def mark_sent(
@@ -51,6 +55,12 @@ def mark_sent(
         connection.execute(_MARK, marks)
 
 
+_OF = (
+    select(attempts.c.id, attempts.c.queue, attempts.c.node, jobs.c.name)
+    .join(jobs, jobs.c.id == attempts.c.job_id)
+    .where(attempts.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(attempts.c.placed_at, attempts.c.id)
+)
 _MARK = (
     update(attempts)
     .where(attempts.c.id == bindparam("attempt"))

@@ -17,8 +17,8 @@ from levare.decide.pipelines import in_order
 from levare.decide.timing import timing_of
 from levare.model import LOST, Duration, Node
 from levare.store import families, windows
+from levare.store.fleet import load_emptied
 from levare.store.jobs import Submission, name_of
-from levare.store.snapshot import load_emptied
 from levare.store.work import pipeline_of, submission_of
 
 Row = Mapping[str, Any]

@@ -15,6 +15,7 @@ from levare.model import ATTEMPT_STATES, FREE, JOB_STATES, OWNERSHIPS
 from levare.store.columns import Table, instant, json_column, json_list, metadata, one_of
 
 _IS_ARRAY = text("array_size IS NOT NULL")
+_IS_UNWANTED = text("cancel_requested_at IS NOT NULL")
 
 
 class JobRow(Table, table=True):
@@ -32,6 +33,7 @@ class JobRow(Table, table=True):
         Index("ix_jobs_array", "array_id", "array_index", unique=True),
         Index("ix_jobs_elements", "array_id", "state"),
         Index("ix_jobs_arrays", "state", sqlite_where=_IS_ARRAY, postgresql_where=_IS_ARRAY),
+        Index("ix_jobs_unwanted", "state", sqlite_where=_IS_UNWANTED, postgresql_where=_IS_UNWANTED),
         Index("ix_jobs_created", "created_at", "id"),
         Index("ix_jobs_schedule", "schedule", "state"),
         Index("ix_jobs_trigger", "trigger", "state"),
@@ -103,7 +105,7 @@ class JobRow(Table, table=True):
     created_at: datetime = Field(sa_column=instant(nullable=False))
     started_at: datetime | None = Field(sa_column=instant())
     finished_at: datetime | None = Field(sa_column=instant())
-    cancel_requested_at: datetime | None = Field(sa_column=instant(index=True))
+    cancel_requested_at: datetime | None = Field(sa_column=instant())
     cancelled_by: str | None
     pipeline: str | None = Field(index=True)
     """The pipeline that it was submitted with, and the step of it."""
@@ -171,7 +173,7 @@ class AttemptRow(Table, table=True):
         CheckConstraint(one_of("state", ATTEMPT_STATES), name="state"),
         Index("ix_attempts_job", "job_id", "number", "rank", unique=True),
         Index("ix_attempts_live", "state", "node"),
-        Index("ix_attempts_settled", "settled", "state"),
+        Index("ix_attempts_settled", "settled", "node"),
         Index("ix_attempts_preempted", "preempted_at"),
         Index("ix_attempts_ended", "node", "ended_at"),
     )

@@ -12,8 +12,8 @@ from levare.errors import Fault, NotFound, QuotaQueued
 from levare.model import LIVE, Quota, Sharing
 from levare.store import audit, sharing
 from levare.store.audit import Actor
+from levare.store.fleet import load_nodes
 from levare.store.sharing import project_account, quota_of, user_account
-from levare.store.snapshot import load_nodes
 from levare.store.tables import jobs, teams, use
 from levare.store.types import is_one_of
 from levare.store.upsert import upsert

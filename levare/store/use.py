@@ -52,7 +52,9 @@ def charge(connection: Connection, settled: Sequence[Any], *, half_life: timedel
 
 
 def _used(connection: Connection, settled: Sequence[Any], now: datetime) -> list[_Used]:
-    memory_mib: dict[str, int] = {row.uuid: row.memory_mib for row in connection.execute(_DEVICES)}
+    memory_mib: dict[str, int] = dict(
+        connection.execute(_DEVICES, {"uuids": sorted({uuid for row in settled for uuid in row.devices})}).all()
+    )
     asked = {"jobs": list({row.job_id for row in settled})}
     owners = {row.id: (row.team, row.project, row.user) for row in connection.execute(_OWNERS, asked)}
     return [_used_by(row, owners[row.job_id], memory_mib, now) for row in settled]
@@ -109,7 +111,7 @@ def _keys(whose: Whose) -> dict[str, Any]:
 
 
 _WHOSE = (use.c.team, use.c.project, use.c.user)
-_DEVICES = select(devices.c.uuid, devices.c.memory_mib)
+_DEVICES = select(devices.c.uuid, devices.c.memory_mib).where(devices.c.uuid.in_(bindparam("uuids", expanding=True)))
 _OWNERS = select(jobs.c.id, jobs.c.team, jobs.c.project, jobs.c.user).where(
     jobs.c.id.in_(bindparam("jobs", expanding=True))
 )

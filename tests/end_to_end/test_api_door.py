@@ -15,7 +15,7 @@ from app import answers
 from levare import model
 from levare.decide.families import Family
 from levare.decide.health import Exclusion
-from levare.store import families, health, nodes, snapshot
+from levare.store import families, fleet, health, nodes
 from tests.end_to_end.serving import Api, refused, serving
 
 OPEN = ("/healthz", "/readyz", "/openapi.json", "/docs")
@@ -104,11 +104,11 @@ def test_resuming_a_node_takes_back_what_was_excluded(api: Api):
 
     api.client.put("/v1/nodes/n1/state?dry_run=true", json={"state": "ready"}).raise_for_status()
     with api.database.reading() as connection:
-        (node,) = snapshot.load_nodes(connection, now=now)
+        (node,) = fleet.load_nodes(connection, now=now)
     assert (node.note, node.devices[0].blocked) == ("Jobs failed on it.", "Jobs failed on it.")
     assert api.client.put("/v1/nodes/n1/state", json={"state": "ready"}).json()["state"] == "ready"
     with api.database.reading() as connection:
-        (node,) = snapshot.load_nodes(connection, now=datetime.now(UTC))
+        (node,) = fleet.load_nodes(connection, now=datetime.now(UTC))
     assert (node.note, node.devices[0].blocked) == ("", "")
 
 

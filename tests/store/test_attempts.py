@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Connection, select
 
 from levare.model import Move, Placement, Request
-from levare.store import attempts, messages, nodes, snapshot
+from levare.store import attempts, fleet, messages, nodes, snapshot
 from levare.store.attempts import Outcome
 from levare.store.engine import Database
 from levare.store.tables import attempts as attempts_table
@@ -197,11 +197,11 @@ def test_a_node_that_renewed_meanwhile_is_not_declared_lost(database: Database, 
         seen = snapshot.load(connection, now=NOON).renewals
         nodes.renew(connection, "n1", incarnation="i1", now=NOON)
         nodes.declare_lost(connection, seen)
-        assert snapshot.load_nodes(connection, now=NOON)[0].state == "ready"
+        assert fleet.load_nodes(connection, now=NOON)[0].state == "ready"
         nodes.declare_lost(connection, snapshot.load(connection, now=NOON).renewals)
-        assert snapshot.load_nodes(connection, now=NOON)[0].state == "lost"
+        assert fleet.load_nodes(connection, now=NOON)[0].state == "lost"
         nodes.renew(connection, "n1", incarnation="i1", now=NOON)
-        assert snapshot.load_nodes(connection, now=NOON)[0].state == "ready"
+        assert fleet.load_nodes(connection, now=NOON)[0].state == "ready"
 
 
 def test_a_drain_outlasts_a_restart_of_the_worker(database: Database, add_node):
@@ -211,7 +211,7 @@ def test_a_drain_outlasts_a_restart_of_the_worker(database: Database, add_node):
     add_node(incarnation="i2", gpus=1)
 
     with database.reading() as connection:
-        (node,) = snapshot.load_nodes(connection, now=NOON)
+        (node,) = fleet.load_nodes(connection, now=NOON)
     assert (node.state, len(node.devices)) == ("draining", 1)
 
 

@@ -12,7 +12,7 @@ from beat.tick import Tick
 from levare.decide.families import BURST, FIRST_HOLD, Family
 from levare.decide.health import REST, Exclusion
 from levare.model import Device, Rules
-from levare.store import explain, families, health, nodes, snapshot, tables
+from levare.store import explain, families, fleet, health, nodes, snapshot, tables
 from levare.store.audit import Actor
 from levare.store.engine import Database
 from levare.store.jobs import lane_of
@@ -215,13 +215,13 @@ def test_a_node_on_which_different_work_fails_is_excluded_and_taken_back(
 
     def notes(now: datetime) -> list[str]:
         with database.reading() as connection:
-            return [node.note[:39] for node in snapshot.load_nodes(connection, now=now)]
+            return [node.note[:39] for node in fleet.load_nodes(connection, now=now)]
 
     assert notes(NOON) == ["Different jobs failed within 60 s of th", ""]
     assert notes(NOON + REST) == ["", ""]
     assert ("beat", "node.excluded", "n1") in actions(database)
     with database.reading() as connection:
-        assert not any(node.note for node in snapshot.load_emptied(connection))
+        assert not any(node.note for node in fleet.load_emptied(connection))
     with database.writing() as connection:
         assert health.readmit(connection, "n1", now=NOON + SECOND)
         assert not health.readmit(connection, "n1", now=NOON + SECOND)
@@ -243,7 +243,7 @@ def test_failures_before_a_node_was_taken_back_do_not_exclude_it_again(
     tick.run(now=NOON + 2 * SECOND)
 
     with database.reading() as connection:
-        assert not any(node.note for node in snapshot.load_nodes(connection, now=NOON + 2 * SECOND))
+        assert not any(node.note for node in fleet.load_nodes(connection, now=NOON + 2 * SECOND))
 
 
 def test_a_bad_gpu_stays_excluded_when_its_worker_starts_again(
@@ -260,7 +260,7 @@ def test_a_bad_gpu_stays_excluded_when_its_worker_starts_again(
         nodes.join(connection, facts, incarnation="i2", now=NOON + SECOND)
 
     with database.reading() as connection:
-        (node,) = snapshot.load_nodes(connection, now=NOON + SECOND)
+        (node,) = fleet.load_nodes(connection, now=NOON + SECOND)
     assert [bool(device.blocked) for device in node.devices] == [True, False]
     assert not node.note
     assert ("beat", "device.excluded", "n1-0") in actions(database)

@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 
 from levare.errors import Conflict, NotFound
 from levare.model import Placement, Request
-from levare.store import attempts, nodes, reaping, snapshot, tables
+from levare.store import attempts, fleet, nodes, reaping, tables
 from levare.store.attempts import Outcome
 from levare.store.audit import Actor
 from levare.store.engine import Database
@@ -90,7 +90,7 @@ def test_a_decision_sees_what_is_taken_and_by_whom(database: Database, add_node:
     own(database, "n1-1", Owned("ours"))
 
     with database.reading() as connection:
-        [node] = snapshot.load_nodes(connection, now=NOON)
+        [node] = fleet.load_nodes(connection, now=NOON)
 
     assert [(card.ownership, card.blocked) for card in node.devices] == [
         ("foreign", "GPU 0 of n1 is bob's."),
