@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from sqlalchemy import Connection
 from starlette.responses import Response
 
 from app.answers import answer
@@ -28,6 +27,7 @@ Gpus = Annotated[int | None, Query(ge=1, le=4096, description="Look for a slot w
 Seconds = Annotated[
     int | None, Query(ge=60, le=31 * 86400, description="Look for a slot that is so long.", examples=[3600])
 ]
+Row = Mapping[str, Any]
 _FINDING, _HOUR, _SLOT = (tuple(model.model_fields) for model in (Finding, CalendarHour, Slot))
 _MOST_SCHEDULES = 10_000
 _MOST_STARTS = 1000
@@ -40,34 +40,37 @@ def lint_schedules(call: Asked) -> Response:
 
     Crowds, GPUs and windows are looked at for the next 7 days, without schedules that are paused.
     """
-    with call.database.reading() as connection:
-        rows = schedules.find(connection, limit=_MOST_SCHEDULES)
-        own = [finding for row in rows for finding in findings_of(connection, call, row)]
-        found = [*own, *_pressure(connection, call, rows)]
-    return answer(_told(found))
+    rows, facts = _load(call)
+    own = [finding for row in rows for finding in findings_of(call, row, facts)]
+    return answer(_told([*own, *_pressure(call, rows, facts)]))
 
 
 @router.get("/{name}/lint", response_model=Findings)
 def lint_schedule(name: ScheduleName, call: Asked) -> Response:
     """Look over one schedule, also at what it and others do to each other."""
+    rows, facts = _load(call)
+    row = next((row for row in rows if row["name"] == name), None)
+    if row is None:
+        raise schedules.unknown(name)
+    together = [each for each in _pressure(call, rows, facts) if name in each.schedules]
+    return answer(_told([*findings_of(call, row, facts), *together]))
+
+
+def _load(call: Call) -> tuple[Sequence[Row], Outlook]:
     with call.database.reading() as connection:
-        row = schedules.one(connection, name)
         rows = schedules.find(connection, limit=_MOST_SCHEDULES)
-        together = [each for each in _pressure(connection, call, rows) if name in each.schedules]
-        found = [*findings_of(connection, call, row), *together]
-    return answer(_told(found))
+        return rows, outlook.load(connection, rows, now=call.now)
 
 
-def _pressure(connection: Connection, call: Call, rows: Sequence[Mapping[str, Any]]) -> list[pressure.Finding]:
-    facts = _outlook(connection, rows, call.now)
-    starts = decide.expected_starts(facts.plans, now=call.now, upto=call.now + pressure.AHEAD)
+def _pressure(call: Call, rows: Sequence[Row], facts: Outlook) -> list[pressure.Finding]:
+    starts = _starts(rows, facts, call.now, call.now + pressure.AHEAD)
     return pressure.of_pressure(starts, facts.nodes, call.rules.licences, fleet=facts.fleet)
 
 
-def _outlook(connection: Connection, rows: Sequence[Mapping[str, Any]], now: datetime) -> Outlook:
+def _starts(rows: Sequence[Row], facts: Outlook, now: datetime, upto: datetime) -> list[Start]:
     """Of those that will run what is due."""
-    active = [row for row in rows if history.state_of_schedule(row) == history.ACTIVE]
-    return outlook.load(connection, active, now=now)
+    active = {row["name"] for row in rows if history.state_of_schedule(row) == history.ACTIVE}
+    return decide.expected_starts([plan for plan in facts.plans if plan.name in active], now=now, upto=upto)
 
 
 def _told(found: Sequence[pressure.Finding]) -> dict[str, Any]:
@@ -88,9 +91,8 @@ def read_calendar(call: Asked, days: Days = 7, gpus: Gpus = None, seconds: Secon
         fault = Fault(name, "is required with the other", None, "gpus and seconds, or none of them")
         raise Contradiction("A slot has a number of GPUs and a length.", f"Give {name} too.", [fault])
     upto = call.now + timedelta(days=days)
-    with call.database.reading() as connection:
-        facts = _outlook(connection, schedules.find(connection, limit=_MOST_SCHEDULES), call.now)
-    starts = decide.expected_starts(facts.plans, now=call.now, upto=upto)
+    rows, facts = _load(call)
+    starts = _starts(rows, facts, call.now, upto)
     kept = decide.kept_by_windows(facts.nodes)
     hours = decide.hours(starts, kept, fleet=facts.fleet, now=call.now, count=(upto - call.now) // HOUR + 1)
     slot = None

@@ -75,10 +75,10 @@ def submit_job(body: JobRequest, call: Asked, dry_run: DryRun = False, idempoten
     with call.writing() as connection:
         job = _submit(connection, body, call, idempotency_key)
     call.pulse.ring(beat_bell())
-    return answer(_shown(job, call), HTTPStatus.CREATED, {"Location": f"/v1/jobs/{job['id']}"})
+    return answer(shown_job(job, call), HTTPStatus.CREATED, {"Location": f"/v1/jobs/{job['id']}"})
 
 
-def _shown(job: views.Row, call: Call, names: Iterable[str] = _FIELDS) -> dict[str, Any]:
+def shown_job(job: views.Row, call: Call, names: Iterable[str] = _FIELDS) -> dict[str, Any]:
     return picked({**job, "currency": call.rules.currency}, names)
 
 
@@ -121,7 +121,7 @@ def list_jobs(
         rows = views.find_jobs(connection, wanted, limit=limit + 1, after=after, newest_first=is_newest_first)
     page = rows[:limit]
     next_cursor = cursor_after(page[-1]) if len(rows) > limit else None
-    return answer({"items": [_shown(row, call, names) for row in page], "next_cursor": next_cursor})
+    return answer({"items": [shown_job(row, call, names) for row in page], "next_cursor": next_cursor})
 
 
 @router.get("/{job_id}", response_model=Job)
@@ -130,7 +130,7 @@ def read_job(job_id: JobId, call: Asked, fields: JobFields = None) -> Response:
     names = selected(Job, fields)
     with call.database.reading() as connection:
         job = views.job(connection, job_id)
-    return answer(_shown(job, call, names))
+    return answer(shown_job(job, call, names))
 
 
 @router.delete(
@@ -150,9 +150,9 @@ def cancel_job(job_id: JobId, call: Asked, dry_run: DryRun = False) -> Response:
         job = jobs.wish_cancel(connection, job_id, actor=call.actor, now=call.now)
         where = places_of(connection, job)
     if dry_run or job["state"] in FINAL:
-        return answer(_shown(job, call))
+        return answer(shown_job(job, call))
     wake(call, where)
-    return answer(_shown(job, call), HTTPStatus.ACCEPTED)
+    return answer(shown_job(job, call), HTTPStatus.ACCEPTED)
 
 
 def places_of(connection: Connection, job: views.Row) -> list[str]:

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from app.arrays import Name, Value
 from app.bodies import MOST_SECONDS, Body, JobRequest
+from app.patterns import ONE_LINE
 from app.pipelines import PipelineRequest
 from app.values import Time, Whole, distinct, refusal
 from levare.decide.timing import timing_of
@@ -16,7 +17,6 @@ from levare.errors import Fault, InvalidSchedule, LevareError
 _MOST_PARAMETERS = 100
 _MOST_DATES = 1000
 _MOST_WINDOWS = 20
-_ONE_LINE = r"^[^\x00-\x1f\x7f]*$"
 _ABSOLUTE = ("start_after", "deadline")
 _RESERVED = ("lint", "calendar")
 
@@ -43,7 +43,7 @@ Date = Annotated[
     Field(json_schema_extra={"pattern": r"^20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])$"}),
 ]
 Dates = Annotated[list[Date], AfterValidator(distinct), Field(max_length=_MOST_DATES)]
-Line = Annotated[str, Field(pattern=_ONE_LINE, max_length=500)]
+Line = Annotated[str, Field(pattern=ONE_LINE, max_length=500)]
 Parameters = Annotated[
     dict[Name, Value],
     AfterValidator(_clear),

@@ -9,12 +9,13 @@ from fastapi import APIRouter, Path, Query
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from app.answers import Job, answer
+from app.answers import answer
 from app.bodies import Label
 from app.call import Asked, Call, DryRun
 from app.document import refusals
-from app.jobs import JOB_REFUSALS, Key
+from app.jobs import JOB_REFUSALS, Key, shown_job
 from app.pages import Cursor, Limit, cursor_after, fields_of, picked, place_of, selected
+from app.patterns import NO_NUL
 from app.schedule_answers import (
     Declared,
     Finding,
@@ -43,12 +44,11 @@ router = APIRouter(prefix="/v1/schedules", tags=["schedules"])
 
 ScheduleName = Annotated[Label, Path(description="The name of a schedule.", examples=["nightly"])]
 ScheduleFields = Annotated[str | None, fields_of(Schedule)]
-After = Annotated[str, Query(max_length=63, pattern=r"^[^\x00]*$", description="`next` of the page before.")]
+After = Annotated[str, Query(max_length=63, pattern=NO_NUL, description="`next` of the page before.")]
 Outcomes = Annotated[list[Outcome] | None, Query(description="Only these; repeat it for several.")]
 Count = Annotated[int, Query(ge=1, le=1000, description="How many due times.", examples=[10])]
 _SCHEDULE, _FIRE = tuple(Schedule.model_fields), tuple(Fire.model_fields)
 _FINDING, _REVISION = tuple(Finding.model_fields), tuple(Revision.model_fields)
-_JOB = tuple(Job.model_fields)
 _FURTHEST = timedelta(days=200 * 366)
 _PUT_REFUSALS = refusals(InvalidSchedule, InvalidPipeline, *JOB_REFUSALS)
 
@@ -86,7 +86,7 @@ def set_schedule(name: ScheduleName, body: ScheduleRequest, call: Asked, dry_run
         _try_out(connection, call, name, definition)
         schedules.put(connection, name, definition, actor=call.actor, now=call.now)
         row = one(connection, name)
-        findings = findings_of(connection, call, row)
+        findings = findings_of(call, row, outlook.load(connection, [row], now=call.now))
     _ring(call, dry_run)
     told = [picked(vars(finding), _FINDING) for finding in findings]
     return answer({"schedule": picked(row, _SCHEDULE), "findings": told})
@@ -104,13 +104,12 @@ def _try_out(connection: Connection, call: Call, name: str, definition: Mapping[
         raise within(error, "job" if "job" in definition else "pipeline") from None
 
 
-def findings_of(connection: Connection, call: Call, row: Mapping[str, Any]) -> list[pressure.Finding]:
+def findings_of(call: Call, row: Mapping[str, Any], facts: outlook.Outlook) -> list[pressure.Finding]:
     """What is to be said of one schedule alone."""
-    timing = timing_of(row["definition"])
-    facts = outlook.load(connection, [row], now=call.now)
+    plan = facts.plan_of(row["name"])
     return [
-        *pressure.of_times(row["name"], timing, now=call.now, declared_at=row["changed_at"]),
-        *pressure.of_work(facts.plans[0], facts.nodes, call.rules.licences),
+        *pressure.of_times(plan.name, plan.timing, now=call.now, declared_at=row["changed_at"]),
+        *pressure.of_work(plan, facts.nodes, call.rules.licences),
     ]
 
 
@@ -155,7 +154,7 @@ def run_schedule(
     with call.writing(dry_run=dry_run) as connection:
         intake = Intake(connection, call.actor, now=call.now, rules=call.rules)
         made = runs.run_now(intake, name, body.parameters, key=idempotency_key, new_id=new_id)
-        jobs = [picked(job, _JOB) for job in runs.jobs_of(connection, made)]
+        jobs = [shown_job(job, call) for job in runs.jobs_of(connection, made)]
     _ring(call, dry_run)
     run = {"schedule": name, "pipeline": made.pipeline, "jobs": jobs}
     if dry_run:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from levare.client import Due, Revision, Schedule, ScheduleRun
 
 _FIRES, _NEXT = 5, 3
-_MOST_LISTED = 1000
 
 
 @click.group(cls=Nouns, default="show")
@@ -37,7 +35,7 @@ def show(schedule: str | None, *, as_json: bool) -> None:
         _show_one(schedule, as_json=as_json)
         return
     with terminal.connect() as client:
-        found = list(islice(client.schedules(), _MOST_LISTED))
+        found = list(client.schedules())
     if as_json:
         terminal.document({"items": found})
     elif not found:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _BAR = 20
 _MOST_STARTS = 50
+_MOST_NAMES = 6
 
 
 @click.command()
@@ -44,10 +45,15 @@ def tell_findings(found: Sequence["Finding"]) -> None:
     """Each in a paragraph of its own."""
     for each in found:
         style = {"fg": "red" if each["level"] == "error" else "yellow", "bold": True}
-        head = f"{each['level']}: {words.listed(each['schedules'])} ({each['code']})"
+        head = f"{each['level']}: {_some(each['schedules'])} ({each['code']})"
         click.echo(terminal.paint(words.plain(head), **style))
         for line in wrapped(words.plain(each["message"])):
             click.echo(f"  {line}")
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return f"{words.listed(names[:_MOST_NAMES])}{more}"
 
 
 @click.command()
@@ -108,7 +114,7 @@ def _hour(hour: "CalendarHour", fleet: int) -> Sequence[Any]:
     used = hour["gpus"] + hour["kept"]
     full = min(_BAR, round(_BAR * used / fleet)) if fleet else 0
     bar = "#" * full + ("!" if hour["is_conflict"] else "")
-    names = words.listed(hour["schedules"])
+    names = _some(hour["schedules"])
     style = "red" if hour["is_conflict"] else ""
     numbers = (f"{hour['gpus']:g}", f"{hour['gpus_at_most']:g}", f"{hour['kept']:g}" if hour["kept"] else words.NOTHING)
     return _hour_of(hour["at"]), *numbers, terminal.cell(bar, style), names

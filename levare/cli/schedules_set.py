@@ -69,9 +69,10 @@ def set_(schedule: str, command: Sequence[str], *, dry_run: bool, as_json: bool,
     levare schedules set nightly nightly.yaml
 
     With --cron, --every or --at the rest is the command to run, and without them it is a FILE (YAML or JSON) that
-    has the whole definition. What is not said of a job is as in `levare submit`.
+    has the whole definition. What is not said of a job is as in `levare submit`, but its name is the schedule's.
     """
     job_options = {name: options.pop(name) for name in _JOB_NAMES}
+    job_options["name"] = job_options["name"] or schedule
     definition = _of_options(options, job_options, command) if _is_timed(options) else _of_file(command)
     with terminal.connect() as client:
         answer = client.set_schedule(schedule, definition, dry_run=dry_run)

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from itertools import accumulate, pairwise
 from math import ceil
 
@@ -57,7 +58,7 @@ class Plan:
         """Whether something tells how long each of its jobs takes."""
         return all(stage.duration for stage in self.stages)
 
-    @property
+    @cached_property
     def taken(self) -> Duration:
         """How long a run takes from its start to its last end."""
         return Duration(
@@ -65,7 +66,7 @@ class Plan:
             max(stage.after + stage.taken.promised for stage in self.stages),
         )
 
-    @property
+    @cached_property
     def gpus(self) -> float:
         """The most that a run holds at once."""
         return _most_at_once(_of_run(self, _SOME_TIME, is_promised=True))
@@ -122,9 +123,10 @@ def expected_starts(plans: Iterable[Plan], *, now: datetime, upto: datetime) -> 
 
 
 def _starts_of(plan: Plan, now: datetime, upto: datetime) -> Iterator[Start]:
-    dues = between(plan.timing.rule, now, upto, MOST_STARTS + 1)
+    dues = between(plan.timing.rule, now - plan.timing.jitter, upto, MOST_STARTS + 1)
     if len(dues) <= MOST_STARTS:
-        yield from (Start(plan, due_at, plan.timing.fires_at(plan.name, due_at)) for due_at in dues)
+        starts = (Start(plan, due_at, plan.timing.fires_at(plan.name, due_at)) for due_at in dues)
+        yield from (start for start in starts if start.at > now)
         return
     rest = (upto - dues[-1]) / ((dues[-1] - dues[0]) / MOST_STARTS)
     yield Start(plan, dues[0], dues[0], upto, len(dues) + int(rest))

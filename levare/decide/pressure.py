@@ -83,7 +83,7 @@ def _crowds(starts: Sequence[Start]) -> Iterator[Finding]:
 
 def _short_of_gpus(starts: Sequence[Start], fleet: int) -> Iterator[Finding]:
     found: dict[tuple[tuple[str, ...], float], list[datetime]] = defaultdict(list)
-    for minute, together in _by_minute(starts).items():
+    for minute, together in _by_minute(start for start in starts if _at_once(start.plan)).items():
         names, asked = _names(together), sum(_at_once(start.plan) for start in together)
         if asked > fleet > 0 and len(names) > 1:
             found[names, asked].append(minute)

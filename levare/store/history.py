@@ -12,7 +12,7 @@ from sqlalchemy import Row as Found
 from levare.decide.due import OUTCOMES, RUN, OpenRun
 from levare.decide.pipelines import state_of
 from levare.errors import NotFound
-from levare.model import CANCELLED, FAILED, FINAL, SUCCEEDED
+from levare.model import CANCELLED, FAILED, SUCCEEDED
 from levare.store import revisions
 from levare.store.fires import open_runs
 from levare.store.schedules import KIND
@@ -118,7 +118,7 @@ def _with_states(connection: Connection, found: Iterable[Found[Any]]) -> list[Ro
 def _shown(row: Row, pipelines: Mapping[str, str]) -> Row:
     shown = {name: row[name] for name in ("schedule", "due_at", "until", "outcome", "reason", "pipeline", "decided_at")}
     state = pipelines.get(row["pipeline"] or "", row["state"])
-    return {**shown, "job": row["job_id"], "state": state, "is_open": state is not None and state not in FINAL}
+    return {**shown, "job": row["job_id"], "state": state}
 
 
 def _states(connection: Connection, pipelines: Iterable[str]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from itertools import chain
 from math import ceil
 from typing import Any
@@ -36,7 +37,11 @@ class Outlook:
         return sum(len(node.devices) for node in self.nodes if node.state != LOST)
 
     def plan_of(self, name: str) -> Plan:
-        return next(plan for plan in self.plans if plan.name == name)
+        return self._by_name[name]
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, Plan]:
+        return {plan.name: plan for plan in self.plans}
 
 
 def load(connection: Connection, schedules: Sequence[Row], *, now: datetime) -> Outlook:

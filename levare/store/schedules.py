@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from levare.decide.due import ahead
 from levare.decide.timing import timing_of
@@ -12,7 +12,7 @@ from levare.errors import NotFound
 from levare.store import audit, revisions
 from levare.store.audit import Actor
 from levare.store.revisions import Change
-from levare.store.tables_time import schedules
+from levare.store.tables_time import fires, schedules
 from levare.store.types import Utc
 
 Row = Mapping[str, Any]
@@ -36,7 +36,7 @@ def put(connection: Connection, name: str, definition: Document, *, actor: Actor
         "revision": revisions.record(connection, [change], actor=actor, now=now),
         "owner": actor.name,
         "changed_at": now,
-        **_standing(name, definition, before, now),
+        **_standing(name, definition, before, max(now, _last_fire(connection, name) or now)),
     }
     if before:
         connection.execute(update(schedules).where(schedules.c.name == name).values(row))
@@ -44,6 +44,11 @@ def put(connection: Connection, name: str, definition: Document, *, actor: Actor
         connection.execute(insert(schedules), row | {"name": name})
     audit.record(connection, actor, "schedule.set", name, now=now, revision=row["revision"])
     return one(connection, name)
+
+
+def _last_fire(connection: Connection, name: str) -> datetime | None:
+    """The last instant that has a row, also of a schedule that was removed, by a clock that may be ahead of ours."""
+    return connection.execute(_LAST_FIRE, {"of_name": name}).scalar()
 
 
 def _standing(name: str, definition: Document, before: Row | None, now: datetime) -> Row:
@@ -86,8 +91,12 @@ def resume(connection: Connection, name: str, *, actor: Actor, now: datetime) ->
 def one(connection: Connection, name: str) -> Row:
     row = get(connection, name)
     if row is None:
-        raise NotFound(f"There is no schedule {name!r}.", "`levare schedules` lists them.")
+        raise unknown(name)
     return row
+
+
+def unknown(name: str) -> NotFound:
+    return NotFound(f"There is no schedule {name!r}.", "`levare schedules` lists them.")
 
 
 def find(connection: Connection, *, limit: int, after: str = "") -> list[Row]:
@@ -105,6 +114,9 @@ _OF_NAME = schedules.c.name == bindparam("of_name")
 _BY_NAME = select(schedules).where(_OF_NAME)
 _LIST = (
     select(schedules).where(schedules.c.name > bindparam("behind")).order_by(schedules.c.name).limit(bindparam("most"))
+)
+_LAST_FIRE = select(func.max(func.coalesce(fires.c.until, fires.c.due_at))).where(
+    fires.c.schedule == bindparam("of_name")
 )
 _REMOVE = delete(schedules).where(_OF_NAME)
 _PAUSE = (

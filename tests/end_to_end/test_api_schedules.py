@@ -1,10 +1,14 @@
 """Schedules over the API, with what beat would have decided in between."""
 
+import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from beat.leader import Leader
 from beat.timekeeper import Timekeeper
@@ -302,3 +306,14 @@ def test_the_calendar_shows_the_load_to_come_and_finds_a_slot(local_api: Api):
     assert found["slot"]["busy"] == 0
     assert [each["code"] for each in local_api.get("/v1/schedules/lint")["items"]] == []
     refused(narrow, 422, "contradiction")
+
+
+def test_the_definitions_of_the_guide_are_taken(refusing_api: Api):
+    guide = (Path(__file__).parents[2] / "docs" / "schedules.md").read_text()
+    found = re.findall(r"^```yaml\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
+
+    assert found
+    for text in found:
+        definition = json.loads(json.dumps(YAML(typ="safe", pure=True).load(text), default=str))
+        answer = refusing_api.client.put("/v1/schedules/guide?dry_run=true", json=definition)
+        assert (answer.status_code, answer.json()["schedule"]["definition"]) == (200, definition)

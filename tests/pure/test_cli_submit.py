@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from levare.cli.submit import _SECTIONS, submit
+from levare.cli.submit import SECTIONS, submit
 from tests.pure.scripted import (
     JOB,
     Api,
@@ -137,6 +137,7 @@ def test_rerun_sends_the_same_request_again():
     assert result.stdout == "n3w\n"
     seen_once = {"id", "user", "state", "start_after", "deadline", "attempt", "node", "exit_code", "reason", "progress"}
     seen_once |= {"created_at", "started_at", "finished_at", "cancel_requested_at", "cost", "currency", "energy_joules"}
+    seen_once |= {"schedule", "due_at"}
     of_a_group = {"pipeline", "step", "parameters", "array", "array_id", "array_index"}
     assert api.body() == {name: old[name] for name in old.keys() - seen_once - of_a_group}
 
@@ -239,7 +240,7 @@ def test_the_help_of_submit_tells_every_option_once_in_its_section():
     declared = {option for param in submit.params for option in param.opts if option.startswith("--")}
     told = re.findall(r"^  (--[a-z-]+)", text, re.MULTILINE)
     assert sorted(told) == sorted({*declared, "--help"})
-    assert {name for names in _SECTIONS.values() for name in names} <= {param.name for param in submit.params}
+    assert {name for names in SECTIONS.values() for name in names} <= {param.name for param in submit.params}
 
 
 def test_a_need_of_an_unknown_outcome_is_a_misuse():

@@ -23,12 +23,9 @@ def test_the_due_time_of_the_minute_is_meant():
 
     instant = look(timing_of({"cron": "0 3 * * *"}), at)
 
-    assert instant.due_at == at.replace(second=0)
+    due_at, day = at.replace(second=0), timedelta(days=1)
+    assert (instant.due_at, instant.before, instant.after) == (due_at, due_at - day, due_at + day)
     assert instant.excluded == ()
-    assert (instant.before, instant.after) == (
-        instant.due_at - timedelta(days=1),
-        instant.due_at + timedelta(days=1),
-    )
 
 
 def test_a_wrong_time_is_told_by_the_fields_that_it_misses():

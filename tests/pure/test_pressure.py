@@ -52,7 +52,7 @@ def test_jitter_takes_a_crowd_apart():
 
 
 def test_schedules_that_want_more_gpus_together_than_there_are_are_told_so():
-    [finding] = found(a_plan("a", 3), a_plan("b", 2), nodes=[a_node()])
+    [finding] = found(a_plan("a", 3), a_plan("b", 2), a_plan("c"), nodes=[a_node()])
 
     assert (finding.code, finding.schedules) == ("short-of-gpus", ("a", "b"))
     assert "ask for 5 GPUs" in finding.message

@@ -241,6 +241,20 @@ def test_a_removed_schedule_fires_no_more_and_keeps_its_history(
         schedules.one(connection, "nightly")
 
 
+def test_a_schedule_that_is_declared_again_by_a_slower_clock_fires_nothing_twice(
+    database: Database, timekeeper: Timekeeper, declare: Declare
+):
+    declare()
+    timekeeper.run(now=NOON + HOUR)
+    with database.writing() as connection:
+        schedules.remove(connection, "nightly", actor=ADA, now=NOON + HOUR)
+    declare(now=NOON + HOUR - SECOND)
+
+    timekeeper.run(now=NOON + 2 * HOUR)
+
+    assert [fire.due_at for fire in rows(database)] == [NOON + HOUR, NOON + 2 * HOUR]
+
+
 def test_a_leader_that_was_overtaken_writes_no_fire(database: Database, timekeeper: Timekeeper, declare: Declare):
     declare()
     timekeeper._leader.epoch = 0
