@@ -13,9 +13,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from structlog import get_logger
 
 from beat.bell import Bell
+from beat.gauges import Gauges
 from beat.leader import RENEW_EVERY, Leader
 from beat.sender import Sender
 from beat.tick import Tick
+from beat.trigger_watch import TriggerWatch
 from beat.waker import Waker
 from levare import settings
 from levare.errors import StaleLeader
@@ -43,11 +45,16 @@ class Conductor(Scheduler):
         self._leader = Leader(self._database)
         self._waker = Waker(configured.redis_url)
         self._tick = Tick(self._database, self._leader, rules_of(configured), wake=self._waker.wake)
+        self._gauges = Gauges(configured.redis_url)
+        self._triggers = TriggerWatch(
+            self._database, self._leader, rules_of(configured), heartbeats=self._gauges.latest
+        )
         self._bell = Bell(configured.redis_url)
         self._sender = Sender(self.app)
         self._bell.start()
         self._sender.start()
         self._waker.start()
+        self._gauges.start()
         self._begun = True
 
     def tick(self, *_: Any, **__: Any) -> float:
@@ -67,6 +74,7 @@ class Conductor(Scheduler):
         self._bell.wait(_POLL_SECONDS, rest=_REST_SECONDS)
         messages, again = self._tick.run(now=datetime.now(UTC))
         self._sender.hand_over(messages)
+        again = self._triggers.run(now=datetime.now(UTC)) or again
         if again:
             self._bell.ring()
         return 0

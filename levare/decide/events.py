@@ -4,12 +4,15 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from hashlib import sha256
 from typing import Any
 
 from levare.model import Parameter, Parameters
 
 Event = Mapping[str, Any]
 _ABSENT = object()
+_LONGEST_KEY = 200
+"""Characters: what is longer would not fit into an index of PostgreSQL in every script."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,17 @@ def sameness(event: Event, paths: Sequence[str]) -> str | None:
     """What two events have in common that are the same by these paths; None without paths."""
     if not paths:
         return None
-    return json.dumps([_plain(at_path(event, path)) for path in paths], sort_keys=True, separators=(",", ":"))
+    return shortened(json.dumps([_plain(at_path(event, path)) for path in paths], sort_keys=True))
+
+
+def shortened(key: str) -> str:
+    """The key, or its digest if it is too long to be one."""
+    return key if len(key) <= _LONGEST_KEY else sha256(key.encode()).hexdigest()
+
+
+def digest_of(event: Event) -> str:
+    """What no two different events share: it is of their source and id."""
+    return sha256(text_of([event["source"], event["id"]]).encode()).hexdigest()
 
 
 def parameters_of(declared: Mapping[str, Any], event: Event) -> Parameters:

@@ -76,13 +76,33 @@ class Verdict:
     until: datetime | None = None
 
 
-@dataclass(frozen=True)
+@dataclass
 class Group:
-    """Occurrences that share one run, from `closes_at` on."""
+    """Occurrences that share one run, oldest first."""
 
-    members: tuple[Occurrence, ...]
-    closes_at: datetime
-    is_full: bool = False
+    brakes: Brakes
+    members: list[Occurrence]
+    size: int
+    """Bytes of their events."""
+    complete_at: datetime | None = None
+    """When one came that it could not take."""
+
+    @property
+    def is_full(self) -> bool:
+        gathers_all = self.brakes.batch == 1 and self.brakes.quiet
+        return len(self.members) >= (MOST_TOGETHER if gathers_all else min(self.brakes.batch, MOST_TOGETHER))
+
+    @property
+    def closes_at(self) -> datetime:
+        """From when on its run may start."""
+        first, last = self.members[0].at, self.members[-1].at
+        ends = [last + self.brakes.quiet] if self.brakes.quiet else []
+        ends += [first + self.brakes.batch_within] if self.brakes.batch > 1 and self.brakes.batch_within else []
+        ends += [self.complete_at] if self.complete_at else []
+        return last if self.is_full else max(last, min(ends, default=last))
+
+    def takes(self, one: Occurrence) -> bool:
+        return not self.is_full and one.at < self.closes_at and self.size + one.size + 1 <= MOST_BYTES
 
 
 def decide(occurrences: Sequence[Occurrence], facts: Facts, brakes: Brakes, *, now: datetime) -> list[Verdict]:
@@ -109,35 +129,18 @@ def next_look(verdicts: Sequence[Verdict]) -> datetime | None:
 
 def groups(occurrences: Sequence[Occurrence], brakes: Brakes) -> Iterator[Group]:
     """Who shares a run with whom, oldest first; the occurrences are in the order of their times."""
-    open_group: Group | None = None
+    group: Group | None = None
     for each in occurrences:
-        if open_group and not open_group.is_full and each.at < open_group.closes_at and _fits(open_group, each):
-            open_group = _group((*open_group.members, each), brakes)
-        else:
-            if open_group:
-                yield _closed(open_group, each)
-            open_group = _group((each,), brakes)
-    if open_group:
-        yield open_group
-
-
-def _fits(group: Group, one: Occurrence) -> bool:
-    return sum(each.size + 1 for each in group.members) + one.size <= MOST_BYTES
-
-
-def _closed(group: Group, later: Occurrence) -> Group:
-    """What could not take one more is complete when that one comes."""
-    return replace(group, closes_at=min(group.closes_at, max(group.members[-1].at, later.at)))
-
-
-def _group(members: tuple[Occurrence, ...], brakes: Brakes) -> Group:
-    first, last = members[0].at, members[-1].at
-    most = MOST_TOGETHER if brakes.batch == 1 and brakes.quiet else brakes.batch
-    if len(members) >= min(most, MOST_TOGETHER):
-        return Group(members, last, is_full=True)
-    ends = [last + brakes.quiet] if brakes.quiet else []
-    ends += [first + brakes.batch_within] if brakes.batch > 1 and brakes.batch_within else []
-    return Group(members, max(last, min(ends, default=last)))
+        if group and group.takes(each):
+            group.members.append(each)
+            group.size += each.size + 1
+            continue
+        if group:
+            group.complete_at = each.at
+            yield group
+        group = Group(brakes, [each], each.size)
+    if group:
+        yield group
 
 
 def _without_repetitions(
@@ -157,7 +160,9 @@ def _without_repetitions(
 
 def _repetition(each: Occurrence, before: datetime, brakes: Brakes) -> str:
     ago = _seconds(each.at - before)
-    return f"The same ({each.same}) came {ago} before, at {_clock(before)}; it counts once in {_span(brakes.same_within)}."
+    return (
+        f"The same ({each.same}) came {ago} before, at {_clock(before)}; it counts once in {_span(brakes.same_within)}."
+    )
 
 
 def _verdict(group: Group, facts: Facts, brakes: Brakes, now: datetime) -> Verdict:
@@ -173,14 +178,14 @@ def _verdict(group: Group, facts: Facts, brakes: Brakes, now: datetime) -> Verdi
 def _brake(facts: Facts, brakes: Brakes, now: datetime) -> tuple[str, datetime | None]:
     """Why nothing may start now, and when to look again; an empty reason if it may."""
     if facts.last_run_at is not None and (free_at := facts.last_run_at + brakes.cooldown) > now:
-        ago = _seconds(now - facts.last_run_at)
-        return f"The last run started {ago} ago; the cool-down of {_span(brakes.cooldown)} ends {_clock(free_at)}.", free_at
+        ago, cooldown = _seconds(now - facts.last_run_at), _span(brakes.cooldown)
+        return f"The last run started {ago} ago; the cool-down of {cooldown} ends {_clock(free_at)}.", free_at
     if brakes.in_flight is not None and facts.in_flight >= brakes.in_flight:
         look_at = max(facts.frees_at, now) if facts.frees_at else now + LOOK_AGAIN
         return f"{facts.in_flight} of at most {brakes.in_flight} runs are in flight.", look_at
     if brakes.per_day is not None and facts.runs_today >= brakes.per_day:
-        anew = next_day(now)
-        return f"{facts.runs_today} of at most {brakes.per_day} runs a day have started; the next day begins {_clock(anew)}.", anew
+        anew, had = next_day(now), f"{facts.runs_today} of at most {brakes.per_day} runs a day have started"
+        return f"{had}; the next day begins {_clock(anew)}.", anew
     return "", None
 
 
