@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from app import (
     docs,
     document,
+    events,
     families,
     health,
     jobs,
@@ -25,6 +26,7 @@ from app import (
     receipts,
     teams,
     tokens,
+    triggers,
     windows,
 )
 from app.auth import Auth
@@ -35,7 +37,22 @@ from levare.settings import Settings
 from levare.store.engine import Database
 from levare.store.sharing import rules_of
 
-_MODULES = (jobs, receipts, pipelines, logs, metrics, nodes, families, teams, windows, tokens, health, docs)
+_MODULES = (
+    jobs,
+    receipts,
+    pipelines,
+    logs,
+    metrics,
+    nodes,
+    families,
+    teams,
+    windows,
+    triggers,
+    events,
+    tokens,
+    health,
+    docs,
+)
 
 
 def create(settings: Settings, *, stopping: Event | None = None) -> FastAPI:

@@ -1,14 +1,14 @@
 """What a trigger sees at one look: of events and endings what it is about, and what it finds by itself."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection
 
 from levare.decide import happenings as happened
-from levare.decide.conditions import BREACH, Standing, lasting, read, swing
+from levare.decide.conditions import Standing, lasting, read
 from levare.decide.declared import ABSENCE, ENDED, EVENT, METRIC, Absence, Ended, Metric, Resource, Trigger
 from levare.decide.events import EventFilter
 from levare.decide.happenings import Happening, Run, is_job_of, is_of
@@ -78,32 +78,18 @@ def _metric(connection: Connection, when: Metric, row: Any, world: World) -> Sig
     armed, found = row.state.get("armed", True), list[Happening]()
     for run in world.runs:
         if is_job_of(when.of, run) and runs.value_of(connection, when, run.id) is not None:
-            armed, happening = judge(when, run, armed, runs.values_until(connection, when, run), at=run.finished_at)
+            armed, happening = happened.judge(
+                when, run, armed, runs.values_until(connection, when, run), at=run.finished_at
+            )
             found += [happening] if happening else []
     return Sight(found, row.state | {"armed": armed})
 
 
-def judge(
-    when: Metric, run: Run | None, armed: bool, values: list[float], *, at: datetime
-) -> tuple[bool, Happening | None]:
-    """Whether it is armed after these values, and what has happened if they are beyond the bound."""
-    reading = read(when.test, values)
-    was_armed, (armed, fires) = armed, swing(armed, reading.level)
-    if reading.level != BREACH or (run is None and not was_armed):
-        return armed, None
-    happening = happened.of_metric(when, run, reading.message, values, at)
-    return armed, happening if fires else replace(happening, settled=f"{reading.message} {_again(when)}")
-
-
-def _again(when: Metric) -> str:
-    test = when.test
-    past = test.rearm if test.rearm is not None else "its bound"
-    return f"It has fired for that already, and does so again when it has been back past {past}."
-
-
 def _window(connection: Connection, when: Metric, row: Any, now: datetime) -> Sight:
     value = runs.value_in_window(connection, when, begin=now - (when.window or timedelta()))
-    armed, happening = judge(when, None, row.state.get("armed", True), [] if value is None else [value], at=now)
+    armed, happening = happened.judge(
+        when, None, row.state.get("armed", True), [] if value is None else [value], at=now
+    )
     return Sight([happening] if happening else (), row.state | {"armed": armed}, now + WINDOW_EVERY)
 
 

@@ -54,6 +54,10 @@ class InvalidPipeline(LevareError):
     code, title, status = "invalid-pipeline", "The pipeline contradicts itself", 422
 
 
+class UnfitEvent(LevareError):
+    code, title, status = "unfit-event", "The data of the event cannot be passed on", 422
+
+
 class NotFound(LevareError):
     code, title, status = "not-found", "There is no such thing", 404
 

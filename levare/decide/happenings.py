@@ -1,10 +1,11 @@
 """What has happened, as occurrences of triggers: each with a key for ever and an event that tells its jobs of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from levare.decide.conditions import BREACH, read, swing
 from levare.decide.declared import ENDS, FAILS, SUCCEEDS, Absence, Ended, Metric, Resource, RunFilter, Trigger
 from levare.decide.events import Event, sameness, shortened, text_of
 from levare.decide.files import Print
@@ -79,6 +80,24 @@ def of_metric(when: Metric, run: Run | None, message: str, values: list[float], 
     key = f"job:{run.id}" if run else f"at:{at.isoformat()}"
     data = {"metric": when.metric, "stage": when.stage, "values": values, "message": message}
     return _made(key, "levare.metric.crossed", when.metric, at, data | ({"run": of_run(run)} if run else {}))
+
+
+def judge(
+    when: Metric, run: Run | None, armed: bool, values: list[float], *, at: datetime
+) -> tuple[bool, Happening | None]:
+    """Whether it is armed after these values, and what has happened if they are beyond the bound."""
+    reading = read(when.test, values)
+    was_armed, (armed, fires) = armed, swing(armed, reading.level)
+    if reading.level != BREACH or (run is None and not was_armed):
+        return armed, None
+    happening = of_metric(when, run, reading.message, values, at)
+    return armed, happening if fires else replace(happening, settled=f"{reading.message} {_again(when)}")
+
+
+def _again(when: Metric) -> str:
+    test = when.test
+    past = test.rearm if test.rearm is not None else "its bound"
+    return f"It has fired for that already, and does so again when it has been back past {past}."
 
 
 def of_resource(when: Resource, subject: str, since: datetime, value: float | None, at: datetime) -> Happening:
