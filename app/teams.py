@@ -67,10 +67,18 @@ class TeamRequest(Body):
     )
     quota: QuotaRequest = Field(default_factory=_no_quota, description="Of the whole team.")
     projects: dict[Label, QuotaRequest] = Field(
-        default_factory=dict, max_length=_MOST_PARTS, description="Quotas of its projects.", examples=[{}]
+        default_factory=dict,
+        max_length=_MOST_PARTS,
+        description="Quotas of its projects.",
+        examples=[{}],
+        json_schema_extra={"additionalProperties": False},
     )
     users: dict[Label, QuotaRequest] = Field(
-        default_factory=dict, max_length=_MOST_PARTS, description="Quotas of its users.", examples=[{}]
+        default_factory=dict,
+        max_length=_MOST_PARTS,
+        description="Quotas of its users.",
+        examples=[{}],
+        json_schema_extra={"additionalProperties": False},
     )
 
     def declared(self) -> Declared:

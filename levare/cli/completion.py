@@ -63,6 +63,10 @@ def _families(client: "Client") -> Iterable[CompletionItem]:
     return [CompletionItem(family["name"]) for family in client.families(held=True)]
 
 
+def _triggers(client: "Client") -> Iterable[CompletionItem]:
+    return [CompletionItem(trigger["name"], help=trigger["kind"]) for trigger in client.triggers()]
+
+
 _KNOWN: dict[str, Callable[["Client"], Iterable[CompletionItem]]] = {
     "job": _jobs,
     "node": _nodes,
@@ -70,4 +74,5 @@ _KNOWN: dict[str, Callable[["Client"], Iterable[CompletionItem]]] = {
     "team": _teams,
     "window": _windows,
     "family": _families,
+    "trigger": _triggers,
 }

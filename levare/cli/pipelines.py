@@ -93,17 +93,18 @@ def pipelines(limit: int, *, as_json: bool) -> None:
 
 def read(file: Path) -> dict[str, Any]:
     """The pipeline that a file declares. Each job runs here with this shell's PATH, where it says nothing else."""
-    found = _loaded(file)
+    found = loaded(file)
     jobs = found.get("jobs") if isinstance(found, dict) else None
     if not isinstance(jobs, list) or not all(isinstance(job, dict) for job in jobs):
         raise click.ClickException(f"{file} has no list of `jobs`; docs/pipelines.md shows one.")
     unknown = sorted(str(name) for name in found if name not in ("name", "jobs"))
     if unknown:
         raise click.ClickException(f"{file} has {', '.join(unknown)}; a pipeline has a name and jobs.")
-    return {"name": str(found.get("name") or file.stem), "jobs": [_completed(job) for job in jobs]}
+    return {"name": str(found.get("name") or file.stem), "jobs": [completed(job) for job in jobs]}
 
 
-def _loaded(file: Path) -> Any:
+def loaded(file: Path) -> Any:
+    """What a YAML or JSON file says."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -118,7 +119,8 @@ def _loaded(file: Path) -> Any:
         raise click.ClickException(f"{file} cannot be read: {words.plain(str(error))}") from None
 
 
-def _completed(job: dict[str, Any]) -> dict[str, Any]:
+def completed(job: dict[str, Any]) -> dict[str, Any]:
+    """The job, which runs here with this shell's PATH where it says nothing else."""
     place = here()
     env = job.get("env")
     return {"cwd": place["cwd"], **job, "env": {**place["env"], **(env if isinstance(env, dict) else {})}}

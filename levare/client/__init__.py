@@ -35,9 +35,11 @@ from levare.client.answers import (
     Wish,
 )
 from levare.client.api import Client
+from levare.client.triggers import Activation, Event, Simulated, Simulation, Trigger, WhyNot
 from levare.client.why import Ahead, Change, DryRun, Estimate, Priority, Reason, Standing, Why
 
 __all__ = [
+    "Activation",
     "Address",
     "Ahead",
     "ArrayProgress",
@@ -48,6 +50,7 @@ __all__ = [
     "Device",
     "DryRun",
     "Estimate",
+    "Event",
     "Family",
     "Health",
     "Job",
@@ -68,6 +71,8 @@ __all__ = [
     "Reason",
     "Receipt",
     "Samples",
+    "Simulated",
+    "Simulation",
     "Standing",
     "Start",
     "Step",
@@ -75,8 +80,10 @@ __all__ = [
     "Team",
     "Token",
     "Trend",
+    "Trigger",
     "Turn",
     "Why",
+    "WhyNot",
     "Window",
     "Wish",
     "find",

@@ -78,7 +78,5 @@ class Watched:
 
 def _an_attempt(job_id: str, at: datetime) -> dict[str, Any]:
     plain = {"number": 1, "rank": 0, "state": "succeeded", "node": "n1", "queue": "cpu.n1", "devices": {}, "cpus": 1}
-    none = {
-        name: 0 for name in ("memory_mib", "scratch_mib", "log_bytes", "metrics_offset", "points", "points_dropped")
-    }
+    none = dict.fromkeys(("memory_mib", "scratch_mib", "log_bytes", "metrics_offset", "points", "points_dropped"), 0)
     return {"id": f"{job_id}-1", "job_id": job_id, "placed_at": at, "resources": {}, "settled": True, **plain, **none}
