@@ -23,6 +23,8 @@ from levare import settings
 from levare.errors import StaleLeader
 from levare.store.engine import Database
 from levare.store.sharing import rules_of
+from levare.store.watches import BEAT
+from levare.watching import Watcher
 
 log = get_logger()
 
@@ -51,10 +53,12 @@ class Conductor(Scheduler):
         )
         self._bell = Bell(configured.redis_url)
         self._sender = Sender(self.app)
+        self._watcher = Watcher(self._database, BEAT, tell=self._bell.ring, active=self._leader.holds)
         self._bell.start()
         self._sender.start()
         self._waker.start()
         self._gauges.start()
+        self._watcher.start()
         self._begun = True
 
     def tick(self, *_: Any, **__: Any) -> float:

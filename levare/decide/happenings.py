@@ -111,7 +111,7 @@ def of_absence(when: Absence, last_at: datetime, at: datetime) -> Happening:
 
 
 def of_file(path: str, mark: Print, news: str, *, node: str, at: datetime) -> Happening:
-    data = {"path": path, "size": mark.size, "node": node}
+    data = {"path": path, "size": mark.size, "node": node or None}
     return _made(shortened(f"file:{path}:{mark}"), f"levare.file.{news}", path, at, data)
 
 
