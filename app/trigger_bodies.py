@@ -8,7 +8,7 @@ from pydantic import Field, JsonValue
 from app.arrays import Value
 from app.bodies import MOST_SECONDS, Body, JobRequest
 from app.pipelines import PipelineRequest
-from app.values import Label, Whole
+from app.values import WHOLE, Label, Whole
 from levare.errors import Contradiction, Fault
 
 _MOST_NUMBER = 1e15
@@ -18,10 +18,10 @@ _CLOSED: dict[str, JsonValue] = {"additionalProperties": False}
 Dotted = Annotated[str, Field(pattern=_DOTTED, max_length=200)]
 Pattern = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=500)]
 Text = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=200)]
-Seconds = Annotated[Whole, Field(ge=1, le=MOST_SECONDS)]
+Seconds = Annotated[int, Field(ge=1, le=MOST_SECONDS), WHOLE]
 Bound = Annotated[float, Field(ge=-_MOST_NUMBER, le=_MOST_NUMBER, allow_inf_nan=False)]
 Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
-Few = Annotated[Whole, Field(ge=1, le=100)]
+Few = Annotated[int, Field(ge=1, le=100), WHOLE]
 
 
 class EventWhen(Body):
@@ -166,10 +166,10 @@ class BrakesRequest(Body):
     cooldown_seconds: Whole = Field(
         0, ge=0, le=MOST_SECONDS, description="Seconds from the start of a run to the next.", examples=[3600]
     )
-    in_flight: Annotated[Whole, Field(ge=1, le=10_000)] | None = Field(
+    in_flight: Annotated[int, Field(ge=1, le=10_000), WHOLE] | None = Field(
         None, description="The most of its runs that are not over.", examples=[1]
     )
-    per_day: Annotated[Whole, Field(ge=1, le=1_000_000)] | None = Field(
+    per_day: Annotated[int, Field(ge=1, le=1_000_000), WHOLE] | None = Field(
         None, description="The most runs that start on one day in UTC.", examples=[3]
     )
     same: list[Dotted] = Field(
