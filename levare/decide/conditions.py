@@ -10,6 +10,8 @@ BREACH, BETWEEN, CLEAR = "breach", "between", "clear"
 """Beyond the bound; not beyond it, but not back past `rearm` either; back."""
 FEWEST_FOR_ZSCORE = 3
 """A mean and a deviation of fewer values than these say nothing."""
+_DIGITS = 12
+"""Of a change that count: from 1 to 0.9 is 10 %, whatever binary fractions make of it."""
 LONGEST_GAP = timedelta(seconds=60)
 """What nobody has seen for longer than this may have been otherwise meanwhile."""
 
@@ -35,7 +37,9 @@ class Test:
     @property
     def reach(self) -> int:
         """How many values it looks at."""
-        return self.runs if self.change is None and self.zscore is None else self.over + self.runs
+        if self.zscore is not None:
+            return max(self.over, FEWEST_FOR_ZSCORE) + self.runs
+        return self.runs if self.change is None else self.over + self.runs
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ def _change(value: float, before: Sequence[float]) -> float:
     base = fmean(before)
     if base == 0 or not isfinite(base):
         return 0.0 if value == base else inf if value > base else -inf
-    return (value - base) / abs(base)
+    return round((value - base) / abs(base), _DIGITS)
 
 
 def _zscore(value: float, before: Sequence[float]) -> float:

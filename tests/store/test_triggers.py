@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, select
 
 from levare.errors import InvalidPipeline, NotFound, StaleLeader
-from levare.store import leases, triggers
+from levare.store import leases, simulation, triggers
 from levare.store.engine import Database
 from levare.store.tables import audit
 from levare.store.tables_triggers import endings, events
@@ -387,3 +387,26 @@ def test_more_events_than_fit_into_one_look_are_all_looked_at(watched: Watched):
     assert len(watched.happened()) == 205
     with watched.database.reading() as connection:
         assert not connection.execute(select(events.c.id).where(~events.c.settled)).all()
+
+
+def test_a_simulation_says_what_has_happened(watched: Watched):
+    brakes = {"in_flight": 1, "waits": True, "same": ["data.n"], "same_within_seconds": 100, "quiet_seconds": 3}
+    watched.declare(when=ON_DATA, brakes=brakes)
+    comes = {7 * number * number % 600: number % 4 for number in range(30)}
+    for second in range(900):
+        now = NOON + second * SECOND
+        for job in watched.jobs() if second % 10 == 0 else ():
+            if job.state == "waiting" and job.created_at + 60 * SECOND <= now:
+                watched.end(job.id, at=job.created_at + 60 * SECOND)
+        if second in comes:
+            watched.send(now, data={"n": comes[second]})
+        watched.look(now)
+
+    with watched.database.reading() as connection:
+        told = simulation.replay(connection, "t", since=NOON, until=NOON + 900 * SECOND)
+
+    live = watched.happened()
+    assert told.lasts == 60 * SECOND
+    assert [each.occurrence.key for each in told.simulation.items] == [row["key"] for row in live]
+    assert [each.outcome for each in told.simulation.items] == [row["outcome"] for row in live]
+    assert told.simulation.runs == len({row["job_id"] for row in live if row["job_id"]}) > 3
