@@ -124,14 +124,15 @@ class _Judge:
 
     def _carry_out(self, verdicts: Sequence[Verdict], waiting: Sequence[Pending]) -> bool:
         """False as soon as a run is refused, for what follows was decided as if it had started."""
-        by_key = {each.occurrence.key: each.event for each in waiting}
+        told = {each.occurrence.key: each.reason for each in waiting}
         for verdict in verdicts:
             if verdict.outcome != RUN:
-                self._settle(verdict, None)
+                if any(told[key] != verdict.reason for key in verdict.keys):
+                    self._settle(verdict, None)
                 continue
             try:
                 with self._connection.begin_nested():
-                    self._settle(verdict, self._start([by_key[key] for key in verdict.keys]))
+                    self._settle(verdict, self._start(verdict.keys))
             except LevareError as error:
                 self.problem = f"Its run was refused: {error}"
                 self._settle(replace(verdict, outcome=HELD, reason=self.problem), None)
@@ -143,7 +144,8 @@ class _Judge:
         name, epoch = self._trigger.name, self._epoch
         activations.settle(self._connection, name, verdict, started, epoch=epoch, now=self._now)
 
-    def _start(self, happened: Sequence[Mapping[str, Any]]) -> Started:
+    def _start(self, keys: Sequence[str]) -> Started:
+        happened = activations.events_of(self._connection, self._trigger.name, keys)
         actor = Actor("", self._row.owner, source="trigger")
         intake = Intake(self._connection, actor, now=self._now, rules=self._rules)
         cause = Cause(

@@ -1,5 +1,6 @@
 """What a trigger would have done: what happened is fed through the very decisions that beat takes, at its own times."""
 
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +9,22 @@ from itertools import pairwise
 
 from levare.decide.declared import Trigger
 from levare.decide.happenings import Happening
-from levare.decide.triggers import HELD, PENDING, RUN, Brakes, Facts, Occurrence, Verdict, day_of, decide, next_look
+from levare.decide.triggers import (
+    HELD,
+    MOST_TOGETHER,
+    PENDING,
+    RUN,
+    Brakes,
+    Facts,
+    Occurrence,
+    Verdict,
+    day_of,
+    decide,
+    next_look,
+)
+
+_LOOKED_AT = 50
+_BEHIND = "Waits behind those that came before it."
 
 
 @dataclass(frozen=True)
@@ -70,17 +86,23 @@ class _Past:
             self.waiting.append(occurrence)
 
     def decide(self, now: datetime) -> datetime | None:
-        if not self.waiting:
+        """The first of those that wait stand for the others: what stops them stops all."""
+        looked_at = self.waiting[: _LOOKED_AT if self.brakes.batch == 1 and not self.brakes.quiet else MOST_TOGETHER]
+        if not looked_at:
             return None
-        verdicts = decide(self.waiting, self._facts(now), self.brakes, now=now)
-        by_key = {each.key: each for each in self.waiting}
+        verdicts = decide(looked_at, self._facts(now), self.brakes, now=now)
+        by_key = {each.key: each for each in looked_at}
         for verdict in verdicts:
             self._carry_out(verdict, by_key, now)
-        self.waiting = [each for each in self.waiting if each.key in self.waits_for]
+        if any(verdict.outcome != PENDING for verdict in verdicts):
+            is_more = len(looked_at) < len(self.waiting)
+            left = [each for each in looked_at if each.key in self.waits_for]
+            self.waiting = [*left, *self.waiting[len(looked_at) :]]
+            return now if is_more else next_look(verdicts)
         return next_look(verdicts)
 
     def told(self) -> Simulation:
-        left = [Simulated(each, PENDING, self.waits_for[each.key]) for each in self.waiting]
+        left = [Simulated(each, PENDING, self.waits_for.get(each.key, _BEHIND)) for each in self.waiting]
         order = sorted([*self.settled, *left], key=lambda each: (each.occurrence.at, each.occurrence.key))
         return Simulation(order, len(self.runs))
 
@@ -98,13 +120,12 @@ class _Past:
                 self.seen[same] = by_key[key].at
 
     def _facts(self, now: datetime) -> Facts:
-        day = day_of(now)
-        flying = [start + self.lasts for start in self.runs if start + self.lasts > now]
+        over = bisect_right(self.runs, now - self.lasts)
         return Facts(
-            in_flight=len(flying),
-            frees_at=min(flying, default=None),
+            in_flight=len(self.runs) - over,
+            frees_at=self.runs[over] + self.lasts if over < len(self.runs) else None,
             last_run_at=self.runs[-1] if self.runs else None,
-            runs_today=sum(start >= day for start in self.runs),
+            runs_today=len(self.runs) - bisect_left(self.runs, day_of(now)),
             seen=self.seen,
         )
 

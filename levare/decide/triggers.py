@@ -88,6 +88,10 @@ class Group:
     """When one came that it could not take."""
 
     @property
+    def keys(self) -> tuple[str, ...]:
+        return tuple(each.key for each in self.members)
+
+    @property
     def is_full(self) -> bool:
         gathers_all = self.brakes.batch == 1 and self.brakes.quiet
         return len(self.members) >= (MOST_TOGETHER if gathers_all else min(self.brakes.batch, MOST_TOGETHER))
@@ -115,11 +119,19 @@ def decide(occurrences: Sequence[Occurrence], facts: Facts, brakes: Brakes, *, n
     if facts.paused is not None:
         return [Verdict((each.key,), HELD, facts.paused) for each in waiting]
     verdicts, fresh = _without_repetitions(waiting, facts, brakes)
+    stopped: tuple[str, datetime | None] | None = None  # what stops one stops all that follow
     for group in groups(fresh, brakes):
-        verdict = _verdict(group, facts, brakes, now)
-        if verdict.outcome == RUN:
+        if group.closes_at > now:
+            verdicts.append(Verdict(group.keys, PENDING, _gathering(group), group.closes_at))
+            continue
+        stopped = stopped or _brake(facts, brakes, now)
+        if stopped is None:
             facts = _after_run(facts, now)
-        verdicts.append(verdict)
+            verdicts.append(Verdict(group.keys, RUN, _started(group)))
+        elif brakes.waits:
+            verdicts.append(Verdict(group.keys, PENDING, f"Waits. {stopped[0]}", stopped[1]))
+        else:
+            verdicts.append(Verdict(group.keys, HELD, stopped[0]))
     return verdicts
 
 
@@ -165,34 +177,29 @@ def _repetition(each: Occurrence, before: datetime, brakes: Brakes) -> str:
     )
 
 
-def _verdict(group: Group, facts: Facts, brakes: Brakes, now: datetime) -> Verdict:
-    keys = tuple(each.key for each in group.members)
-    if group.closes_at > now:
-        return Verdict(keys, PENDING, _gathering(group, brakes), group.closes_at)
-    reason, until = _brake(facts, brakes, now)
-    if reason:
-        return Verdict(keys, PENDING, f"Waits. {reason}", until) if brakes.waits else Verdict(keys, HELD, reason)
-    return Verdict(keys, RUN, "Started." if len(keys) == 1 else f"One run for {len(keys)} occurrences.")
-
-
-def _brake(facts: Facts, brakes: Brakes, now: datetime) -> tuple[str, datetime | None]:
-    """Why nothing may start now, and when to look again; an empty reason if it may."""
+def _brake(facts: Facts, brakes: Brakes, now: datetime) -> tuple[str, datetime | None] | None:
+    """Why nothing may start now, and when to look again; None if it may."""
     if facts.last_run_at is not None and (free_at := facts.last_run_at + brakes.cooldown) > now:
-        ago, cooldown = _seconds(now - facts.last_run_at), _span(brakes.cooldown)
-        return f"The last run started {ago} ago; the cool-down of {cooldown} ends {_clock(free_at)}.", free_at
+        started, cooldown = _clock(facts.last_run_at), _span(brakes.cooldown)
+        return f"The last run started {started}; the cool-down of {cooldown} ends {_clock(free_at)}.", free_at
     if brakes.in_flight is not None and facts.in_flight >= brakes.in_flight:
         look_at = max(facts.frees_at, now) if facts.frees_at else now + LOOK_AGAIN
         return f"{facts.in_flight} of at most {brakes.in_flight} runs are in flight.", look_at
     if brakes.per_day is not None and facts.runs_today >= brakes.per_day:
         anew, had = next_day(now), f"{facts.runs_today} of at most {brakes.per_day} runs a day have started"
         return f"{had}; the next day begins {_clock(anew)}.", anew
-    return "", None
+    return None
 
 
-def _gathering(group: Group, brakes: Brakes) -> str:
-    count, most = len(group.members), f" of {brakes.batch}" if brakes.batch > 1 else ""
-    quiet = f" or nothing has come for {_span(brakes.quiet)}" if brakes.quiet else ""
-    return f"Gathers: {count}{most} came; the run starts {_clock(group.closes_at)}{quiet if brakes.batch > 1 else ''}."
+def _gathering(group: Group) -> str:
+    count, brakes = len(group.members), group.brakes
+    most = f" of {brakes.batch}" if brakes.batch > 1 else ""
+    return f"Gathers: {count}{most} came; the run starts at {_clock(group.closes_at)} if nothing else comes."
+
+
+def _started(group: Group) -> str:
+    count = len(group.members)
+    return "Started." if count == 1 else f"One run for {count} occurrences."
 
 
 def _after_run(facts: Facts, now: datetime) -> Facts:

@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, case, distinct, func, insert, literal, select, tuple_, update
 
 from levare.decide.declared import Trigger
-from levare.decide.events import text_of
 from levare.decide.happenings import Happening
 from levare.decide.triggers import HELD, PENDING, RUN, Facts, Occurrence, Verdict, day_of
 from levare.model import FINAL
@@ -19,16 +18,16 @@ from levare.store.work import Started
 
 Row = Mapping[str, Any]
 _NEW = "Has just happened."
-MOST_PENDING = 5000
+MOST_PENDING = 1000
 """So many are decided at once; the others wait for the next time."""
 
 
 @dataclass(frozen=True)
 class Pending:
-    """An occurrence without a lasting verdict, with its event."""
+    """An occurrence without a lasting verdict, and what it was last told."""
 
     occurrence: Occurrence
-    event: Mapping[str, Any]
+    reason: str
 
 
 def record(connection: Connection, trigger: Trigger, happenings: Iterable[Happening], *, now: datetime) -> int:
@@ -49,6 +48,7 @@ def _row(trigger: Trigger, happening: Happening, now: datetime) -> dict[str, Any
         "same": occurrence.same,
         "at": min(occurrence.at, now),  # another machine's clock may be ahead
         "event": dict(happening.event),
+        "size": occurrence.size,
         "outcome": HELD if is_settled else PENDING,
         "reason": happening.settled or _NEW,
         "decided_at": now if is_settled else None,
@@ -58,7 +58,14 @@ def _row(trigger: Trigger, happening: Happening, now: datetime) -> dict[str, Any
 def pending(connection: Connection, trigger: str) -> list[Pending]:
     """What has no lasting verdict yet, oldest first."""
     rows = connection.execute(_PENDING, {"of_trigger": trigger, "most": MOST_PENDING})
-    return [Pending(Occurrence(row.key, row.at, row.same, _size(row.event)), row.event) for row in rows]
+    return [Pending(Occurrence(row.key, row.at, row.same, row.size), row.reason) for row in rows]
+
+
+def events_of(connection: Connection, trigger: str, keys: Sequence[str]) -> list[Mapping[str, Any]]:
+    """The events of these occurrences, in this order."""
+    rows = connection.execute(_EVENTS, {"of_trigger": trigger, "keys": list(keys)})
+    found = {row.key: row.event for row in rows}
+    return [found[key] for key in keys]
 
 
 def facts(connection: Connection, trigger: Any, waiting: Sequence[Pending], *, now: datetime) -> Facts:
@@ -151,10 +158,6 @@ def _known(connection: Connection, trigger: str, keys: list[str]) -> set[str]:
     return set(found.scalars()) if found else set()
 
 
-def _size(event: Mapping[str, Any]) -> int:
-    return len(text_of(event).encode())
-
-
 _OF_TRIGGER = activations.c.trigger == bindparam("of_trigger")
 _IS_RUN = activations.c.outcome == RUN
 _IS_PENDING = activations.c.outcome == PENDING
@@ -162,10 +165,13 @@ _TODAY = activations.c.decided_at >= bindparam("today", type_=Utc)
 _RUN_TODAY = func.count(distinct(case((_IS_RUN & _TODAY, activations.c.job_id)))).label("today")
 _KNOWN = select(activations.c.key).where(_OF_TRIGGER, activations.c.key.in_(bindparam("keys", expanding=True)))
 _PENDING = (
-    select(activations.c.key, activations.c.at, activations.c.same, activations.c.event)
+    select(*(activations.c[name] for name in ("key", "at", "same", "size", "reason")))
     .where(_OF_TRIGGER, _IS_PENDING)
     .order_by(activations.c.at, activations.c.key)
     .limit(bindparam("most"))
+)
+_EVENTS = select(activations.c.key, activations.c.event).where(
+    _OF_TRIGGER, activations.c.key.in_(bindparam("keys", expanding=True))
 )
 _RUNS = select(func.max(activations.c.decided_at).label("last_at"), _RUN_TODAY).where(_OF_TRIGGER, _IS_RUN)
 _SEEN = (

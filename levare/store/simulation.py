@@ -16,7 +16,7 @@ from levare.decide.simulation import Simulation, absences, simulate
 from levare.model import SUCCEEDED
 from levare.store import activations, events, runs, triggers
 
-MOST = 10_000
+MOST = 5000
 """So much of the past is looked at, the newest."""
 FROM_EVENTS, FROM_RUNS, FROM_ACTIVATIONS = "events", "runs", "activations"
 

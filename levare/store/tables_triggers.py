@@ -66,6 +66,8 @@ class ActivationRow(Table, table=True):
     same: str | None = Field(sa_column=Column(Text))
     at: datetime = Field(sa_column=instant(nullable=False))
     event: dict[str, Any] = Field(sa_column=document())
+    size: int
+    """Bytes of its event."""
     outcome: str
     reason: str = Field(sa_column=Column(Text, nullable=False))
     job_id: str | None = Field(sa_column=Column(ForeignKey("jobs.id"), index=True))

@@ -62,7 +62,7 @@ def test_without_brakes_each_occurrence_is_a_run():
         (
             Brakes(cooldown=60 * SECOND),
             Facts(last_run_at=NOON + 70 * SECOND),
-            "started 30 s ago; the cool-down of 60",
+            "12:01:10 UTC; the cool-down of 60 s ends",
         ),
         (Brakes(in_flight=2), Facts(in_flight=2), "2 of at most 2 runs are in flight"),
         (

@@ -88,6 +88,7 @@ def upgrade() -> None:
         sa.Column("same", sa.Text(), nullable=True),
         sa.Column("at", Utc(), nullable=False),
         sa.Column("event", sa.JSON(), nullable=False),
+        sa.Column("size", sa.Integer(), nullable=False),
         sa.Column("outcome", sa.String(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("job_id", sa.String(), nullable=True),
