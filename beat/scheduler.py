@@ -78,10 +78,19 @@ class Conductor(Scheduler):
         self._bell.wait(_POLL_SECONDS, rest=_REST_SECONDS)
         messages, again = self._tick.run(now=datetime.now(UTC))
         self._sender.hand_over(messages)
-        again = self._triggers.run(now=datetime.now(UTC)) or again
-        if again:
+        if self._look_after_triggers() or again:
             self._bell.ring()
         return 0
+
+    def _look_after_triggers(self) -> bool:
+        """Whether to decide again at once; whatever is wrong there, jobs are scheduled."""
+        try:
+            return self._triggers.run(now=datetime.now(UTC))
+        except (StaleLeader, SQLAlchemyError):
+            raise
+        except Exception:
+            log.exception("triggers.failed")
+            return False
 
     def close(self) -> None:
         """Give the lease up, so that another beat need not wait for it to run out."""

@@ -81,6 +81,43 @@ def test_an_event_that_came_while_no_beat_ran_is_not_lost_and_not_doubled(runnin
     running.await_end(*jobs)
 
 
+def test_a_resource_is_read_from_the_heartbeats(running: Fleet):
+    when = {"resource": {"resource": "disk", "above": 0.01, "for_seconds": 1}}
+    declare(running, "full", when=when, job={"command": ["true"]})
+
+    [activation] = ran(running, "full")
+
+    assert activation["event"]["subject"] == "n1"
+    running.await_end(activation["job"])
+
+
+def levare(running: Fleet, *arguments: str) -> str:
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("LEVARE_")}
+    command = [sys.executable, "-c", "from levare.cli import main; main()", *arguments]
+    environment = ours | OURS | {"LEVARE_HOME": str(running.home)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_command_line_declares_sends_pauses_and_tells(running: Fleet, tmp_path: Path):
+    file = tmp_path / "cli.yaml"
+    file.write_text("when: {event: {type: 'cli.*'}}\njob: {command: [pwd], cwd: /}\nbrakes: {per_day: 1}\n")
+
+    levare(running, "triggers", "set", "cli", str(file))
+    levare(running, "events", "send", "cli.a", "--id", "1", "--data", '{"n": 1}')
+    running.await_end(ran(running, "cli")[0]["job"])
+    levare(running, "triggers", "pause", "cli", "--reason", "Enough.")
+    levare(running, "events", "send", "cli.b", "--id", "2")
+    eventually(lambda: len(happened(running, "cli")) == 2)
+
+    assert "Paused by admin: Enough." in levare(running, "triggers", "activations", "cli")
+    assert "was held: Paused by admin" in levare(running, "triggers", "why", "cli")
+    assert "1 runs for 2 occurrences" in levare(running, "triggers", "simulate", "cli", "--since", "1h")
+    assert "cli.b" in levare(running, "events", "--type", "cli.b")
+    assert "paused by admin" in levare(running, "triggers")
+
+
 def retraining(folder: Path, **files: Any) -> dict[str, Any]:
     """The example as it stands, in a folder of the test."""
     found = YAML(typ="safe").load((RETRAIN / "retrain.yaml").read_text())

@@ -251,11 +251,12 @@ def test_a_flapping_metric_makes_one_run_not_forty():
 
     document = {"when": {"metric": {"name": "churn", "metric": "acc", "below": 0.9, "rearm": 0.95}}, "job": {}}
     trigger = declared("t", {**document, "brakes": {"cooldown_seconds": 86400, "in_flight": 1}})
+    when: Any = trigger.when
     armed, happenings = True, list[Happening]()
     for number in range(80):
         moment = NOON + number * 60 * SECOND
         run = replace(A_RUN, id=f"j{number}", finished_at=moment)
-        armed, happening = judge(trigger.when, run, armed, [0.89 if number % 2 else 0.91], at=moment)
+        armed, happening = judge(when, run, armed, [0.89 if number % 2 else 0.91], at=moment)
         happenings += [happening] if happening else []
 
     found = simulate(trigger, happenings, lasts=HOUR, until=NOON + timedelta(days=2))

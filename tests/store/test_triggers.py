@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from beat import trigger_watch
+from levare.decide import triggers as triggers_decide
 from levare.errors import InvalidPipeline, NotFound, StaleLeader
 from levare.store import leases, simulation, triggers
 from levare.store.engine import Database
@@ -165,16 +167,14 @@ def test_a_trigger_that_breaks_is_marked_keeps_what_happened_and_stops_nobody(
     watched.declare("broken", when=ON_DATA)
     watched.declare("fine", when=ON_DATA)
     watched.send()
+    troubles = [ZeroDivisionError("oops")]
+
+    def decide(*arguments: Any, **more: Any) -> Any:
+        if troubles:
+            raise troubles.pop()
+        return triggers_decide.decide(*arguments, **more)
+
     with monkeypatch.context() as patch:
-        from beat import trigger_watch
-
-        def decide(*arguments: Any, **more: Any) -> Any:
-            if decide.calls == 0:
-                decide.calls += 1
-                raise ZeroDivisionError("oops")
-            return decide.true(*arguments, **more)
-
-        decide.calls, decide.true = 0, trigger_watch.decide
         patch.setattr(trigger_watch, "decide", decide)
         watched.look()
 
