@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from app.arrays import ArrayRequest
 from app.patterns import DIRECTORY, JOB_ID, MODEL, NO_NUL, ONE_LINE, VARIABLE
-from app.values import Amounts, Ending, Hours, Label, Labels, Signal, Time, Whole, distinct, refusal
+from app.values import WHOLE, Amounts, Ending, Hours, Label, Labels, Signal, Time, Whole, distinct, refusal
 from levare.store.jobs import Submission
 
 MOST_ENV_BYTES = 64 * 1024
@@ -102,7 +102,7 @@ class JobRequest(Body):
     project: Label = Field("default", description="What it belongs to.", examples=["imagenet"])
     priority: Whole = Field(5, ge=0, le=9, description="From 0 to 9; 9 is the most urgent.", examples=[5])
     gpus: Whole = Field(0, ge=0, le=64, description="GPUs of each node.", examples=[1])
-    gpu_memory_mib: Annotated[Whole, Field(ge=1, le=MOST_MIB)] | None = Field(
+    gpu_memory_mib: Annotated[int, Field(ge=1, le=MOST_MIB), WHOLE] | None = Field(
         None,
         description="MiB of each GPU, whose rest others may use; null for whole GPUs. With `gpus` 0 it means one GPU.",
         examples=[20480],
@@ -183,7 +183,7 @@ class JobRequest(Body):
         description="The hours of the day, in UTC, in which it may start; they may go over midnight.",
         examples=["22:00-06:00"],
     )
-    timeout_seconds: Annotated[Whole, Field(ge=1, le=MOST_SECONDS)] | None = Field(
+    timeout_seconds: Annotated[int, Field(ge=1, le=MOST_SECONDS), WHOLE] | None = Field(
         None, description="Seconds until it is ended; null for never.", examples=[3600]
     )
     grace_seconds: Whole = Field(10, ge=0, le=86400, description="Seconds from SIGTERM to SIGKILL.", examples=[10])

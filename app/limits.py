@@ -20,6 +20,8 @@ from levare.errors import Fault, Forbidden, LevareError, NotFound, TooLarge, Una
 
 MOST_BODY_BYTES = 1 << 20
 BODY_SECONDS = 30
+ANY_MEDIA = ("/v1/events",)
+"""Paths that read bodies of several types, and refuse the others themselves."""
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _HEADERS = {
@@ -146,7 +148,7 @@ def _is_address(name: str) -> bool:
 
 
 class Body:
-    """Reads the body before anything else runs: JSON, at most 1 MiB, within 30 s."""
+    """Reads the body before anything else runs: JSON, or what an event may be, at most 1 MiB, within 30 s."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -155,11 +157,11 @@ class Body:
         if scope["type"] == "http":
             headers = Headers(scope=scope)
             if "content-length" in headers or "transfer-encoding" in headers:
-                receive = _replay(await _read(headers, receive), receive)
+                receive = _replay(await _read(headers, receive, scope["path"]), receive)
         await self.app(scope, receive, send)
 
 
-async def _read(headers: Headers, receive: Receive) -> bytes:
+async def _read(headers: Headers, receive: Receive, path: str) -> bytes:
     told = headers.get("content-length", "0")
     if int(told) > MOST_BODY_BYTES:
         raise _too_large(int(told))
@@ -170,7 +172,8 @@ async def _read(headers: Headers, receive: Receive) -> bytes:
         raise problems.RequestTimeout(
             f"The body did not arrive within {BODY_SECONDS} s.", "Send it again, faster."
         ) from None
-    _check_media(headers, body)
+    if path not in ANY_MEDIA:
+        _check_media(headers, body)
     return body
 
 

@@ -15,6 +15,7 @@ from app import (
     calendar,
     docs,
     document,
+    events,
     families,
     health,
     instants,
@@ -28,6 +29,7 @@ from app import (
     schedules,
     teams,
     tokens,
+    triggers,
     windows,
 )
 from app.auth import Auth
@@ -41,7 +43,7 @@ from levare.store.sharing import rules_of
 _MODULES = (
     *(jobs, receipts, pipelines, logs, metrics, nodes, families, teams, windows, tokens),
     *(calendar, schedules, instants),  # whose first names words that no schedule may have
-    *(health, docs),
+    *(triggers, events, health, docs),
 )
 
 

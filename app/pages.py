@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from app import problems
 from levare.errors import Fault, InvalidRequest
 
+_LONGEST_NUMBER = 18
 Limit = Annotated[int, Query(ge=1, le=500, description="The most items in one answer.", examples=[50])]
 Cursor = Annotated[
     str | None,
@@ -34,15 +35,34 @@ def cursor_after(row: Mapping[str, Any]) -> str:
     return urlsafe_b64encode(f"{row['created_at'].isoformat()} {row['id']}".encode()).decode().rstrip("=")
 
 
+def numbered_cursor(row: Mapping[str, Any], time: str) -> str:
+    """As `cursor_after`, of a list by the time in this column and a number."""
+    return cursor_after({"created_at": row[time], "id": str(row["number"])})
+
+
+def number_of(cursor: str | None) -> tuple[datetime, int] | None:
+    """What `numbered_cursor` was given; raise InvalidRequest for anything that it did not make."""
+    place = place_of(cursor)
+    if place is None:
+        return None
+    if not place[1].isdecimal() or len(place[1]) > _LONGEST_NUMBER:
+        raise _no_cursor(cursor)
+    return place[0], int(place[1])
+
+
 def place_of(cursor: str | None) -> tuple[datetime, str] | None:
     """What `cursor_after` was given; raise InvalidRequest for anything that it did not make."""
     if cursor is None:
         return None
     place = _decoded(cursor)
     if place is None:
-        fault = Fault("cursor", "is no cursor of this list", cursor, "a next_cursor")
-        raise InvalidRequest("The cursor is not one that this list gave.", "Begin without a cursor.", [fault])
+        raise _no_cursor(cursor)
     return place
+
+
+def _no_cursor(cursor: str | None) -> InvalidRequest:
+    fault = Fault("cursor", "is no cursor of this list", cursor, "a next_cursor")
+    return InvalidRequest("The cursor is not one that this list gave.", "Begin without a cursor.", [fault])
 
 
 def _decoded(cursor: str) -> tuple[datetime, str] | None:

@@ -12,6 +12,7 @@ from app.answers import At, answer
 from app.bodies import Body, Label, Whole
 from app.call import Asked, Call, DryRun
 from app.pages import fields_of, picked, selected
+from app.values import WHOLE
 from levare.model import Quota
 from levare.pulse import beat_bell
 from levare.store import sharing, teams, views
@@ -23,7 +24,7 @@ _MOST = 1_000_000
 _MOST_PARTS = 1000
 _HOUR_SECONDS, _YEAR_SECONDS = 3600, 366 * 24 * 3600
 
-Limit = Annotated[Whole, Field(ge=0, le=_MOST)]
+Limit = Annotated[int, Field(ge=0, le=_MOST), WHOLE]
 Hours = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 
 
@@ -69,10 +70,18 @@ class TeamRequest(Body):
     )
     quota: QuotaRequest = Field(default_factory=_no_quota, description="Of the whole team.")
     projects: dict[Label, QuotaRequest] = Field(
-        default_factory=dict, max_length=_MOST_PARTS, description="Quotas of its projects.", examples=[{}]
+        default_factory=dict,
+        max_length=_MOST_PARTS,
+        description="Quotas of its projects.",
+        examples=[{}],
+        json_schema_extra={"additionalProperties": False},
     )
     users: dict[Label, QuotaRequest] = Field(
-        default_factory=dict, max_length=_MOST_PARTS, description="Quotas of its users.", examples=[{}]
+        default_factory=dict,
+        max_length=_MOST_PARTS,
+        description="Quotas of its users.",
+        examples=[{}],
+        json_schema_extra={"additionalProperties": False},
     )
 
     def declared(self) -> Declared:

@@ -55,7 +55,9 @@ def _without_prefix(signal: str) -> str:
     return signal.removeprefix("SIG")
 
 
-Whole = Annotated[int, BeforeValidator(_whole)]
+WHOLE = BeforeValidator(_whole)
+"""Goes behind a bound that stands in the same annotation; before it, the document would not tell of the bound."""
+Whole = Annotated[int, WHOLE]
 Time = Annotated[
     AwareDatetime,
     BeforeValidator(_a_text),

@@ -41,6 +41,10 @@ class Leader:
             self._try_to_take()
         return self.epoch is not None
 
+    def holds(self) -> bool:
+        """Whether it leads as far as it knows; for any thread."""
+        return self.epoch is not None
+
     def renew_in(self, connection: Connection) -> int:
         """Renew inside a transaction, which fences all its writes; return the epoch, or raise StaleLeader."""
         if self.epoch is None:

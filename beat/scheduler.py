@@ -13,15 +13,19 @@ from sqlalchemy.exc import SQLAlchemyError
 from structlog import get_logger
 
 from beat.bell import Bell
+from beat.gauges import Gauges
 from beat.leader import RENEW_EVERY, Leader
 from beat.sender import Sender
 from beat.tick import Tick
 from beat.timekeeper import Timekeeper
+from beat.trigger_watch import TriggerWatch
 from beat.waker import Waker
 from levare import settings
 from levare.errors import StaleLeader
 from levare.store.engine import Database
 from levare.store.sharing import rules_of
+from levare.store.watches import BEAT
+from levare.watching import Watcher
 
 log = get_logger()
 
@@ -47,11 +51,18 @@ class Conductor(Scheduler):
         self._waker = Waker(configured.redis_url)
         self._timekeeper = Timekeeper(self._database, self._leader, rules_of(configured))
         self._tick = Tick(self._database, self._leader, rules_of(configured), wake=self._waker.wake)
+        self._gauges = Gauges(configured.redis_url)
+        self._triggers = TriggerWatch(
+            self._database, self._leader, rules_of(configured), heartbeats=self._gauges.latest
+        )
         self._bell = Bell(configured.redis_url)
         self._sender = Sender(self.app)
+        self._watcher = Watcher(self._database, BEAT, tell=self._bell.ring, active=self._leader.holds)
         self._bell.start()
         self._sender.start()
         self._waker.start()
+        self._gauges.start()
+        self._watcher.start()
         self._begun = True
 
     def tick(self, *_: Any, **__: Any) -> float:
@@ -73,9 +84,19 @@ class Conductor(Scheduler):
         self._patience = _POLL_SECONDS if until_due is None else min(until_due.total_seconds(), _POLL_SECONDS)
         messages, again = self._tick.run(now=datetime.now(UTC))
         self._sender.hand_over(messages)
-        if again:
+        if self._look_after_triggers() or again:
             self._bell.ring()
         return 0
+
+    def _look_after_triggers(self) -> bool:
+        """Whether to decide again at once; whatever is wrong there, jobs are scheduled."""
+        try:
+            return self._triggers.run(now=datetime.now(UTC))
+        except (StaleLeader, SQLAlchemyError):
+            raise
+        except Exception:
+            log.exception("triggers.failed")
+            return False
 
     def close(self) -> None:
         """Give the lease up, so that another beat need not wait for it to run out."""

@@ -58,6 +58,10 @@ class InvalidSchedule(LevareError):
     code, title, status = "invalid-schedule", "The schedule is not valid", 422
 
 
+class UnfitEvent(LevareError):
+    code, title, status = "unfit-event", "The data of the event cannot be passed on", 422
+
+
 class NotFound(LevareError):
     code, title, status = "not-found", "There is no such thing", 404
 

@@ -23,6 +23,7 @@ from levare.pulse import Pulse, beat_bell, node_bell
 from levare.settings import Settings
 from levare.store.engine import Database
 from levare.store.nodes import NodeFacts
+from levare.watching import Watcher
 from worker import tasks
 from worker.consumer import remove_commands
 from worker.heart import Heart
@@ -89,7 +90,8 @@ def work(configured: Settings) -> None:
         readings=heart.readings,
     )
     bell = Thread(target=listen, args=(pulse, configured.node, runner, truth), name="bell", daemon=True)
-    for thread in (heart, lease, bell, herald, truth):
+    watcher = Watcher(database, configured.node, tell=lambda: pulse.ring(beat_bell()))
+    for thread in (heart, lease, bell, herald, truth, watcher):
         thread.start()
     tasks.register(app, runner, herald)
     consume(app, configured, runner)

@@ -33,6 +33,8 @@ levare = Commands(
         Lazy("resume", "Let a drained node take jobs again.", "levare.cli.nodes"),
         Lazy("teams", "Show what each team is owed and has had; set weights and quotas.", "levare.cli.teams"),
         Lazy("windows", "Keep nodes for a time: for maintenance, or for a team.", "levare.cli.windows"),
+        Lazy("triggers", "Start jobs when something happens, with brakes.", "levare.cli.triggers"),
+        Lazy("events", "Send events to the triggers, and list them.", "levare.cli.events"),
         Lazy("receipt", "Tell why a job started when it did, and not another one.", "levare.cli.receipt"),
         Lazy("families", "List families of jobs: how long they take, which are held.", "levare.cli.families"),
         Lazy("tokens", "List, create and revoke the tokens that open the API.", "levare.cli.tokens"),

@@ -67,6 +67,10 @@ def _schedules(client: "Client") -> Iterable[CompletionItem]:
     return [CompletionItem(each["name"], help=each["definition"].get("description")) for each in client.schedules()]
 
 
+def _triggers(client: "Client") -> Iterable[CompletionItem]:
+    return [CompletionItem(trigger["name"], help=trigger["kind"]) for trigger in client.triggers()]
+
+
 _KNOWN: dict[str, Callable[["Client"], Iterable[CompletionItem]]] = {
     "job": _jobs,
     "node": _nodes,
@@ -75,4 +79,5 @@ _KNOWN: dict[str, Callable[["Client"], Iterable[CompletionItem]]] = {
     "window": _windows,
     "family": _families,
     "schedule": _schedules,
+    "trigger": _triggers,
 }

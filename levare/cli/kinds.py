@@ -121,7 +121,7 @@ LABEL, AMOUNT, ENDING = Written("label=value", label), Written("name=n", amount)
 DURATION, MOMENT, VARIABLE, NEED = Written("duration", duration_seconds), Moment(), Variable(), Need()
 COUNT, GPU_HOURS = Limit(int), Limit(float)
 JOB, NODE, TOKEN, TEAM, WINDOW = Name("job"), Name("node"), Name("token"), Name("team"), Name("window")
-FAMILY, SCHEDULE = Name("family"), Name("schedule")
+FAMILY, SCHEDULE, TRIGGER = Name("family"), Name("schedule"), Name("trigger")
 
 
 def _moment(text: str) -> datetime | None:

@@ -53,9 +53,11 @@ from levare.client.schedules import (
     Slot,
     WhyFire,
 )
+from levare.client.triggers import Activation, Event, Simulated, Simulation, Trigger, WhyNot
 from levare.client.why import Ahead, Change, DryRun, Estimate, Priority, Reason, Standing, Why
 
 __all__ = [
+    "Activation",
     "Address",
     "Ahead",
     "ArrayProgress",
@@ -70,6 +72,7 @@ __all__ = [
     "DryRun",
     "Due",
     "Estimate",
+    "Event",
     "Exclusion",
     "ExpectedStart",
     "Family",
@@ -100,6 +103,8 @@ __all__ = [
     "Samples",
     "Schedule",
     "ScheduleRun",
+    "Simulated",
+    "Simulation",
     "Slot",
     "Standing",
     "Start",
@@ -108,9 +113,11 @@ __all__ = [
     "Team",
     "Token",
     "Trend",
+    "Trigger",
     "Turn",
     "Why",
     "WhyFire",
+    "WhyNot",
     "Window",
     "Wish",
     "find",

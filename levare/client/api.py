@@ -1,5 +1,6 @@
 """One method per endpoint."""
 
+import json
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -37,6 +38,7 @@ from levare.client.parts import instant as _instant
 from levare.client.parts import part as _part
 from levare.client.schedules import ScheduleCalls
 from levare.client.stream import follow_attempt
+from levare.client.triggers import Activation, Definition, Event, Simulation, Trigger, WhyNot
 from levare.client.why import DryRun, Why
 from levare.client.wire import Wire
 from levare.model import FINAL
@@ -44,6 +46,7 @@ from levare.model import FINAL
 _LONG_PATIENCE = 600.0
 _FIRST_LOOK, _LONGEST_LOOK = 0.1, 1.0
 _PAGE = 200
+_EVENT = "application/cloudevents+json"
 
 
 class Client(ScheduleCalls):
@@ -330,6 +333,68 @@ class Client(ScheduleCalls):
     def release_family(self, name: str) -> Family:
         """Let the jobs of a held family start again."""
         return self._wire.ask("DELETE", f"/v1/families/{_part(name)}/hold")
+
+    def triggers(self) -> Iterator[Trigger]:
+        """By name; pages are fetched as they are needed."""
+        after = ""
+        while after is not None:
+            page = self._get("/v1/triggers", after=after or None, limit=_PAGE)
+            yield from page["items"]
+            after = page["next"]
+
+    def trigger(self, name: str) -> Trigger:
+        return self._get(f"/v1/triggers/{_part(name)}")
+
+    def set_trigger(self, name: str, definition: Definition, *, dry_run: bool = False) -> Trigger:
+        """Declare a trigger, or declare it anew: a `job` or a `pipeline` to start `when` something happens."""
+        path = f"/v1/triggers/{_part(name)}"
+        return self._wire.ask("PUT", path, params=_dry(dry_run), json=dict(definition))
+
+    def pause_trigger(self, name: str, *, reason: str = "") -> Trigger:
+        """Hold whatever happens, until `resume_trigger`."""
+        return self._wire.ask("PATCH", f"/v1/triggers/{_part(name)}", json={"paused": True, "reason": reason})
+
+    def resume_trigger(self, name: str) -> Trigger:
+        """Let it start runs again; what was held stays held."""
+        return self._wire.ask("PATCH", f"/v1/triggers/{_part(name)}", json={"paused": False})
+
+    def remove_trigger(self, name: str, *, dry_run: bool = False) -> Trigger:
+        """Remove a trigger, and return what it was; its jobs and its activations stay."""
+        return self._wire.ask("DELETE", f"/v1/triggers/{_part(name)}", params=_dry(dry_run))
+
+    def activations(
+        self, trigger: str, *, outcome: str | None = None, limit: int | None = None
+    ) -> Iterator[Activation]:
+        """At most `limit` things that happened to a trigger and what became of them, newest first."""
+        return self._pages(f"/v1/triggers/{_part(trigger)}/activations", limit, outcome=outcome)
+
+    def simulate_trigger(self, name: str, *, since: str = "30d") -> Simulation:
+        """What a trigger, as it is declared now, would have done with what has happened."""
+        return self._get(f"/v1/triggers/{_part(name)}/simulate", since=since)
+
+    def why_trigger(self, name: str, *, at: str | datetime | None = None) -> WhyNot:
+        """Why a trigger did, or did not, start something at a time, now by default."""
+        return self._get(f"/v1/triggers/{_part(name)}/why", at=_instant(at))
+
+    def send_event(self, type: str, source: str, *, data: Any = None, **attributes: Any) -> Event:  # noqa: A002  # as CloudEvents call it
+        """
+        Send a CloudEvent, with an id of its own unless one is given.
+
+        The same source and id is the same event, and happens once however often it is sent.
+        """
+        event = {"specversion": "1.0", "id": uuid4().hex, "type": type, "source": source, **attributes}
+        body = json.dumps(event if data is None else {**event, "data": data})
+        return self._wire.ask("POST", "/v1/events", content=body, headers={"Content-Type": _EVENT})
+
+    def events(
+        self,
+        *,
+        type: str | None = None,  # noqa: A002  # as CloudEvents call it
+        source: str | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Event]:
+        """At most `limit` events that were received, newest first."""
+        return self._pages("/v1/events", limit, type=type, source=source)
 
     def tokens(self) -> list[Token]:
         return self._get("/v1/tokens")["items"]

@@ -270,7 +270,7 @@ def summary(
 
     What was told without a stage is under the stage "".
     """
-    entries, number = _entries(connection)
+    entries, number = entries_of(connection)
     of_name = [entries.c.key == name] if name is not None else []
     query = select(
         metrics.c.stage,
@@ -296,12 +296,12 @@ def _metrics(connection: Connection, query: Any, attempt_id: str, stage: str | N
     if stage is not None:
         query = query.where(func.coalesce(metrics.c.stage, "") == stage)
     if name is not None:
-        entries, _ = _entries(connection)
+        entries, _ = entries_of(connection)
         query = query.where(exists().select_from(entries).where(entries.c.key == name).correlate(metrics))
     return query
 
 
-def _entries(connection: Connection) -> tuple[TableValuedAlias, ColumnElement[Any]]:
+def entries_of(connection: Connection) -> tuple[TableValuedAlias, ColumnElement[Any]]:
     """The names and values of a row of metrics as a table, and the value where it is a finite number."""
     values = metrics.c["values"]
     if connection.dialect.name == "sqlite":

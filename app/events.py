@@ -1,0 +1,109 @@
+"""Events: what happened elsewhere, as CloudEvents 1.0, for the triggers that are about it."""
+
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from app.answers import At, answer
+from app.call import Asked, DryRun
+from app.cloudevents import BATCH, MOST_IN_BATCH, SCHEMA, STRUCTURED, received
+from app.document import refusals
+from app.pages import Cursor, Limit, number_of, numbered_cursor, picked
+from app.problems import BadRequest, RequestTimeout, UnsupportedMedia
+from levare.errors import TooLarge, UnfitEvent
+from levare.pulse import beat_bell
+from levare.store import events
+
+router = APIRouter(prefix="/v1/events", tags=["events"])
+
+
+class Event(BaseModel):
+    """An event that was received; its source and id name it."""
+
+    number: int = Field(description="Grows with each event.", examples=[17])
+    id: str = Field(examples=["a1"])
+    source: str = Field(examples=["/lake/churn"])
+    type: str = Field(examples=["dataset.ready"])
+    subject: str | None = Field(examples=["2030-01-01"])
+    event: dict[str, Any] = Field(description="The CloudEvent as it came.", examples=[{"specversion": "1.0"}])
+    received_at: At
+    sender: str = Field(description="The name of the token that sent it.", examples=["lake"])
+
+
+class Events(BaseModel):
+    items: list[Event]
+    next_cursor: str | None = Field(description="The `cursor` of the next page; null on the last.")
+
+
+class Received(BaseModel):
+    """The events of a batch, in its order."""
+
+    items: list[Event]
+
+
+Wanted = r"^[^\x00]*$"
+Type = Annotated[
+    str | None, Query(max_length=250, pattern=Wanted, description="Only of this type.", examples=["dataset.ready"])
+]
+Source = Annotated[
+    str | None, Query(max_length=500, pattern=Wanted, description="Only of this source.", examples=["/lake/churn"])
+]
+_FIELDS = tuple(Event.model_fields)
+_BODY = {
+    "required": True,
+    "content": {
+        STRUCTURED: {"schema": SCHEMA},
+        BATCH: {"schema": {"type": "array", "items": SCHEMA, "minItems": 1, "maxItems": MOST_IN_BATCH}},
+    },
+}
+
+
+async def _raw(request: Request) -> bytes:
+    return await request.body()
+
+
+@router.post(
+    "",
+    status_code=HTTPStatus.CREATED,
+    response_model=Event | Received,
+    responses={200: {"model": Event | Received, "description": "All of it was known already, or this was a dry run."}}
+    | refusals(TooLarge, UnfitEvent, BadRequest, RequestTimeout, UnsupportedMedia),
+    openapi_extra={"requestBody": _BODY},
+)
+def send_event(
+    request: Request, call: Asked, body: Annotated[bytes, Depends(_raw)], dry_run: DryRun = False
+) -> Response:
+    """
+    Send an event, or a batch of them; the same source and id again is the same event, and happens once.
+
+    Structured, in batches, or binary: with the attributes in `ce-` headers and the data as the body, of whatever
+    type. An event has at most 64 KiB. It is answered when it is safe; what triggers make of it is in their activations.
+    """
+    found, is_batch = received(request.headers, body)
+    with call.writing(dry_run=dry_run) as connection:
+        kept = [events.receive(connection, event, actor=call.actor, now=call.now) for event in found]
+    is_new = not dry_run and any(new for _, new in kept)
+    if is_new:
+        call.pulse.ring(beat_bell())
+    items = [picked(row, _FIELDS) for row, _ in kept]
+    return answer({"items": items} if is_batch else items[0], HTTPStatus.CREATED if is_new else HTTPStatus.OK)
+
+
+@router.get("", response_model=Events)
+def list_events(
+    call: Asked,
+    *,
+    type: Type = None,  # noqa: A002  # as CloudEvents call it
+    source: Source = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """List events, newest first."""
+    place = number_of(cursor)
+    with call.database.reading() as connection:
+        rows = events.find(connection, limit=limit + 1, type=type, source=source, after=place)
+    following = numbered_cursor(rows[limit - 1], "received_at") if len(rows) > limit else None
+    return answer({"items": [picked(row, _FIELDS) for row in rows[:limit]], "next_cursor": following})
