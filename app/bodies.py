@@ -224,6 +224,25 @@ class NodeState(Body):
     )
 
 
+class Activity(Body):
+    """Whether what is declared does its work from now on."""
+
+    state: Literal["active", "paused"] = Field(
+        description="What happens or is due while it is `paused` starts nothing.", examples=["paused"]
+    )
+    reason: str = Field(
+        "",
+        pattern=ONE_LINE,
+        max_length=500,
+        description="Why it is paused, for people; all that is not started says so.",
+        examples=["Moving the data."],
+    )
+
+    @property
+    def pauses(self) -> bool:
+        return self.state == "paused"
+
+
 class TokenRequest(Body):
     """A new token."""
 

@@ -144,15 +144,6 @@ class ScheduleRequest(Body):
             raise within(error, "job" if self.job else "pipeline") from None
 
 
-class ScheduleState(Body):
-    """Whether what is due runs from now on."""
-
-    state: Literal["active", "paused"] = Field(
-        description="What is due while it is `paused` is skipped.", examples=["paused"]
-    )
-    reason: Line = Field("", description="Why, for people; it becomes part of each skip.", examples=["No data yet."])
-
-
 class RunRequest(Body):
     """A run that somebody asks for."""
 

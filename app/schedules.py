@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from app.answers import answer
-from app.bodies import Label
+from app.bodies import Activity, Label
 from app.call import Asked, Call, DryRun
 from app.document import refusals
 from app.jobs import JOB_REFUSALS, Key, shown_job
@@ -29,7 +29,7 @@ from app.schedule_answers import (
     Schedule,
     Schedules,
 )
-from app.schedule_bodies import RunRequest, ScheduleRequest, ScheduleState, within
+from app.schedule_bodies import RunRequest, ScheduleRequest, within
 from levare.decide import pressure
 from levare.decide.due import OUTCOMES
 from levare.decide.times import between
@@ -124,10 +124,10 @@ def remove_schedule(name: ScheduleName, call: Asked, dry_run: DryRun = False) ->
 
 
 @router.put("/{name}/state", response_model=Schedule)
-def set_schedule_state(name: ScheduleName, body: ScheduleState, call: Asked, dry_run: DryRun = False) -> Response:
+def set_schedule_state(name: ScheduleName, body: Activity, call: Asked, dry_run: DryRun = False) -> Response:
     """Pause a schedule, so that whatever is due is skipped with this reason, or have it run again what is due."""
     with call.writing(dry_run=dry_run) as connection:
-        if body.state == history.PAUSED:
+        if body.pauses:
             schedules.pause(connection, name, reason=body.reason, actor=call.actor, now=call.now)
         else:
             schedules.resume(connection, name, actor=call.actor, now=call.now)

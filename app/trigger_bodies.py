@@ -231,15 +231,6 @@ class TriggerRequest(Body):
         return _said(self.model_dump(mode="json", by_alias=True, exclude_unset=True))
 
 
-class Pause(Body):
-    """Whether it is paused."""
-
-    paused: bool = Field(description="What happens meanwhile is held.", examples=[True])
-    reason: str = Field(
-        "", pattern=r"^[^\x00-\x1f\x7f]*$", max_length=500, description="For people.", examples=["Moving the data."]
-    )
-
-
 def _said(value: dict[str, Any]) -> dict[str, Any]:
     """Without what is null at the top and in `when`: to say nothing is the same."""
     when = {name: each for name, each in value["when"].items() if each is not None}

@@ -8,13 +8,13 @@ from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
 from app.answers import answer
-from app.bodies import Label
+from app.bodies import Activity, Label
 from app.call import Asked, Call, DryRun
 from app.document import refusals
 from app.jobs import JOB_REFUSALS
 from app.pages import Cursor, Limit, fields_of, number_of, numbered_cursor, picked, selected
 from app.trigger_answers import Activation, Activations, Simulation, Trigger, Triggers, WhyNot
-from app.trigger_bodies import Pause, TriggerRequest
+from app.trigger_bodies import TriggerRequest
 from app.values import Time
 from levare.errors import InvalidPipeline
 from levare.pulse import beat_bell
@@ -75,11 +75,11 @@ def set_trigger(name: TriggerName, body: TriggerRequest, call: Asked, dry_run: D
     return _changed(call, row, dry_run=dry_run)
 
 
-@router.patch("/{name}", response_model=Trigger)
-def pause_trigger(name: TriggerName, body: Pause, call: Asked, dry_run: DryRun = False) -> Response:
+@router.put("/{name}/state", response_model=Trigger)
+def set_trigger_state(name: TriggerName, body: Activity, call: Asked, dry_run: DryRun = False) -> Response:
     """Pause a trigger, or let it go on. What happens while it is paused is held, and stays so."""
     with call.writing(dry_run=dry_run) as connection:
-        if body.paused:
+        if body.pauses:
             row = triggers.pause(connection, name, reason=body.reason, actor=call.actor, now=call.now)
         else:
             row = triggers.resume(connection, name, actor=call.actor, now=call.now)

@@ -352,11 +352,11 @@ class Client(ScheduleCalls):
 
     def pause_trigger(self, name: str, *, reason: str = "") -> Trigger:
         """Hold whatever happens, until `resume_trigger`."""
-        return self._wire.ask("PATCH", f"/v1/triggers/{_part(name)}", json={"paused": True, "reason": reason})
+        return self._wire.ask("PUT", f"/v1/triggers/{_part(name)}/state", json={"state": "paused", "reason": reason})
 
     def resume_trigger(self, name: str) -> Trigger:
         """Let it start runs again; what was held stays held."""
-        return self._wire.ask("PATCH", f"/v1/triggers/{_part(name)}", json={"paused": False})
+        return self._wire.ask("PUT", f"/v1/triggers/{_part(name)}/state", json={"state": "active"})
 
     def remove_trigger(self, name: str, *, dry_run: bool = False) -> Trigger:
         """Remove a trigger, and return what it was; its jobs and its activations stay."""

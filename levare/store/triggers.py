@@ -8,13 +8,13 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, exists, insert, or_, select, update
 
 from levare.decide.declared import ABSENCE, ENDED, METRIC, Trigger, declared
-from levare.errors import CanNeverRun, Conflict, NotFound, QuotaQueued
+from levare.errors import CanNeverRun, Conflict, QuotaQueued
 from levare.model import FINAL
-from levare.store import activations, audit, revisions
+from levare.store import activations
 from levare.store.audit import Actor
+from levare.store.declared import Kind
 from levare.store.ids import new_id
 from levare.store.jobs import Intake
-from levare.store.revisions import Change
 from levare.store.tables import jobs
 from levare.store.tables_triggers import endings, events, triggers, watched, watches
 from levare.store.types import Json, Utc, is_one_of
@@ -23,7 +23,6 @@ from levare.store.work import Cause, start
 Row = Mapping[str, Any]
 Document = Mapping[str, Any]
 
-KIND = "trigger"
 PROBLEM_AGAIN = timedelta(minutes=1)
 """What a problem has stopped is tried again after this."""
 
@@ -45,27 +44,19 @@ def put(connection: Connection, name: str, definition: Document, *, intake: Inta
     whatever a submit of its work raises, but for what may be otherwise by the time it starts.
     """
     actor, now = intake.actor, intake.now
-    before = _find(connection, name)
+    before = _KIND.get(connection, name)
     if before and before["definition"] == definition:
         return one(connection, name)
     _try(intake, declared(name, definition))
-    change = Change(KIND, name, before and before["definition"], definition)
-    row = {
+    is_same = before is not None and before["definition"]["when"] == definition["when"]
+    others = {
         "kind": next(iter(definition["when"])),
-        "definition": definition,
-        "revision": revisions.record(connection, [change], actor=actor, now=now),
-        "owner": actor.name,
-        "changed_at": now,
         "wakes_at": now,
         "problem": None,
         "problem_at": None,
-        **({} if before and before["definition"]["when"] == definition["when"] else {"begun_at": now, "state": {}}),
+        **({} if is_same else {"begun_at": now, "state": {}}),
     }
-    if before:
-        connection.execute(update(triggers).where(triggers.c.name == name).values(row))
-    else:
-        connection.execute(insert(triggers), row | {"name": name})
-    audit.record(connection, actor, "trigger.set", name, now=now, revision=row["revision"])
+    _KIND.declare(connection, name, definition, others, actor=actor, now=now)
     return one(connection, name)
 
 
@@ -82,42 +73,30 @@ def _try(intake: Intake, trigger: Trigger) -> None:
 def remove(connection: Connection, name: str, *, actor: Actor, now: datetime) -> Row:
     """Forget a trigger; what happened to it and its jobs stay, and what waits is held. Raise NotFound without one."""
     row = one(connection, name)
-    revisions.record(connection, [Change(KIND, name, row["definition"], None)], actor=actor, now=now)
-    for statement in _REMOVALS:
-        connection.execute(statement, {"of_name": name})
+    for table in (watches, watched):
+        connection.execute(delete(table).where(table.c.trigger == name))
+    _KIND.remove(connection, name, actor=actor, now=now)
     activations.hold_pending(connection, name, f"The trigger was removed by {actor.name}.", now=now)
-    audit.record(connection, actor, "trigger.removed", name, now=now)
     return row
 
 
 def pause(connection: Connection, name: str, *, reason: str, actor: Actor, now: datetime) -> Row:
     """Hold whatever happens, until `resume`. One that is paused stays as it is."""
-    row = one(connection, name)
-    if connection.execute(_PAUSE, {"of_name": name, "at": now, "by": actor.name, "why": reason}).rowcount:
-        audit.record(connection, actor, "trigger.paused", name, now=now, reason=reason)
-        row = one(connection, name)
-    return row
+    return _shown(_KIND.pause(connection, name, reason=reason, actor=actor, now=now))
 
 
 def resume(connection: Connection, name: str, *, actor: Actor, now: datetime) -> Row:
     """Let what happens from now on start runs again."""
-    row = one(connection, name)
-    if connection.execute(_RESUME, {"of_name": name, "at": now}).rowcount:
-        audit.record(connection, actor, "trigger.resumed", name, now=now)
-        row = one(connection, name)
-    return row
+    return _shown(_KIND.resume(connection, name, actor=actor, now=now))
 
 
 def one(connection: Connection, name: str) -> Row:
-    row = _find(connection, name)
-    if row is None:
-        raise NotFound(f"There is no trigger {name!r}.", "`levare triggers` lists them.")
-    return row
+    return _shown(_KIND.one(connection, name))
 
 
 def find(connection: Connection, *, limit: int, after: str = "") -> list[Row]:
     """Triggers by name, those behind `after` only."""
-    return [_shown(dict(row)) for row in connection.execute(_LIST, {"most": limit, "behind": after}).mappings()]
+    return [_shown(row) for row in _KIND.find(connection, limit=limit, after=after)]
 
 
 def is_anything(connection: Connection, *, now: datetime) -> bool:
@@ -165,11 +144,6 @@ def note_endings(connection: Connection, job_ids: list[str]) -> None:
         connection.execute(_NOTE, {"ids": job_ids})
 
 
-def _find(connection: Connection, name: str) -> Row | None:
-    row = connection.execute(_BY_NAME, {"of_name": name}).mappings().one_or_none()
-    return _shown(dict(row)) if row else None
-
-
 def _shown(row: Row) -> Row:
     """What is wrong with its files is a problem of its own, which only who watches them knows."""
     found = dict(row)
@@ -183,8 +157,7 @@ _OF_NAME = triggers.c.name == bindparam("of_name")
 _WHOLE = select(triggers, watches.c.problem.label("watch_problem"), watches.c.scanned_at).select_from(
     triggers.outerjoin(watches, watches.c.trigger == triggers.c.name)
 )
-_BY_NAME = _WHOLE.where(_OF_NAME)
-_LIST = _WHOLE.where(triggers.c.name > bindparam("behind")).order_by(triggers.c.name).limit(bindparam("most"))
+_KIND = Kind("trigger", triggers, whole=_WHOLE, wakes="wakes_at")
 _ALL = select(triggers).order_by(triggers.c.name)
 _LOCKED = select(triggers).where(_OF_NAME).with_for_update()
 _ANYTHING = select(
@@ -193,25 +166,6 @@ _ANYTHING = select(
         exists().select_from(endings),
         exists().where(triggers.c.wakes_at <= bindparam("now", type_=Utc)),
     )
-)
-_REMOVALS = (
-    delete(triggers).where(_OF_NAME),
-    *(delete(table).where(table.c.trigger == bindparam("of_name")) for table in (watches, watched)),
-)
-_PAUSE = (
-    update(triggers)
-    .where(_OF_NAME, triggers.c.paused_at.is_(None))
-    .values(
-        paused_at=bindparam("at", type_=Utc),
-        paused_by=bindparam("by"),
-        paused_reason=bindparam("why"),
-        wakes_at=bindparam("at", type_=Utc),
-    )
-)
-_RESUME = (
-    update(triggers)
-    .where(_OF_NAME, triggers.c.paused_at.is_not(None))
-    .values(paused_at=None, paused_by=None, paused_reason=None, wakes_at=bindparam("at", type_=Utc))
 )
 _WAKE = (
     update(triggers)

@@ -34,11 +34,11 @@ def test_a_trigger_is_declared_read_paused_and_removed(api: Api):
     assert trigger["definition"] == {"when": ON_DATA, "job": JOB, "brakes": brakes, "parameters": parameters}
     assert (trigger["kind"], trigger["owner"], trigger["paused_at"]) == ("event", "admin", None)
     assert declare(api, brakes=brakes, parameters=parameters).json()["revision"] == trigger["revision"]
-    paused = api.client.patch("/v1/triggers/t", json={"paused": True, "reason": "A bad source."}).json()
+    paused = api.client.put("/v1/triggers/t/state", json={"state": "paused", "reason": "A bad source."}).json()
     assert (paused["paused_by"], paused["paused_reason"]) == ("admin", "A bad source.")
     assert api.get("/v1/triggers/t") == paused
     assert api.get("/v1/triggers", fields="name") == {"items": [{"name": "t"}], "next": None}
-    assert api.client.patch("/v1/triggers/t", json={"paused": False}).json()["paused_at"] is None
+    assert api.client.put("/v1/triggers/t/state", json={"state": "active"}).json()["paused_at"] is None
     assert api.client.delete("/v1/triggers/t", params={"dry_run": True}).status_code == 200
     assert api.client.delete("/v1/triggers/t").json()["name"] == "t"
     refused(api.client.get("/v1/triggers/t"), 404, "not-found")

@@ -123,14 +123,16 @@ def test_a_file_that_declares_no_trigger_is_refused(tmp_path: Path, text: str, t
 
 def test_a_trigger_is_paused_resumed_and_removed():
     paused = a_trigger(paused_at=AT, paused_by="ada", paused_reason="Moving.")
-    api = Api().on("PATCH /v1/triggers/new-data", paused, a_trigger()).on("DELETE /v1/triggers/new-data", a_trigger())
+    api = (
+        Api().on("PUT /v1/triggers/new-data/state", paused, a_trigger()).on("DELETE /v1/triggers/new-data", a_trigger())
+    )
 
     assert levare_run(api, "triggers", "pause", "new-data", "--reason", "Moving.").stdout == (
         "new-data is paused by ada: Moving.\n"
     )
-    assert api.body() == {"paused": True, "reason": "Moving."}
+    assert api.body() == {"state": "paused", "reason": "Moving."}
     assert levare_run(api, "triggers", "resume", "new-data").stdout == "new-data goes on\n"
-    assert api.body() == {"paused": False}
+    assert api.body() == {"state": "active"}
     assert levare_run(api, "triggers", "remove", "new-data").stdout == "new-data is removed\n"
 
 
