@@ -39,12 +39,27 @@ def next_at(connection: Connection) -> datetime | None:
     return connection.execute(_NEXT).scalar()
 
 
-def due(connection: Connection, *, now: datetime, limit: int) -> list[Due]:
-    """Schedules that are to fire, the longest overdue first; what nobody waits for is not looked at."""
+def due(connection: Connection, *, now: datetime, limit: int) -> tuple[list[Due], list[tuple[str, LevareError]]]:
+    """
+    Schedules that are to fire, the longest overdue first, and what is wrong with those that cannot be understood.
+
+    That may be a time zone that this machine does not know.
+    """
     rows = [dict(row) for row in connection.execute(_DUE, {"now": now, "most": limit}).mappings()]
     wanted = [row["name"] for row in rows if row["definition"].get("overlap", ALLOW) != ALLOW]
     runs = open_runs(connection, wanted) if wanted else {}
-    return [Due(_schedule(row, runs), row["definition"], row["owner"], row["revision"]) for row in rows]
+    found, unreadable = [], []
+    for row in rows:
+        try:
+            found.append(Due(_schedule(row, runs), row["definition"], row["owner"], row["revision"]))
+        except LevareError as error:
+            unreadable.append((row["name"], error))
+    return found, unreadable
+
+
+def put_off(connection: Connection, name: str, until: datetime) -> None:
+    """Have beat look at it no earlier; what is due stays owed."""
+    connection.execute(_PUT_OFF, {"of_name": name, "until": until})
 
 
 def _schedule(row: Row, runs: Mapping[str, Sequence[OpenRun]]) -> Schedule:
@@ -181,4 +196,7 @@ _ADVANCE = (
         due_at=bindparam("next_due", type_=Utc),
         fires_at=bindparam("next_fire", type_=Utc),
     )
+)
+_PUT_OFF = (
+    update(schedules).where(schedules.c.name == bindparam("of_name")).values(fires_at=bindparam("until", type_=Utc))
 )

@@ -11,7 +11,7 @@ from beat.leader import Leader
 from beat.timekeeper import Timekeeper
 from levare.errors import NotFound, StaleLeader
 from levare.model import Rules
-from levare.store import revisions, schedules
+from levare.store import revisions, schedules, tables_time, work
 from levare.store.audit import Actor
 from levare.store.engine import Database
 from levare.store.tables import jobs
@@ -274,6 +274,42 @@ def test_a_clock_that_goes_back_doubles_nothing(database: Database, timekeeper: 
     timekeeper.run(now=NOON + 90 * MINUTE)
 
     assert [fire.due_at for fire in rows(database)] == [NOON + HOUR, NOON + 90 * MINUTE]
+
+
+def test_one_schedule_that_fails_in_an_unforeseen_way_stops_no_other_and_is_tried_again(
+    database: Database, timekeeper: Timekeeper, declare: Declare, monkeypatch: pytest.MonkeyPatch
+):
+    for name in ("first", "second", "third"):
+        declare(name)
+    start = work.start
+
+    def fails(intake: Any, definition: Any, cause: Any, **kwargs: Any) -> Any:
+        if cause.schedule == "second":
+            raise ZeroDivisionError
+        return start(intake, definition, cause, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(work, "start", fails)
+        assert timekeeper.run(now=NOON + HOUR) == MINUTE
+    assert [fire.schedule for fire in rows(database)] == ["first", "third"]
+
+    timekeeper.run(now=NOON + HOUR + MINUTE)
+
+    assert [fire.schedule for fire in rows(database)] == ["first", "second", "third"]
+
+
+def test_a_schedule_in_a_zone_that_is_gone_stops_no_other(database: Database, timekeeper: Timekeeper, declare: Declare):
+    declare("first")
+    declare("second")
+    gone = {**HOURLY, "zone": "Atlantis/Poseidonis"}
+    with database.writing() as connection:
+        connection.execute(
+            tables_time.schedules.update().where(tables_time.schedules.c.name == "first").values(definition=gone)
+        )
+
+    timekeeper.run(now=NOON + HOUR)
+
+    assert [fire.schedule for fire in rows(database)] == ["second"]
 
 
 class Killed(BaseException):
