@@ -12,6 +12,7 @@ from tests.fleet import Fleet, eventually, fleet
 from tests.ledger import Ledger
 
 LOST_AFTER = 8
+SENT = ("placed", "starting", "running", "succeeded")
 
 
 class TwoNodes:
@@ -91,7 +92,9 @@ def test_of_two_beats_the_other_places_the_next_job_within_five_seconds(running:
     running.kill("beat")
     began = time.monotonic()
     job_id = running.submit(sys.executable, *ledger.arguments())
-    running.await_state(job_id, "succeeded", within=10)
+    running.await_state(job_id, *SENT, within=10)
+    taken = time.monotonic() - began
 
-    assert time.monotonic() - began < 5
+    assert taken < 5
+    running.await_state(job_id, "succeeded")
     assert "leadership.taken" in running.output("beat:2")
