@@ -83,7 +83,8 @@ def supervise() -> Iterator[Callable[[str], tuple[int, str]]]:
     for process in started:
         tree = table.trees([Tracked("it", process.pid)]).get("it")
         for pid in tree.pids if tree else ():
-            os.kill(pid, 9)
+            with suppress(ProcessLookupError):  # a parent that was killed first may have taken it along
+                os.kill(pid, 9)
         process.communicate()
 
 
