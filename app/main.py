@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from threading import Event
 
 from fastapi import FastAPI
@@ -11,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
+import levare
 from app import (
     calendar,
     docs,
@@ -58,7 +58,7 @@ def create(settings: Settings, *, stopping: Event | None = None) -> FastAPI:
     )
     app = FastAPI(
         title="levare",
-        version=_version(),
+        version=levare.__version__,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -93,10 +93,3 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 def _operation_id(route: APIRoute) -> str:
     return route.name
-
-
-def _version() -> str:
-    try:
-        return version("levare")
-    except PackageNotFoundError:  # run from a checkout that nobody has installed
-        return "0"

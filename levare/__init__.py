@@ -12,6 +12,8 @@ TYPE_CHECKING = False  # `typing` alone would cost more than all of this
 if TYPE_CHECKING:
     from levare.client import Client
 
+    __version__: str
+
 __all__ = ["Client", "checkpoint", "log", "output", "progress", "stopping"]
 
 
@@ -20,4 +22,15 @@ def __getattr__(name: str) -> object:
         from levare.client import Client
 
         return Client
+    if name == "__version__":
+        return _version()
     raise AttributeError(f"module 'levare' has no attribute {name!r}")
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("levare")
+    except PackageNotFoundError:  # run from a checkout that nobody has installed
+        return "0"

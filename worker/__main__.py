@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import warnings
-from importlib.metadata import version
 from pathlib import Path
 from secrets import token_hex
 from threading import Thread
@@ -17,6 +16,7 @@ from celery.platforms import SecurityWarning
 from sqlalchemy.exc import SQLAlchemyError
 from structlog import get_logger
 
+import levare
 from levare import broker, logs, settings
 from levare.errors import Conflict, LevareError
 from levare.pulse import Pulse, beat_bell, node_bell
@@ -145,7 +145,7 @@ def facts(configured: Settings, gpus: Gpus) -> NodeFacts:
         memory_mib=found.memory_mib,
         devices=found.devices,
         simulated=bool(configured.simulated_gpus),
-        version=version("levare"),
+        version=levare.__version__,
         labels=found.labels,
         scratch_mib=found.scratch_mib,
         resources=configured.resources,
