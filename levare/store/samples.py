@@ -13,7 +13,7 @@ from functools import partial
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, select, tuple_
+from sqlalchemy import Connection, bindparam, delete, func, select, tuple_
 
 from levare.model.sampled import KEPT, TIERS, Bucket, Kind, Spread, begin_of, regrouped
 from levare.store.tables_samples import sample_layouts, samples
@@ -104,10 +104,14 @@ def step_for(begin: float, end: float) -> int:
     return next(fitting, _HIGHEST * (1 + int((end - begin) / _HIGHEST / MOST_POINTS)))
 
 
-def latest(connection: Connection, kind: Kind, owner: str, tier: int) -> Bucket | None:
-    """The last bucket of a tier."""
-    rows = connection.execute(_LATEST, {"of_kind": kind, "of_owner": owner, "of_tier": tier}).all()
-    return next(iter(_buckets(connection, rows)), None)
+def unfinished(
+    connection: Connection, kind: Kind, owner: str, *, now: datetime
+) -> tuple[Sequence[Bucket], Sequence[Bucket]]:
+    """What was written of the two finer tiers and is not yet in the one above, of the last quarter of an hour."""
+    end = int(now.timestamp())
+    begins = [max(end - _HIGHEST, _end(connection, kind, owner, tier)) for tier in TIERS[1:]]
+    found = [_read(connection, kind, owner, tier, begin, end) for tier, begin in zip(TIERS[:-1], begins, strict=True)]
+    return found[0], found[1]
 
 
 def prune(connection: Connection, *, now: datetime, limit: int) -> int:
@@ -127,6 +131,12 @@ def layout_of(names: Iterable[str]) -> str:
 def _prune(connection: Connection, tier: int, now: datetime, limit: int) -> int:
     values = {"of_tier": tier, "before": oldest_kept(tier, now), "most": limit}
     return connection.execute(_PRUNE, values).rowcount
+
+
+def _end(connection: Connection, kind: Kind, owner: str, tier: int) -> int:
+    """Where the last bucket of a tier ends."""
+    last = connection.execute(_LAST, {"of_kind": kind, "of_owner": owner, "of_tier": tier}).scalar()
+    return 0 if last is None else last + tier
 
 
 def _read(connection: Connection, kind: Kind, owner: str, tier: int, *span: int) -> list[Bucket]:
@@ -180,7 +190,7 @@ _HISTORY = (
     .where(*_OF_TIER, samples.c.at >= bindparam("begin"), samples.c.at < bindparam("end"))
     .order_by(samples.c.at)
 )
-_LATEST = select(samples).where(*_OF_TIER).order_by(samples.c.at.desc()).limit(1)
+_LAST = select(func.max(samples.c.at)).where(*_OF_TIER)
 _LAYOUTS = select(sample_layouts).where(sample_layouts.c.id.in_(bindparam("ids", expanding=True)))
 _KEY = tuple_(samples.c.kind, samples.c.owner, samples.c.tier, samples.c.at)
 _OLD = (

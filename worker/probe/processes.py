@@ -37,6 +37,8 @@ class Tree:
     cpu_seconds: float
     read_mib: float
     write_mib: float
+    open_files: int | None = None
+    """As it was at most 10 s ago."""
 
 
 class ProcessTable:
@@ -45,10 +47,13 @@ class ProcessTable:
     def __init__(self) -> None:
         self._kernel_threads = _KernelThreads()
         self._sharing = _Sharing()
+        self._open = _OpenFiles()
 
     def trees(self, tracked: Sequence[Tracked]) -> dict[str, Tree]:
         """The tree of each attempt; none for an attempt whose supervisor is gone."""
-        self._sharing.keep({one.attempt_id for one in tracked})
+        attempts = {one.attempt_id for one in tracked}
+        self._sharing.keep(attempts)
+        self._open.keep(attempts)
         members = self._members(tracked)
         stats = {one.attempt_id: _stat(one.supervisor_pid) for one in tracked}
         return {
@@ -79,6 +84,7 @@ class ProcessTable:
             cpu_seconds=_cpu_seconds(supervisor, own.values()),
             read_mib=read / 2**20,
             write_mib=written / 2**20,
+            open_files=self._open.of(one.attempt_id, list(alive)),
         )
 
 
@@ -122,6 +128,32 @@ class _Sharing:
 
     def keep(self, attempts: set[str]) -> None:
         self._parts = {attempt_id: part for attempt_id, part in self._parts.items() if attempt_id in attempts}
+
+
+class _OpenFiles:
+    """How many files a tree has open: counted every 10 s, for kernels before 6.2 have to list them."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, tuple[int, float]] = {}
+
+    def of(self, attempt_id: str, pids: Sequence[int]) -> int:
+        count, again_at = self._counts.get(attempt_id, (0, 0.0))
+        if (begin := monotonic()) >= again_at:
+            count = sum(map(_open_files, pids))
+            self._counts[attempt_id] = count, begin + max(10.0, 200 * (monotonic() - begin))
+        return count
+
+    def keep(self, attempts: set[str]) -> None:
+        self._counts = {attempt_id: count for attempt_id, count in self._counts.items() if attempt_id in attempts}
+
+
+def _open_files(pid: int) -> int:
+    """None of a process that is gone, or that is not ours to look into."""
+    folder = f"/proc/{pid}/fd"
+    try:
+        return os.stat(folder).st_size or len(os.listdir(folder))  # noqa: PTH116, PTH208 - once per process
+    except OSError:
+        return 0
 
 
 def _proportional(pids: Iterable[int]) -> float:
