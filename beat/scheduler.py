@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from structlog import get_logger
 
 from beat.bell import Bell
+from beat.forgetting import Forgetting
 from beat.gauges import Gauges
 from beat.leader import RENEW_EVERY, Leader
 from beat.sender import Sender
@@ -55,6 +56,7 @@ class Conductor(Scheduler):
         self._triggers = TriggerWatch(
             self._database, self._leader, rules_of(configured), heartbeats=self._gauges.latest
         )
+        self._forgetting = Forgetting(self._database, self._leader)
         self._bell = Bell(configured.redis_url)
         self._sender = Sender(self.app)
         self._watcher = Watcher(self._database, BEAT, tell=self._bell.ring, active=self._leader.holds)
@@ -86,6 +88,7 @@ class Conductor(Scheduler):
         self._sender.hand_over(messages)
         if self._look_after_triggers() or again:
             self._bell.ring()
+        self._forgetting.run(now=datetime.now(UTC))
         return 0
 
     def _look_after_triggers(self) -> bool:

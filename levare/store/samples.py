@@ -8,7 +8,7 @@ import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
 from typing import Any
@@ -102,6 +102,11 @@ def step_for(begin: float, end: float) -> int:
     """The finest step that divides this time into no more than MOST_POINTS: a tier, or a multiple of the coarsest."""
     fitting = (each for each in TIERS if (end - begin) / each <= MOST_POINTS)
     return next(fitting, _HIGHEST * (1 + int((end - begin) / _HIGHEST / MOST_POINTS)))
+
+
+def told_until(connection: Connection, kind: Kind, owner: str) -> datetime:
+    """Up to when the finest tier has what was measured."""
+    return datetime.fromtimestamp(_end(connection, kind, owner, TIERS[0]), UTC)
 
 
 def unfinished(

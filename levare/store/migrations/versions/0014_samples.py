@@ -30,3 +30,5 @@ def upgrade() -> None:
         sa.Column("names", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sample_layouts")),
     )
+    op.create_index("ix_activations_age", "activations", ["decided_at"])
+    op.create_index("ix_idempotency_age", "idempotency", ["created_at"])
