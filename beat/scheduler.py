@@ -16,6 +16,7 @@ from beat.bell import Bell
 from beat.forgetting import Forgetting
 from beat.gauges import Gauges
 from beat.leader import RENEW_EVERY, Leader
+from beat.meter import Meter
 from beat.sender import Sender
 from beat.tick import Tick
 from beat.timekeeper import Timekeeper
@@ -53,6 +54,7 @@ class Conductor(Scheduler):
         self._timekeeper = Timekeeper(self._database, self._leader, rules_of(configured))
         self._tick = Tick(self._database, self._leader, rules_of(configured), wake=self._waker.wake)
         self._gauges = Gauges(configured.redis_url)
+        self._meter = Meter(configured.redis_url, self._leader.holds)
         self._triggers = TriggerWatch(
             self._database, self._leader, rules_of(configured), heartbeats=self._gauges.latest
         )
@@ -64,6 +66,7 @@ class Conductor(Scheduler):
         self._sender.start()
         self._waker.start()
         self._gauges.start()
+        self._meter.start()
         self._watcher.start()
         self._begun = True
 
@@ -82,14 +85,19 @@ class Conductor(Scheduler):
         if not self._leader.leads():
             return RENEW_EVERY.total_seconds() / 2
         self._bell.wait(self._patience, rest=_REST_SECONDS)
+        with self._meter.ticking():
+            self._decide()
+        self._forgetting.run(now=datetime.now(UTC))
+        return 0
+
+    def _decide(self) -> None:
         until_due = self._timekeeper.run(now=datetime.now(UTC))
         self._patience = _POLL_SECONDS if until_due is None else min(until_due.total_seconds(), _POLL_SECONDS)
         messages, again = self._tick.run(now=datetime.now(UTC))
         self._sender.hand_over(messages)
+        self._meter.sent(len(messages))
         if self._look_after_triggers() or again:
             self._bell.ring()
-        self._forgetting.run(now=datetime.now(UTC))
-        return 0
 
     def _look_after_triggers(self) -> bool:
         """Whether to decide again at once; whatever is wrong there, jobs are scheduled."""

@@ -66,7 +66,14 @@ def work(configured: Settings) -> None:
             herald.over(watch)
 
     keeper = Keeper(database, pulse, configured.node)
-    heart = Heart(configured, pulse, lambda: runner.live(), gpus, keep=keeper.note)  # noqa: PLW0108 - each knows the other
+    heart = Heart(
+        configured,
+        pulse,
+        lambda: runner.live(),  # noqa: PLW0108 - each knows the other
+        gpus,
+        keep=keeper.note,
+        counts=lambda: {**runner.counts(), "samples_waiting": keeper.waiting()},
+    )
     runner = Runner(configured, database, incarnation=incarnation, usage=heart.usage, after_ending=after_ending)
     app = broker.make_app(configured)
     herald = Herald(app, hostname=hostname(configured), live=runner.watches)

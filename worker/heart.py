@@ -47,7 +47,8 @@ class Heart:
     """
     Beats in a thread of its own until it is stopped, whatever fails: the rest of a beat goes on without it.
 
-    `live` says what lives now; it is called from that thread.
+    `live` says what lives now, `counts` what this worker counts of itself; they are called from that thread. `keep`
+    takes what was measured.
     """
 
     def __init__(
@@ -59,12 +60,13 @@ class Heart:
         *,
         every_seconds: float = 1.0,
         keep: Keep | None = None,
+        counts: Callable[[], Mapping[str, float]] = dict,
     ) -> None:
         self._node = settings.node
         self._pulse, self._live, self._gpus = pulse, live, gpus
         self._machine, self._attempts = Machine(settings.home), Attempts()
         self._ledger = _Ledger()
-        self._every_seconds, self._keep = every_seconds, keep
+        self._every_seconds, self._keep, self._counts = every_seconds, keep, counts
         self._stopping = Event()
         self._said: set[tuple[str, str]] = set()
         self._readings: Sequence[Reading] = ()
@@ -98,7 +100,7 @@ class Heart:
         readings = self._readings = self._try("gpus", lambda: self._gpus.readings(tracked), [])
         node = self._try("machine", lambda: self._machine.sample(readings), {})
         samples = self._try("attempts", lambda: self._attempts.sample(tracked, readings), {})
-        node = node and node | {"heart_milliseconds": self._cost_milliseconds}
+        node = node and {**node, **self._counts(), "heart_milliseconds": self._cost_milliseconds}
         self._ledger.add(samples, monotonic())
         if self._keep:
             self._keep(node, samples, at=time())

@@ -57,6 +57,10 @@ class Keeper(Thread):
         """Hand over what was measured at an instant, in seconds since 1970; for the heart, which does not wait."""
         self._beats.append((at, node, attempts))
 
+    def waiting(self) -> int:
+        """How many rows wait for SQL; for any thread."""
+        return sum(map(len, self._waiting.values()))
+
     def stop(self) -> None:
         """Write what is full; what is not is taken up by the next worker."""
         self._stopping.set()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from levare import settings
-from levare.model import Device
+from levare.model import Device, counters
 from levare.written import LABEL
 from worker import files
 from worker.probe import address, simulated
@@ -24,61 +24,8 @@ from worker.probe.reading import Reading
 from worker.probe.simulated import Simulated, utilisation_percent
 from worker.probe.tracked import Tracked
 
-NODE = {
-    "cpu_percent",
-    "cpu_busiest_percent",
-    "load_1m",
-    "load_5m",
-    "load_15m",
-    "memory_used_mib",
-    "memory_available_mib",
-    "memory_cached_mib",
-    "memory_total_mib",
-    "swap_used_mib",
-    "swap_total_mib",
-    "disk_free_gib",
-    "disk_used_percent",
-    "disk_read_mib_per_second",
-    "disk_write_mib_per_second",
-    "network_in_mib_per_second",
-    "network_out_mib_per_second",
-    "network_errors_per_second",
-    "network_drops_per_second",
-    "processes",
-    "threads",
-    "open_files",
-    "uptime_seconds",
-}
-GPU = {
-    "utilisation_percent",
-    "memory_utilisation_percent",
-    "memory_used_mib",
-    "memory_total_mib",
-    "power_watts",
-    "power_limit_watts",
-    "energy_joules",
-    "temperature_celsius",
-    "memory_temperature_celsius",
-    "sm_clock_mhz",
-    "memory_clock_mhz",
-    "fan_percent",
-    "performance_state",
-    "throttle_reasons",
-    "throttled_by_power_percent",
-    "throttled_by_heat_percent",
-    "throttled_by_hardware_percent",
-    "ecc_corrected",
-    "ecc_uncorrected",
-    "pcie_sent_mib_per_second",
-    "pcie_received_mib_per_second",
-    "pcie_generation",
-    "pcie_width",
-    "encoder_percent",
-    "decoder_percent",
-    "xid_errors",
-    "xid",
-    "processes",
-}
+OF_THE_WORKER = {"heart_milliseconds", "claims", "claims_refused", "samples_waiting"}
+NODE = counters.NODE.keys() - OF_THE_WORKER
 
 
 def a_gpu(uuid: str, *, processes: dict[int, int] | None = None, **counters: float) -> Reading:
@@ -233,7 +180,7 @@ def test_a_node_says_all_that_is_promised(tmp_path: Path) -> None:
     may_lack = {"disk_read_mib_per_second", "disk_write_mib_per_second"}  # a container may show no disks
     plain = {name for name in sample if ":" not in name and not re.fullmatch(r"cpu\d+_percent", name)}
     may_lack |= {"cpu_percent", "cpu_busiest_percent"}  # no tick may have passed between the two looks
-    assert plain | may_lack == NODE | {f"gpu{index}_{name}" for index in (0, 1) for name in GPU}
+    assert plain | may_lack == NODE | {f"gpu{index}_{name}" for index in (0, 1) for name in counters.GPU}
     assert 0 < sample["memory_used_mib"] < sample["memory_total_mib"]
     assert 0 <= sample["disk_used_percent"] <= 100
 

@@ -13,8 +13,8 @@ from worker.probe.tracked import Tracked
 
 _PAGE_MIB = os.sysconf("SC_PAGE_SIZE") / 2**20
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
-_KTHREADD = 2
 _PARENT, _STATE, _THREADS, _RESIDENT = 1, 0, 17, 21  # where they stand in /proc/PID/stat, after the name
+_WRITTEN = 11  # where the bytes written stand in /proc/PID/io, each number behind its name; those read stand before
 _OWN_CPU, _WAITED_CPU = slice(11, 13), slice(13, 15)
 
 Stat = Sequence[bytes]
@@ -45,7 +45,7 @@ class ProcessTable:
     """Finds the trees of attempts. Not for several threads at once."""
 
     def __init__(self) -> None:
-        self._kernel_threads = _KernelThreads()
+        self._others = _Others()
         self._sharing = _Sharing()
         self._open = _OpenFiles()
 
@@ -67,9 +67,11 @@ class ProcessTable:
         members = {one.attempt_id: _in_cgroup(one.cgroup) for one in tracked}
         if all(members.values()):
             return members
-        table = self._kernel_threads.all_but_these()
+        table = self._others.all_but_these({one.supervisor_pid for one in tracked})
         children = _children(table)
-        return {one.attempt_id: members[one.attempt_id] or _below(one, table, children) for one in tracked}
+        below = {one.attempt_id: _below(one, table, children) for one in tracked}
+        self._others.are(table.keys() - set().union(*below.values()))
+        return {attempt_id: members[attempt_id] or below[attempt_id] for attempt_id in members}
 
     def _tree(self, one: Tracked, supervisor: Stat, members: Mapping[int, Stat]) -> Tree:
         own = {pid: stat for pid, stat in members.items() if pid != one.supervisor_pid}
@@ -88,21 +90,28 @@ class ProcessTable:
         )
 
 
-class _KernelThreads:
-    """The kernel's own threads are most of a big machine's table. They are known, so they are read every 30 s only."""
+class _Others:
+    """
+    Processes below no supervisor: most of a table, and none of them gets below one later.
+
+    So they are passed over until a supervisor comes or goes, or for 30 s, as their ids may be those of others by then.
+    """
 
     def __init__(self) -> None:
         self._known: set[int] = set()
+        self._supervisors: set[int] = set()
         self._again_at = 0.0
 
-    def all_but_these(self) -> dict[int, Stat]:
-        if monotonic() >= self._again_at:
-            self._known, self._again_at = set(), monotonic() + 30
+    def all_but_these(self, supervisors: set[int]) -> dict[int, Stat]:
+        if monotonic() >= self._again_at or supervisors != self._supervisors:
+            self._known, self._supervisors, self._again_at = set(), supervisors, monotonic() + 30
         with os.scandir("/proc") as entries:
             pids = [pid for entry in entries if entry.name.isdigit() and (pid := int(entry.name)) not in self._known]
-        table = {pid: stat for pid in pids if (stat := _stat(pid))}
-        self._known |= {pid for pid, stat in table.items() if int(stat[_PARENT]) == _KTHREADD}
-        return table
+        return {pid: stat for pid in pids if (stat := _stat(pid))}
+
+    def are(self, pids: set[int]) -> None:
+        """These are below none."""
+        self._known |= pids - self._supervisors
 
 
 class _Sharing:
@@ -195,11 +204,8 @@ def _cpu_seconds(supervisor: Stat, own: Iterable[Stat]) -> float:
 
 def _io(pids: Iterable[int]) -> tuple[int, int]:
     """Bytes read from and written to disks. A parent's include those of the children it has waited for."""
-    fields = [dict(line.split() for line in _read(f"/proc/{pid}/io").splitlines()) for pid in pids]
-    return (
-        sum(int(each.get(b"read_bytes:", 0)) for each in fields),
-        sum(int(each.get(b"write_bytes:", 0)) for each in fields),
-    )
+    files = [fields for pid in pids if len(fields := _read(f"/proc/{pid}/io", at_once=True).split()) > _WRITTEN]
+    return sum(int(fields[_WRITTEN - 2]) for fields in files), sum(int(fields[_WRITTEN]) for fields in files)
 
 
 def _stat(pid: int) -> Stat:
