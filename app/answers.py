@@ -232,7 +232,9 @@ class Metrics(BaseModel):
 Sample = Annotated[
     dict[str, float],
     Field(
-        description="`at` in seconds since 1970; all other names end in their unit.", examples=[{"at": 1790000000.0}]
+        description="`at` in seconds since 1970; all other names end in their unit. An item of several `seconds` has "
+        "means, and NAME_lowest and NAME_highest where these differ. docs/monitoring-samples.md lists the names.",
+        examples=[{"at": 1790000000.0, "cpu_percent": 12.5}],
     ),
 ]
 
@@ -247,12 +249,12 @@ class Usage(BaseModel):
 
 
 class Samples(BaseModel):
-    items: list[Sample] = Field(description="About one a second, oldest first; of the last 24 hours at most.")
+    items: list[Sample] = Field(description="Oldest first; one a second where no time and no step was asked for.")
     usage: Usage
 
 
 class NodeSamples(BaseModel):
-    items: list[Sample] = Field(description="About one a second of the last hour, oldest first.")
+    items: list[Sample] = Field(description="Oldest first; one a second where no time and no step was asked for.")
 
 
 class Device(BaseModel):

@@ -247,5 +247,7 @@ class TokenRequest(Body):
     """A new token."""
 
     name: Label = Field(description="Whose it is; never used before.", examples=["laptop"])
-    role: Literal["admin"] = Field("admin", description="What it may do.", examples=["admin"])
+    role: Literal["admin", "metrics"] = Field(
+        "admin", description="What it may do: everything, or read /metrics and nothing else.", examples=["metrics"]
+    )
     expires_at: Time | None = Field(None, description="Until when it is valid; null for ever.")

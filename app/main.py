@@ -23,6 +23,7 @@ from app import (
     logs,
     metrics,
     nodes,
+    openmetrics,
     pipelines,
     problems,
     receipts,
@@ -43,7 +44,7 @@ from levare.store.sharing import rules_of
 _MODULES = (
     *(jobs, receipts, pipelines, logs, metrics, nodes, families, teams, windows, tokens),
     *(calendar, schedules, instants),  # whose first names words that no schedule may have
-    *(triggers, events, health, docs),
+    *(triggers, events, health, docs, openmetrics),
 )
 
 

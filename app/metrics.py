@@ -5,11 +5,15 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
+from app import samples
 from app.answers import Metrics, Point, Samples, Usage, answer
 from app.call import Asked
+from app.document import refusals
 from app.jobs import JobId
 from app.pages import picked
 from app.patterns import NO_NUL
+from app.samples import Newest, Since, Step, Until
+from levare.errors import Contradiction
 from levare.pulse import SAMPLES_KEPT
 from levare.store import views
 
@@ -26,7 +30,6 @@ After = Annotated[
     int | None, Query(ge=0, le=MOST_OFFSET, description="Only lines that begin beyond this offset.", examples=[4096])
 ]
 Lines = Annotated[int, Query(ge=1, le=10_000, description="The most lines in one answer.", examples=[1000])]
-Newest = Annotated[int, Query(ge=1, le=SAMPLES_KEPT, description="At most so many, the newest.", examples=[60])]
 _POINT, _USAGE = tuple(Point.model_fields), tuple(Usage.model_fields)
 
 
@@ -55,13 +58,28 @@ def list_metrics(
     return answer({"items": [picked(row, _POINT) for row in page], "next": next_after, "summary": summary})
 
 
-@router.get("/samples", response_model=Samples)
+@router.get("/samples", response_model=Samples, responses=refusals(Contradiction))
 def list_samples(
-    job_id: JobId, call: Asked, *, attempt: AttemptNumber = None, rank: Rank = 0, limit: Newest = SAMPLES_KEPT
+    job_id: JobId,
+    call: Asked,
+    *,
+    attempt: AttemptNumber = None,
+    rank: Rank = 0,
+    since: Since = None,
+    until: Until = None,
+    step: Step = None,
+    limit: Newest = SAMPLES_KEPT,
 ) -> Response:
-    """What the processes of an attempt used, second by second and in all."""
+    """
+    What the processes of an attempt and its GPUs used, and what in all.
+
+    Without a time or a step it is second by second, of the last 24 hours at most; what ended before that, and whatever
+    is asked with a time or a step, comes in buckets of 10 s, 1 min or 15 min, as fine as it is still kept.
+    """
     with call.database.reading() as connection:
         found = views.attempt(connection, job_id, attempt, rank=rank)
     if found is None:
         return answer({"items": [], "usage": dict.fromkeys(_USAGE)})
-    return answer({"items": call.pulse.samples("attempt", found["id"], limit=limit), "usage": picked(found, _USAGE)})
+    asking = samples.Asking(since, until, step, limit)
+    items = samples.Series(call, "attempt", found["id"]).items(asking, ended=found["ended_at"])
+    return answer({"items": items, "usage": picked(found, _USAGE)})

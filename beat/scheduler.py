@@ -13,8 +13,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from structlog import get_logger
 
 from beat.bell import Bell
+from beat.forgetting import Forgetting
 from beat.gauges import Gauges
 from beat.leader import RENEW_EVERY, Leader
+from beat.meter import Meter
 from beat.sender import Sender
 from beat.tick import Tick
 from beat.timekeeper import Timekeeper
@@ -52,9 +54,11 @@ class Conductor(Scheduler):
         self._timekeeper = Timekeeper(self._database, self._leader, rules_of(configured))
         self._tick = Tick(self._database, self._leader, rules_of(configured), wake=self._waker.wake)
         self._gauges = Gauges(configured.redis_url)
+        self._meter = Meter(configured.redis_url, self._leader.holds)
         self._triggers = TriggerWatch(
             self._database, self._leader, rules_of(configured), heartbeats=self._gauges.latest
         )
+        self._forgetting = Forgetting(self._database, self._leader)
         self._bell = Bell(configured.redis_url)
         self._sender = Sender(self.app)
         self._watcher = Watcher(self._database, BEAT, tell=self._bell.ring, active=self._leader.holds)
@@ -62,6 +66,7 @@ class Conductor(Scheduler):
         self._sender.start()
         self._waker.start()
         self._gauges.start()
+        self._meter.start()
         self._watcher.start()
         self._begun = True
 
@@ -80,13 +85,19 @@ class Conductor(Scheduler):
         if not self._leader.leads():
             return RENEW_EVERY.total_seconds() / 2
         self._bell.wait(self._patience, rest=_REST_SECONDS)
+        with self._meter.ticking():
+            self._decide()
+        self._forgetting.run(now=datetime.now(UTC))
+        return 0
+
+    def _decide(self) -> None:
         until_due = self._timekeeper.run(now=datetime.now(UTC))
         self._patience = _POLL_SECONDS if until_due is None else min(until_due.total_seconds(), _POLL_SECONDS)
         messages, again = self._tick.run(now=datetime.now(UTC))
         self._sender.hand_over(messages)
+        self._meter.sent(len(messages))
         if self._look_after_triggers() or again:
             self._bell.ring()
-        return 0
 
     def _look_after_triggers(self) -> bool:
         """Whether to decide again at once; whatever is wrong there, jobs are scheduled."""

@@ -28,6 +28,7 @@ from worker import tasks
 from worker.consumer import remove_commands
 from worker.heart import Heart
 from worker.herald import Herald
+from worker.keeper import Keeper
 from worker.node import Lease, join
 from worker.probe import facts as probe
 from worker.probe.address import address
@@ -64,7 +65,15 @@ def work(configured: Settings) -> None:
         if watch and watch.attend():  # no Celery task waits for it, so none will tell
             herald.over(watch)
 
-    heart = Heart(configured, pulse, lambda: runner.live(), gpus)  # noqa: PLW0108 - each knows the other
+    keeper = Keeper(database, pulse, configured.node)
+    heart = Heart(
+        configured,
+        pulse,
+        lambda: runner.live(),  # noqa: PLW0108 - each knows the other
+        gpus,
+        keep=keeper.note,
+        counts=lambda: {**runner.counts(), "samples_waiting": keeper.waiting()},
+    )
     runner = Runner(configured, database, incarnation=incarnation, usage=heart.usage, after_ending=after_ending)
     app = broker.make_app(configured)
     herald = Herald(app, hostname=hostname(configured), live=runner.watches)
@@ -91,10 +100,13 @@ def work(configured: Settings) -> None:
     )
     bell = Thread(target=listen, args=(pulse, configured.node, runner, truth), name="bell", daemon=True)
     watcher = Watcher(database, configured.node, tell=lambda: pulse.ring(beat_bell()))
-    for thread in (heart, lease, bell, herald, truth, watcher):
+    for thread in (heart, keeper, lease, bell, herald, truth, watcher):
         thread.start()
     tasks.register(app, runner, herald)
-    consume(app, configured, runner)
+    try:
+        consume(app, configured, runner)
+    finally:
+        keeper.stop()
 
 
 def consume(app: Celery, configured: Settings, runner: Runner) -> None:

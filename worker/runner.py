@@ -48,6 +48,7 @@ class Runner:
         self._guard = Lock()
         self._watches: dict[str, Watch] = {}
         self._taking: set[str] = set()
+        self._claims, self._claims_refused = 0, 0
 
     def take(self, attempt_id: str) -> Watch | None:
         """
@@ -74,6 +75,10 @@ class Runner:
     def live(self) -> list[Tracked]:
         """What the heart samples."""
         return [tracked for watch in self.watches() if (tracked := self._tracked(watch))]
+
+    def counts(self) -> dict[str, float]:
+        """Since this worker started."""
+        return {"claims": self._claims, "claims_refused": self._claims_refused}
 
     def detach(self) -> None:
         """Let every Celery body go; the processes run on, and the next worker watches them."""
@@ -143,6 +148,9 @@ class Runner:
                 incarnation=self._incarnation,
                 at=datetime.now(UTC),
             )
+        with self._guard:
+            self._claims += 1
+            self._claims_refused += claimed is None
         if claimed is None:
             return None
         try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from levare.cli import terminal, wishes, words
+from levare.cli import terminal, usage, wishes, words
 from levare.cli.kinds import JOB
 from levare.cli.paragraphs import of_reasons
 from levare.model import BLOCKED, FINAL, WAITING
@@ -20,20 +20,25 @@ PENDING = (BLOCKED, WAITING)
 
 @click.command()
 @click.argument("job", type=JOB)
+@click.option("--samples", "with_samples", is_flag=True, help="Also what its last attempt used, over its whole life.")
 @terminal.json_option
-def show(job: str, *, as_json: bool) -> None:
+def show(job: str, *, with_samples: bool, as_json: bool) -> None:
     """Show a job: its request, its attempts, its metrics, and why it waits."""
     with terminal.connect() as client:
         found, attempts = client.job(job), client.attempts(job)
         metrics = client.metrics(job, limit=1)
         reasons = client.why(job)["reasons"] if found["state"] in PENDING else []
+        used = usage.of_attempt(client, job, attempts[-1]) if with_samples and attempts else []
     if as_json:
-        terminal.document({**found, "attempts": attempts, "metrics": metrics["summary"], "reasons": reasons})
+        samples = {"samples": used} if with_samples else {}
+        terminal.document({**found, "attempts": attempts, "metrics": metrics["summary"], "reasons": reasons, **samples})
         return
     parts = [_facts(found)]
     parts += ["\n".join(words.plain(line) for line in of_reasons(reasons))] if reasons else []
     parts += [terminal.title("attempts"), _attempt_table(attempts)] if attempts else []
     parts += [terminal.title("metrics"), _metric_table(metrics)] if metrics["summary"] else []
+    parts += [terminal.title("used"), usage.attempt_table(used)] if used else []
+    parts += ["Nothing of what it used is kept."] if with_samples and not used else []
     terminal.show(*parts)
 
 

@@ -36,6 +36,7 @@ from levare.client.parts import dry as _dry
 from levare.client.parts import given as _given
 from levare.client.parts import instant as _instant
 from levare.client.parts import part as _part
+from levare.client.parts import span as _span
 from levare.client.schedules import ScheduleCalls
 from levare.client.stream import follow_attempt
 from levare.client.triggers import Activation, Definition, Event, Simulation, Trigger, WhyNot
@@ -233,10 +234,23 @@ class Client(ScheduleCalls):
         return self._get(f"/v1/jobs/{_part(job)}/metrics", **params)
 
     def samples(
-        self, job: str, *, attempt: int | None = None, rank: int | None = None, limit: int | None = None
+        self,
+        job: str,
+        *,
+        attempt: int | None = None,
+        rank: int | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        step: int | None = None,
+        limit: int | None = None,
     ) -> Samples:
-        """The newest samples of an attempt, at most `limit`, oldest first."""
-        return self._get(f"/v1/jobs/{_part(job)}/samples", attempt=attempt, rank=rank, limit=limit)
+        """
+        What an attempt used, oldest first: second by second, at most the newest `limit`.
+
+        With a time or a `step` in seconds it is down-sampled, and goes back as far as samples are kept.
+        """
+        params = {"attempt": attempt, "rank": rank, "step": step, "limit": limit, **_span(since, until)}
+        return self._get(f"/v1/jobs/{_part(job)}/samples", **params)
 
     def why(self, job: str) -> Why:
         """Why a job waits, when it will start, who comes first, and what would start it now."""
@@ -252,8 +266,18 @@ class Client(ScheduleCalls):
     def node(self, name: str) -> Node:
         return self._get(f"/v1/nodes/{_part(name)}")
 
-    def node_samples(self, name: str) -> list[dict[str, Any]]:
-        return self._get(f"/v1/nodes/{_part(name)}/samples")["items"]
+    def node_samples(
+        self,
+        name: str,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        step: int | None = None,
+        limit: int | None = None,
+    ) -> list[dict[str, Any]]:
+        """What a node measured of itself, oldest first, as `samples` gives it of an attempt."""
+        params = {"step": step, "limit": limit, **_span(since, until)}
+        return self._get(f"/v1/nodes/{_part(name)}/samples", **params)["items"]
 
     def set_node_state(self, name: str, state: str) -> Node:
         """

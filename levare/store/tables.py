@@ -153,6 +153,7 @@ class IdempotencyRow(Table, table=True):
     """One submit under a key of one token, and the digest of its body, so that a repeat makes no second job."""
 
     __tablename__ = "idempotency"
+    __table_args__ = (Index("ix_idempotency_age", "created_at"),)
 
     token_id: str = Field(primary_key=True)
     key: str = Field(primary_key=True)

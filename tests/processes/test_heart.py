@@ -155,6 +155,16 @@ def test_a_cgroup_that_is_gone_leaves_the_descendants(supervise: Supervise, tmp_
     assert int(escaped) in tree_of(supervisor, str(tmp_path / "gone")).pids
 
 
+def test_what_is_started_later_is_found_though_others_are_passed_over() -> None:
+    table, one = ProcessTable(), [Tracked("it", os.getpid())]
+    before = table.trees(one)["it"].pids
+
+    with subprocess.Popen(["sleep", "600"]) as later:
+        assert set(table.trees(one)["it"].pids) - set(before) == {later.pid}
+        assert table._others._known
+        later.kill()
+
+
 def test_an_attempt_whose_supervisor_is_gone_has_no_tree() -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
