@@ -34,6 +34,7 @@ from worker.probe.address import address
 from worker.probe.facts import Gpus
 from worker.rundir import boot_id
 from worker.runner import Runner
+from worker.tracking import Tracking
 from worker.truth import Truth
 from worker.watch import Watch
 
@@ -65,7 +66,16 @@ def work(configured: Settings) -> None:
             herald.over(watch)
 
     heart = Heart(configured, pulse, lambda: runner.live(), gpus)  # noqa: PLW0108 - each knows the other
-    runner = Runner(configured, database, incarnation=incarnation, usage=heart.usage, after_ending=after_ending)
+    tracking = Tracking(configured)
+    tracking.start()
+    runner = Runner(
+        configured,
+        database,
+        incarnation=incarnation,
+        usage=heart.usage,
+        after_ending=after_ending,
+        mlflow=tracking.address,
+    )
     app = broker.make_app(configured)
     herald = Herald(app, hostname=hostname(configured), live=runner.watches)
     machine = facts(configured, gpus)
