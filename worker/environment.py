@@ -64,8 +64,9 @@ def environment(
 
 
 def _of_mlflow(address: str, inherited: Mapping[str, str]) -> dict[str, str]:
-    """Where MLflow logs to; not through a proxy, and without links to pages that are not there."""
+    """Where MLflow logs to: patiently, not through a proxy, and without links to pages that are not there."""
     told = {_TRACKING: address, "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
+    told["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "10"  # the most that it takes: about ten minutes without a worker
     if not any(name.lower().endswith("_proxy") for name in inherited):
         return told
     direct = next((inherited[name] for name in ("no_proxy", "NO_PROXY") if inherited.get(name)), "")

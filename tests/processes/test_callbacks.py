@@ -79,9 +79,7 @@ def curves(lines: list[dict[str, Any]]) -> dict[tuple[str, str], list[Any]]:
 def test_xgboost_tells_every_round_of_every_set(tmp_path: Path):
     lines = run(XGBOOST, tmp_path)
 
-    assert curves(lines) == dict.fromkeys(
-        [("train", "logloss"), ("val", "logloss"), ("other", "logloss")], [1, 2, 3, 4]
-    )
+    assert curves(lines) == {(stage, "logloss"): [1, 2, 3, 4] for stage in ("train", "val", "other")}
     assert lines[-1] == {"progress": 1.0}
 
 
