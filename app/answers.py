@@ -112,6 +112,17 @@ class Job(BaseModel):
     exit_code: int | None = Field(description="128 + signal if it ended by a signal.", examples=[0])
     reason: str | None = Field(description="How it ended, in a sentence.", examples=["Exited with code 0."])
     progress: float | None = Field(description="From 0 to 1, as the training tells it.", examples=[0.4])
+    progress_from: Literal["told", "steps", "epochs"] | None = Field(
+        description="`told` by the training, or taken from its steps or epochs of those that it said there will be.",
+        examples=["told"],
+    )
+    left_seconds: float | None = Field(
+        description="Seconds that it will still run, while it runs; null where nothing tells.", examples=[840.0]
+    )
+    left_from: Literal["progress", "steps", "epochs", "history"] | None = Field(
+        description="What that is taken from: its own pace, or how long the runs of its family took (`history`).",
+        examples=["progress"],
+    )
     cost: float | None = Field(
         description="What its attempts have cost that have ended, of an array all elements; null without a price.",
         examples=[12.5],
@@ -209,23 +220,6 @@ class Point(BaseModel):
     epoch: float | None = Field(examples=[1.0])
     values: dict[str, float | str] = Field(
         description="NaN and infinities are the strings NaN, Infinity and -Infinity.", examples=[{"loss": 0.31}]
-    )
-
-
-class Trend(BaseModel):
-    """One metric in one stage."""
-
-    last: float | str = Field(examples=[0.31])
-    best_min: float | None = Field(description="The least finite value.", examples=[0.31])
-    best_max: float | None = Field(description="The greatest finite value.", examples=[2.3])
-    count: int = Field(description="How often it was told.", examples=[100])
-
-
-class Metrics(BaseModel):
-    items: list[Point]
-    next: int | None = Field(description="The `after` of the next page; null on the last.", examples=[4096])
-    summary: dict[str, dict[str, Trend]] = Field(
-        description="By stage and metric; without a stage under an empty name."
     )
 
 

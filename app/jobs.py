@@ -27,7 +27,7 @@ from levare.errors import (
 )
 from levare.model import FINAL
 from levare.pulse import beat_bell, node_bell
-from levare.store import arrays, attempts, explain, jobs, views
+from levare.store import arrays, attempts, explain, jobs, trends, views
 from levare.store.ids import new_id
 from levare.store.views import JobFilter
 
@@ -79,7 +79,10 @@ def submit_job(body: JobRequest, call: Asked, dry_run: DryRun = False, idempoten
 
 
 def shown_job(job: views.Row, call: Call, names: Iterable[str] = _FIELDS) -> dict[str, Any]:
-    return picked({**job, "currency": call.rules.currency}, names)
+    return picked({**_NOTHING_LEFT, **job, "currency": call.rules.currency}, names)
+
+
+_NOTHING_LEFT = dict.fromkeys(("progress_from", "left_seconds", "left_from"))
 
 
 def _submit(connection: Connection, body: JobRequest, call: Call, key: str | None) -> views.Row:
@@ -119,6 +122,7 @@ def list_jobs(
     after, is_newest_first = place_of(cursor), order == "newest"
     with call.database.reading() as connection:
         rows = views.find_jobs(connection, wanted, limit=limit + 1, after=after, newest_first=is_newest_first)
+        rows = trends.with_left(connection, rows, now=call.now)
     page = rows[:limit]
     next_cursor = cursor_after(page[-1]) if len(rows) > limit else None
     return answer({"items": [shown_job(row, call, names) for row in page], "next_cursor": next_cursor})
@@ -129,7 +133,7 @@ def read_job(job_id: JobId, call: Asked, fields: JobFields = None) -> Response:
     """Look at a job."""
     names = selected(Job, fields)
     with call.database.reading() as connection:
-        job = views.job(connection, job_id)
+        [job] = trends.with_left(connection, [views.job(connection, job_id)], now=call.now)
     return answer(shown_job(job, call, names))
 
 

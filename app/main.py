@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 import levare
 from app import (
     calendar,
+    compare,
     docs,
     document,
     events,
@@ -42,7 +43,7 @@ from levare.store.engine import Database
 from levare.store.sharing import rules_of
 
 _MODULES = (
-    *(jobs, receipts, pipelines, logs, metrics, nodes, families, teams, windows, tokens),
+    *(jobs, receipts, pipelines, logs, metrics, compare, nodes, families, teams, windows, tokens),
     *(calendar, schedules, instants),  # whose first names words that no schedule may have
     *(triggers, events, health, docs, openmetrics),
 )

@@ -1,12 +1,12 @@
 """
 levare: scheduling and monitoring of training on shared machines.
 
-Training code says `import levare` and calls `log`, `progress`, `checkpoint`, `output` and
-`stopping`; scripts use `Client`. The import costs a training process next to nothing: the
+Training code says `import levare` and calls `log`, `params`, `progress`, `checkpoint`,
+`output` and `stopping`; scripts use `Client`. The import costs a training process next to nothing: the
 client and what it stands on are loaded when `Client` is first named.
 """
 
-from levare.run import checkpoint, log, output, progress, stopping
+from levare.run import checkpoint, log, output, params, progress, stopping
 
 TYPE_CHECKING = False  # `typing` alone would cost more than all of this
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     __version__: str
 
-__all__ = ["Client", "checkpoint", "log", "output", "progress", "stopping"]
+__all__ = ["Client", "checkpoint", "log", "output", "params", "progress", "stopping"]
 
 
 def __getattr__(name: str) -> object:

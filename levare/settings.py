@@ -65,6 +65,8 @@ class Settings:
     """LEVARE_SIMULATED_GPUS: such as 4x80GiB; GPUs that exist only in the bookkeeping."""
     gpu_companions: tuple[str, ...]
     """LEVARE_GPU_COMPANIONS: programs, separated by commas, that may use GPUs beside jobs; by default a desktop's."""
+    mlflow: bool
+    """LEVARE_MLFLOW: 0 gives jobs no address for MLflow; by default scripts that log to MLflow log to levare."""
     reap_orphans: bool
     """LEVARE_REAP_ORPHANS: 1 lets the worker end proven orphans by itself; it waits to be told by default."""
     lost_after: timedelta
@@ -140,6 +142,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         licences=_listed(environ, "LEVARE_LICENCES", amount),
         simulated_gpus=_simulated(environ),
         gpu_companions=_names(environ, "LEVARE_GPU_COMPANIONS", _COMPANIONS),
+        mlflow=_whole(environ, "LEVARE_MLFLOW", 1, low=0, high=1) == 1,
         reap_orphans=_whole(environ, "LEVARE_REAP_ORPHANS", 0, low=0, high=1) == 1,
         lost_after=timedelta(seconds=_whole(environ, "LEVARE_LOST_AFTER", 60, low=4, high=86400)),
         half_life=_half_life(environ),

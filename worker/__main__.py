@@ -35,6 +35,7 @@ from worker.probe.address import address
 from worker.probe.facts import Gpus
 from worker.rundir import boot_id
 from worker.runner import Runner
+from worker.tracking import Tracking
 from worker.truth import Truth
 from worker.watch import Watch
 
@@ -74,7 +75,16 @@ def work(configured: Settings) -> None:
         keep=keeper.note,
         counts=lambda: {**runner.counts(), "samples_waiting": keeper.waiting()},
     )
-    runner = Runner(configured, database, incarnation=incarnation, usage=heart.usage, after_ending=after_ending)
+    tracking = Tracking(configured)
+    tracking.start()
+    runner = Runner(
+        configured,
+        database,
+        incarnation=incarnation,
+        usage=heart.usage,
+        after_ending=after_ending,
+        mlflow=tracking.address,
+    )
     app = broker.make_app(configured)
     herald = Herald(app, hostname=hostname(configured), live=runner.watches)
     machine = facts(configured, gpus)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from secrets import token_urlsafe
 from shutil import rmtree
 from threading import Event, Lock, Thread
 
@@ -40,7 +41,9 @@ class Runner:
         incarnation: str,
         usage: Callable[[str], Usage],
         after_ending: Callable[[Watch | None], object],
+        mlflow: Callable[[str, str], str | None] = lambda _attempt, _secret: None,
     ) -> None:
+        self._mlflow = mlflow
         self._settings, self._database, self._incarnation = settings, database, incarnation
         self._usage, self._after_ending = usage, after_ending
         self._launcher = Launcher()
@@ -182,10 +185,11 @@ class Runner:
     def _spec(self, run: RunDir, claimed: Claimed, cwd: Path) -> Spec:
         half = self._settings.log_limit_mib * 1024 * 1024 // 2
         fenced = claimed.on_lost == "requeue"
+        mlflow = self._mlflow(claimed.attempt_id, token_urlsafe(24))
         return Spec(
             attempt=claimed.attempt_id,
             argv=list(claimed.command),
-            env=environment(claimed, run=run.path, home=self._settings.home, inherited=self._inherited),
+            env=environment(claimed, run=run.path, home=self._settings.home, inherited=self._inherited, mlflow=mlflow),
             cwd=str(cwd),
             grace_seconds=claimed.grace_seconds,
             timeout_seconds=claimed.timeout_seconds,

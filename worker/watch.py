@@ -129,7 +129,7 @@ class Watch:
             self._has_told = True
 
     def _shippers(self) -> tuple[LogShipper, MetricsShipper]:
-        log_position, offset, points = self._positions() if self._adopted else (0, 0, 0)
+        log_position, offset, kept = self._positions() if self._adopted else (0, 0, 0)
         spec = self.run_dir.spec()
         return (
             LogShipper(
@@ -139,7 +139,9 @@ class Watch:
                 head_bytes=spec.log_head_bytes,
                 tail_bytes=spec.log_tail_bytes,
             ),
-            MetricsShipper(self.run_dir.metrics, self.attempt_id, position=offset, points=points),
+            MetricsShipper(
+                self.run_dir.metrics, self.attempt_id, position=offset, kept=kept, reading=self._database.reading
+            ),
         )
 
     def _is_of_gang(self) -> bool:

@@ -16,6 +16,8 @@ levare = Commands(
         Lazy("rerun", "Submit the request of a job again.", "levare.cli.submit"),
         Lazy("jobs", "List jobs, newest first.", "levare.cli.jobs"),
         Lazy("show", "Show a job: its request, attempts and metrics.", "levare.cli.show"),
+        Lazy("metrics", "Show what a training tells, with curves.", "levare.cli.metrics"),
+        Lazy("compare", "Compare jobs, or the runs of a schedule or family.", "levare.cli.metrics"),
         Lazy("why", "Say why a job waits, until when, and what would start it.", "levare.cli.why"),
         Lazy("logs", "Print what a job has written, or follow it.", "levare.cli.logs"),
         Lazy("wait", "Wait until jobs have ended; exit with their code.", "levare.cli.wait"),

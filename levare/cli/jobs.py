@@ -60,8 +60,13 @@ def cancel(jobs: Sequence[str], *, as_json: bool) -> None:
 
 
 def job_table(jobs: Sequence["Job"]) -> Any:
-    heads = ("id", "name", "state", "pri>", "asks for", "node", "time>", "done>")
-    return terminal.table(heads, [_row(job) for job in jobs], flexible=("name", "asks for", "node"))
+    """How long they still run has a column where that is known of any."""
+    heads = ["id", "name", "state", "pri>", "asks for", "node", "time>", "done>"]
+    rows = [_row(job) for job in jobs]
+    if any(words.left(job) != words.NOTHING for job in jobs):
+        heads.append("left>")
+        rows = [[*row, words.left(job)] for row, job in zip(rows, jobs, strict=True)]
+    return terminal.table(heads, rows, flexible=("name", "asks for", "node"))
 
 
 def _row(job: "Job") -> list[Any]:

@@ -9,6 +9,7 @@ import click
 
 from levare.cli import terminal, usage, wishes, words
 from levare.cli.kinds import JOB
+from levare.cli.metrics import given
 from levare.cli.paragraphs import of_reasons
 from levare.model import BLOCKED, FINAL, WAITING
 
@@ -31,9 +32,10 @@ def show(job: str, *, with_samples: bool, as_json: bool) -> None:
         used = usage.of_attempt(client, job, attempts[-1]) if with_samples and attempts else []
     if as_json:
         samples = {"samples": used} if with_samples else {}
-        terminal.document({**found, "attempts": attempts, "metrics": metrics["summary"], "reasons": reasons, **samples})
+        terminal.document({**found, **_all(attempts, metrics), "reasons": reasons, **samples})
         return
-    parts = [_facts(found)]
+    params = metrics.get("params") or {}
+    parts = [_facts(found), *([f"\ngiven: {given(params)}"] if params else [])]
     parts += ["\n".join(words.plain(line) for line in of_reasons(reasons))] if reasons else []
     parts += [terminal.title("attempts"), _attempt_table(attempts)] if attempts else []
     parts += [terminal.title("metrics"), _metric_table(metrics)] if metrics["summary"] else []
@@ -42,20 +44,22 @@ def show(job: str, *, with_samples: bool, as_json: bool) -> None:
     terminal.show(*parts)
 
 
+def _all(attempts: Sequence["Attempt"], metrics: "Metrics") -> dict[str, Any]:
+    return {"attempts": attempts, "metrics": metrics["summary"], "params": metrics.get("params") or {}}
+
+
 def _facts(job: "Job") -> Any:
-    left = words.time_left(job)
     limits = [f"at most {words.span(job['timeout_seconds'])}"] if job["timeout_seconds"] else []
     limits += [f"{job['retries']} {'retry' if job['retries'] == 1 else 'retries'}"] if job["retries"] else []
-    progress = (
-        None if job["progress"] is None else words.percent(job["progress"]) + (f", about {left} left" if left else "")
-    )
+    done = [] if job["progress"] is None else [words.percent(job["progress"])]
+    left = words.time_left(job)
     return terminal.facts(
         [
             ("job", f"{job['id']}  {job['name']}".strip()),
             ("state", terminal.state(job["state"])),
             ("reason", job["reason"]),
             ("exit code", None if job["exit_code"] is None else str(job["exit_code"])),
-            ("progress", progress),
+            ("progress", ", ".join([*done, *([left] if left else [])])),
             ("elements", words.elements(job)),
             ("element of", job["array_id"] and f"{job['array_id']}, number {job['array_index']}"),
             ("parameters", words.given(job)),
@@ -133,9 +137,11 @@ def _number(attempt: "Attempt") -> str:
 
 
 def _metric_table(metrics: "Metrics") -> Any:
+    columns = ("last", "best", "best_step", "best_min", "best_max", "count")
     rows = [
-        (stage or words.NOTHING, name, *(words.number(trend[key]) for key in ("last", "best_min", "best_max", "count")))
+        (stage or words.NOTHING, name, *(words.number(trend.get(key)) for key in columns))
         for stage, trends in metrics["summary"].items()
         for name, trend in trends.items()
     ]
-    return terminal.table(("stage", "metric", "last>", "least>", "most>", "points>"), rows, flexible=("metric",))
+    heads = ("stage", "metric", "last>", "best>", "at step>", "least>", "most>", "points>")
+    return terminal.table(heads, rows, flexible=("metric",))

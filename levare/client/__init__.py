@@ -14,7 +14,6 @@ from levare.client.answers import (
     LogEnd,
     LogEvent,
     LogText,
-    Metrics,
     Need,
     Node,
     Orphan,
@@ -29,12 +28,12 @@ from levare.client.answers import (
     StepState,
     Team,
     Token,
-    Trend,
     Turn,
     Window,
     Wish,
 )
 from levare.client.api import Client
+from levare.client.metrics import ComparedMetric, ComparedRun, Comparison, Curve, CurvePoint, Metrics, Thinned, Trend
 from levare.client.schedules import (
     CalendarHour,
     Declared,
@@ -66,6 +65,11 @@ __all__ = [
     "CalendarHour",
     "Change",
     "Client",
+    "ComparedMetric",
+    "ComparedRun",
+    "Comparison",
+    "Curve",
+    "CurvePoint",
     "Declared",
     "Definition",
     "Device",
@@ -111,6 +115,7 @@ __all__ = [
     "Step",
     "StepState",
     "Team",
+    "Thinned",
     "Token",
     "Trend",
     "Trigger",

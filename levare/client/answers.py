@@ -118,6 +118,9 @@ class Job(TypedDict):
     exit_code: int | None
     reason: str | None
     progress: float | None
+    progress_from: str | None
+    left_seconds: float | None
+    left_from: str | None
     cost: float | None
     energy_joules: float | None
     currency: str
@@ -259,21 +262,6 @@ class Point(TypedDict):
     step: int | None
     epoch: float | None
     values: dict[str, float | str]
-
-
-class Trend(TypedDict):
-    """What became of one metric in one stage."""
-
-    last: float | str
-    best_min: float | None
-    best_max: float | None
-    count: int
-
-
-class Metrics(TypedDict):
-    items: list[Point]
-    next: int | None
-    summary: dict[str, dict[str, Trend]]
 
 
 class Samples(TypedDict):

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from types import TracebackType
@@ -20,7 +20,6 @@ from levare.client.answers import (
     Job,
     Log,
     LogEvent,
-    Metrics,
     Node,
     Pipeline,
     Reap,
@@ -32,6 +31,7 @@ from levare.client.answers import (
     Window,
     Wish,
 )
+from levare.client.metrics import Direction, MetricCalls, Metrics, ways
 from levare.client.parts import dry as _dry
 from levare.client.parts import given as _given
 from levare.client.parts import instant as _instant
@@ -50,7 +50,7 @@ _PAGE = 200
 _EVENT = "application/cloudevents+json"
 
 
-class Client(ScheduleCalls):
+class Client(ScheduleCalls, MetricCalls):
     """
     A client of levare's API, usable from several threads and as a context manager.
 
@@ -228,9 +228,16 @@ class Client(ScheduleCalls):
         name: str | None = None,
         after: int | None = None,
         limit: int | None = None,
+        points: int | None = None,
+        best: Mapping[str, Direction] | None = None,
     ) -> Metrics:
-        """Points beyond the offset `after`, and a summary per stage of all; `next` is the `after` of the next page."""
+        """
+        Points beyond the offset `after`, and a summary per stage of all; `next` is the `after` of the next page.
+
+        With `points` curves in at most so many points each, instead. `best` is as in `compare`.
+        """
         params = {"attempt": attempt, "rank": rank, "stage": stage, "name": name, "after": after, "limit": limit}
+        params |= {"points": points, "best": ways(best)}
         return self._get(f"/v1/jobs/{_part(job)}/metrics", **params)
 
     def samples(

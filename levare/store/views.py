@@ -30,9 +30,6 @@ from levare.store.types import Utc
 
 Row = Mapping[str, Any]
 
-MOST_NAMES = 1000
-"""A summary of metrics has at most so many names, the first by stage and name."""
-
 _INTERNAL = ("lane", "family", "losses", "cancelled_by", "array", "shunned")
 _OF_ARRAY = ("array_size", "array_cap", "array_next")
 _latest = and_(attempts.c.job_id == jobs.c.id, attempts.c.number == jobs.c.attempt, attempts.c.rank == 0)
@@ -262,35 +259,6 @@ def points(
     return [{**row, "values": {name: row["values"][name]}} for row in rows]
 
 
-def summary(
-    connection: Connection, attempt_id: str, *, stage: str | None = None, name: str | None = None
-) -> Mapping[str, Mapping[str, Row]]:
-    """
-    Stage -> metric -> its last value, its least and greatest finite value, and how often it was told.
-
-    What was told without a stage is under the stage "".
-    """
-    entries, number = entries_of(connection)
-    of_name = [entries.c.key == name] if name is not None else []
-    query = select(
-        metrics.c.stage,
-        entries.c.key,
-        func.min(number).label("best_min"),
-        func.max(number).label("best_max"),
-        func.count().label("count"),
-        func.max(metrics.c.offset).label("offset"),
-    )
-    query = _metrics(connection, query, attempt_id, stage, None).where(*of_name)
-    query = query.group_by(metrics.c.stage, entries.c.key)
-    rows = _rows(connection, query.order_by(metrics.c.stage, entries.c.key).limit(MOST_NAMES))
-    last = _values_at(connection, attempt_id, {row["offset"] for row in rows})
-    found: dict[str, dict[str, Row]] = defaultdict(dict)
-    for row in rows:
-        best = {name: row[name] for name in ("best_min", "best_max", "count")}
-        found[row["stage"] or ""][row["key"]] = {"last": last[row["offset"]][row["key"]], **best}
-    return found
-
-
 def _metrics(connection: Connection, query: Any, attempt_id: str, stage: str | None, name: str | None) -> Any:
     query = query.where(metrics.c.attempt_id == attempt_id)
     if stage is not None:
@@ -309,12 +277,6 @@ def entries_of(connection: Connection) -> tuple[TableValuedAlias, ColumnElement[
         return entries, case((entries.c.type.in_(("integer", "real")), entries.c.value))
     entries = func.jsonb_each(values).table_valued("key", "value", joins_implicitly=True)
     return entries, case((func.jsonb_typeof(entries.c.value) == "number", cast(entries.c.value, Float)))
-
-
-def _values_at(connection: Connection, attempt_id: str, offsets: Iterable[int]) -> Mapping[int, Row]:
-    columns = select(metrics.c.offset, metrics.c["values"])
-    wanted = columns.where(metrics.c.attempt_id == attempt_id, metrics.c.offset.in_(list(offsets)))
-    return {row["offset"]: row["values"] for row in _rows(connection, wanted)}
 
 
 def _rows(connection: Connection, query: Any) -> list[Row]:

@@ -137,7 +137,7 @@ def test_rerun_sends_the_same_request_again():
     assert result.stdout == "n3w\n"
     seen_once = {"id", "user", "state", "start_after", "deadline", "attempt", "node", "exit_code", "reason", "progress"}
     seen_once |= {"created_at", "started_at", "finished_at", "cancel_requested_at", "cost", "currency", "energy_joules"}
-    seen_once |= {"schedule", "due_at"}
+    seen_once |= {"schedule", "due_at", "progress_from", "left_seconds", "left_from"}
     of_a_group = {"pipeline", "step", "parameters", "array", "array_id", "array_index"}
     assert api.body() == {name: old[name] for name in old.keys() - seen_once - of_a_group}
 
