@@ -12,7 +12,10 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from app import (
+    alert_rules,
+    alerts,
     calendar,
+    channels,
     docs,
     document,
     events,
@@ -43,7 +46,7 @@ from levare.store.sharing import rules_of
 _MODULES = (
     *(jobs, receipts, pipelines, logs, metrics, nodes, families, teams, windows, tokens),
     *(calendar, schedules, instants),  # whose first names words that no schedule may have
-    *(triggers, events, health, docs),
+    *(triggers, events, alerts, alert_rules, channels, health, docs),
 )
 
 
