@@ -15,6 +15,7 @@ from structlog import get_logger
 
 from beat.alert_watch import AlertWatch
 from beat.bell import Bell
+from beat.courier import Courier
 from beat.gauges import Gauges
 from beat.leader import RENEW_EVERY, Leader
 from beat.sender import Sender
@@ -65,6 +66,9 @@ class Conductor(Scheduler):
             Pulse(configured.redis_url),
             decided_at=lambda: self._decided_at,
         )
+        self._courier = Courier(
+            Database(configured.database), self._leader, home=configured.home, networks=configured.channel_networks
+        )
         self._bell = Bell(configured.redis_url)
         self._sender = Sender(self.app)
         self._watcher = Watcher(self._database, BEAT, tell=self._bell.ring, active=self._leader.holds)
@@ -74,6 +78,7 @@ class Conductor(Scheduler):
         self._gauges.start()
         self._watcher.start()
         self._alerts.start()
+        self._courier.start()
         self._begun = True
 
     def tick(self, *_: Any, **__: Any) -> float:

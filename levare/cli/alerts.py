@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from levare.cli import terminal, words
+from levare.cli import alert_tables, terminal, words
 from levare.cli.group import Nouns
 from levare.cli.kinds import JOB, MOMENT, NODE, RULE, TEAM
 from levare.cli.pipelines import loaded
 
 if TYPE_CHECKING:
-    from levare.client import Alert, AlertRule, BackTest, Silence
+    from levare.client import Alert, AlertRule
 
 _KNOWN = ("when", "severity", "channels", "description")
 _SEVERITY = click.Choice(["info", "warning", "critical"])
@@ -37,7 +37,8 @@ def show(number: int | None, *, everything: bool, limit: int, as_json: bool, **w
     """List the open alerts, newest first, or show one."""
     with terminal.connect() as client:
         if number is not None:
-            _show(client.alert(number), as_json=as_json)
+            found = client.alert(number)
+            terminal.document(found) if as_json else alert_tables.show(found)
             return
         found = list(client.alerts(state="any" if everything else None, limit=limit, **wanted))  # pyright: ignore[reportArgumentType]
     _list(found, nothing="No alert is open; `levare alerts history` lists those that have ended.", as_json=as_json)
@@ -82,11 +83,11 @@ def ack(numbers: tuple[int, ...], *, note: str, as_json: bool) -> None:
 def silence(until: datetime, reason: str, *, as_json: bool, **said: str | None) -> None:
     """Have nobody told of some alerts for a time; they are recorded all the same."""
     with terminal.connect() as client:
-        found = client.add_silence(ends_at=until, reason=reason, **said)
+        found = client.add_silence(ends_at=until, reason=reason, **said)  # pyright: ignore[reportArgumentType]
     if as_json:
         terminal.document(found)
     else:
-        click.echo(f"{found['number']} silences {_about(found)} until {words.clock(found['ends_at'])}")
+        click.echo(f"{found['number']} silences {alert_tables.about(found)} until {words.clock(found['ends_at'])}")
 
 
 @alerts.command()
@@ -105,7 +106,13 @@ def silences(number: int | None, *, as_json: bool) -> None:
     else:
         heads = ("number>", "silences", "until", "by", "reason")
         rows = [
-            [str(each["number"]), _about(each), words.clock(each["ends_at"]), each["created_by"], each["reason"]]
+            [
+                str(each["number"]),
+                alert_tables.about(each),
+                words.clock(each["ends_at"]),
+                each["created_by"],
+                each["reason"],
+            ]
             for each in found
         ]
         terminal.show(terminal.table(heads, rows, flexible=("silences", "reason")))
@@ -121,10 +128,12 @@ def rules(rule: str | None, *, as_json: bool) -> None:
     if as_json:
         terminal.document(found[0] if rule else {"items": found})
     elif rule:
-        _show_rule(found[0])
+        alert_tables.show_rule(found[0])
     else:
         heads = ("rule", "severity", "looks for", "state", "declared", "what")
-        terminal.show(terminal.table(heads, [_rule(each) for each in found], flexible=("looks for", "what")))
+        terminal.show(
+            terminal.table(heads, [alert_tables.rule_row(each) for each in found], flexible=("looks for", "what"))
+        )
 
 
 @alerts.command("set")
@@ -136,11 +145,11 @@ def set_(rule: str, file: Path, *, dry_run: bool, as_json: bool) -> None:
     """
     Declare a rule by a YAML or JSON file, also one in place of a default.
 
-    It has `when` with one kind, and `severity`, `channels` and `description`; docs/monitoring.md has an example of each.
+    It has `when` with one kind, `severity`, `channels` and `description`; docs/monitoring.md has an example of each.
     """
     with terminal.connect() as client:
         found = client.set_alert_rule(rule, read(file), dry_run=dry_run)
-    _tell(found, f"{'would be taken' if dry_run else 'is set'}: {_looks_for(found)}", as_json=as_json)
+    _tell(found, f"{'would be taken' if dry_run else 'is set'}: {alert_tables.looks_for(found)}", as_json=as_json)
 
 
 @alerts.command()
@@ -162,7 +171,7 @@ def pause(rule: str, *, reason: str, as_json: bool) -> None:
     """Switch a rule off, a default too; its open alerts end."""
     with terminal.connect() as client:
         found = client.pause_alert_rule(rule, reason=reason)
-    _tell(found, f"is {_state(found)}", as_json=as_json)
+    _tell(found, f"is {alert_tables.state(found)}", as_json=as_json)
 
 
 @alerts.command()
@@ -186,7 +195,7 @@ def test(rule: str, *, since: str, as_json: bool) -> None:
     if as_json:
         terminal.document(found)
     else:
-        _back_test(found)
+        alert_tables.back_test(found)
 
 
 def read(file: Path) -> dict[str, Any]:
@@ -209,87 +218,7 @@ def _list(found: "list[Alert]", *, nothing: str, as_json: bool) -> None:
         terminal.note(nothing)
     else:
         heads = ("number>", "severity", "rule", "since", "lasted>", "state", "message")
-        terminal.show(terminal.table(heads, [_row(each) for each in found], flexible=("message",)))
-
-
-def _row(alert: "Alert") -> list[Any]:
-    return [
-        str(alert["number"]),
-        terminal.state(alert["severity"]),
-        alert["rule"],
-        words.clock(alert["begun_at"]),
-        words.between(alert["begun_at"], alert["ended_at"]),
-        _stands(alert),
-        words.plain(alert["message"]),
-    ]
-
-
-def _stands(alert: "Alert") -> str:
-    if alert["state"] == "ended":
-        return "ended"
-    if alert["acknowledged_by"]:
-        return f"open, with {alert['acknowledged_by']}"
-    return "open, silenced" if alert["is_silenced"] else "open"
-
-
-def _show(alert: "Alert", *, as_json: bool) -> None:
-    if as_json:
-        terminal.document(alert)
-        return
-    click.echo(words.plain(alert["message"]))
-    click.echo()
-    at, note = alert["acknowledged_at"], alert["acknowledged_note"]
-    pairs = [
-        ("alert", f"{alert['number']} of rule {alert['rule']}, {alert['severity']}"),
-        ("state", _stands(alert)),
-        ("since", f"{words.clock(alert['begun_at'])}, seen {words.clock(alert['seen_at'])}"),
-        ("ended", f"{words.clock(alert['ended_at'])}: {alert['ended_reason']}" if alert["ended_at"] else None),
-        ("job", alert["job"]),
-        ("node", alert["node"]),
-        ("told", ", ".join(alert["told"]) or ("nobody, for a silence" if alert["is_silenced"] else "no channel")),
-        ("with", f"{alert['acknowledged_by']} since {words.clock(at)}{f': {note}' if note else ''}" if at else None),
-        ("numbers", ", ".join(f"{name} {words.number(v)}" for name, v in alert["detail"].items() if v is not None)),
-    ]
-    terminal.show(terminal.facts([(name, value or None) for name, value in pairs]))
-
-
-def _about(silence: "Silence") -> str:
-    said = {name: silence[name] for name in ("rule", "job", "team", "node")}
-    return ", ".join(f"{name} {value}" for name, value in said.items() if value)
-
-
-def _rule(rule: "AlertRule") -> list[Any]:
-    declared = "default" if rule["is_default"] else f"by {rule['owner']}"
-    what = rule["definition"].get("description", "")
-    severity = terminal.state(rule["severity"])
-    return [rule["name"], severity, _looks_for(rule), _state(rule), declared, words.plain(what)]
-
-
-def _looks_for(rule: "AlertRule") -> str:
-    """`metric metric=loss above=10`."""
-    kind = rule["kind"]
-    said = rule["definition"]["when"][kind].items()
-    return " ".join([kind, *(f"{name}={value}" for name, value in said if value is not None)])
-
-
-def _state(rule: "AlertRule") -> str:
-    if rule["paused_at"] is None:
-        return "in force"
-    return f"off by {rule['paused_by']}" + (f": {rule['paused_reason']}" if rule["paused_reason"] else "")
-
-
-def _show_rule(rule: "AlertRule") -> None:
-    at = rule["changed_at"]
-    pairs = [
-        ("rule", rule["name"]),
-        ("what", rule["definition"].get("description")),
-        ("looks for", _looks_for(rule)),
-        ("severity", rule["severity"]),
-        ("channels", ", ".join(rule["definition"].get("channels", ())) or "all whose routes take it"),
-        ("state", _state(rule)),
-        ("declared", f"by {rule['owner']}, {words.clock(at)}, revision {rule['revision']}" if at else "a default"),
-    ]
-    terminal.show(terminal.facts([(name, value or None) for name, value in pairs]))
+        terminal.show(terminal.table(heads, [alert_tables.row(each) for each in found], flexible=("message",)))
 
 
 def _tell(rule: "AlertRule", text: str, *, as_json: bool) -> None:
@@ -297,25 +226,3 @@ def _tell(rule: "AlertRule", text: str, *, as_json: bool) -> None:
         terminal.document(rule)
     else:
         click.echo(f"{rule['name']} {text}")
-
-
-def _back_test(found: "BackTest") -> None:
-    rows = [
-        [words.clock(each["at"]), each["job"] or each["subject"], _ended(each), words.plain(each["message"])]
-        for each in found["items"]
-    ]
-    if rows:
-        heads = ("at", "of", "its job", "message")
-        terminal.show(terminal.table(heads, rows, flexible=("message",)))
-    precision, recall = (words.percent(found[name]) for name in ("precision", "recall"))
-    click.echo(
-        f"Since {words.clock(found['since'])}, by recorded {found['source']}: {words.counted(found['firings'], 'alert')} "
-        f"for {words.counted(found['jobs'], 'job')}, of which {found['failures']} failed. {found['true_firings']} alerts "
-        f"preceded a failure: precision {precision}, recall {recall}."
-    )
-    if found["note"]:
-        terminal.note(found["note"])
-
-
-def _ended(firing: Any) -> str:
-    return {True: "failed", False: "succeeded", None: words.NOTHING}[firing["preceded_failure"]]

@@ -1,6 +1,6 @@
 """What channels are to say: written with the alert, sent at least once, and then told how that went."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -57,9 +57,10 @@ def _new(name: str, topic: Topic, numbers: Sequence[int], opens_at: datetime, no
     return {**about, "state": PENDING, "attempts": 0, "last_error": None, **times}
 
 
-def due(connection: Connection, *, now: datetime) -> Sequence[Row]:
-    """What is to be sent now, the longest due first."""
-    return [dict(row) for row in connection.execute(_DUE, {"now": now, "most": AT_ONCE}).mappings()]
+def due(connection: Connection, busy: Iterable[str], *, now: datetime) -> Sequence[Row]:
+    """What is to be sent now by channels that are not busy, the longest due first."""
+    values = {"now": now, "busy": sorted(busy), "most": AT_ONCE}
+    return [dict(row) for row in connection.execute(_DUE, values).mappings()]
 
 
 def take(connection: Connection, row: Row, *, again_at: datetime) -> bool:
@@ -117,7 +118,7 @@ _LAST = (
 _JOIN = update(deliveries).where(_OF_ID, _IS_PENDING, _D.attempts == 0).values(alerts=bindparam("all", type_=Json))
 _DUE = (
     select(deliveries)
-    .where(_IS_PENDING, _D.next_at <= bindparam("now", type_=Utc))
+    .where(_IS_PENDING, _D.next_at <= bindparam("now", type_=Utc), _D.channel.not_in(bindparam("busy", expanding=True)))
     .order_by(_D.next_at)
     .limit(bindparam("most"))
 )

@@ -89,7 +89,7 @@ def _of_rule(rule: Rule, facts: Facts, opened: Sequence[Open], standings: Mappin
             starts.append(Start(rule, sight, sight.since or standing.since or facts.now))
         elif alert is not None and sight.level == CLEAR:
             ends.append(End(alert, sight.message))
-    ends += [End(alert, _gone(alert), is_recovery=_is_of_job(alert)) for alert in mine.values()]
+    ends += [End(alert, _gone(alert, facts), is_recovery=_is_of_job(alert)) for alert in mine.values()]
     return Outcome(starts, ends, kept)
 
 
@@ -110,8 +110,11 @@ def _is_of_job(alert: Open) -> bool:
     return alert.subject.startswith("job:")
 
 
-def _gone(alert: Open) -> str:
+def _gone(alert: Open, facts: Facts) -> str:
     kind, _, name = alert.subject.partition(":")
+    over = next((over for over in facts.over if over.job.id == name), None)
+    if over is not None:
+        return f"{over.job.title} has {over.state}: {over.reason or 'no reason is known.'}"
     return f"Job {name} no longer runs or waits." if kind == "job" else f"{name or alert.subject} is gone."
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from levare.decide.alerts.facts import Over, Waiting
 from levare.decide.alerts.rules import Absence, Queue
 from levare.decide.alerts.sight import Sight
-from levare.decide.alerts.words import clock, span
+from levare.decide.alerts.words import moment, span
 from levare.decide.amounts import counted
 from levare.decide.conditions import BREACH, CLEAR
 from levare.model import FAILED, SUCCEEDED
@@ -52,7 +52,7 @@ def queue(rule: Queue, waiting: Waiting, *, now: datetime) -> Sight:
         subject=f"job:{job.id}",
         level=BREACH if is_breach else CLEAR,
         message=(
-            f"{job.title} has waited for {span(waits)}, since {clock(waiting.since)}; it asks for {waiting.asks}, and "
+            f"{job.title} has waited for {span(waits)}, since {moment(waiting.since)}; it asks for {waiting.asks}, and "
             f"{span(rule.lasts)} is the limit. `levare why {job.id}` says what it waits for and what would start it."
         ),
         job=job,
@@ -69,7 +69,7 @@ def absence(rule: Absence, name: str, last: datetime, *, now: datetime) -> Sight
         subject=f"rule:{name}",
         level=BREACH if is_breach else CLEAR,
         message=(
-            f"No job of {which} has succeeded for {span(missing)}, since {last:%Y-%m-%d %H:%M} UTC; at least one each "
+            f"No job of {which} has succeeded for {span(missing)}, since {moment(last)}; at least one each "
             f"{span(rule.lasts)} is expected. `levare jobs` and `levare schedules` show what became of them."
             if is_breach
             else f"A job of {which} has succeeded again."

@@ -26,13 +26,16 @@ class Limit:
 
 def limit(rule: Hang, live: Live, profile: Profile) -> Limit:
     if rule.lasts is not None:
-        return Limit(rule.lasts, "the limit of this rule")
+        return Limit(rule.lasts, f"{span(rule.lasts)} is the limit of this rule")
     if live.pace.steps < _FEW:
         seconds = max(rule.startup.total_seconds(), _GAPS * profile.startup, _GAPS * profile.gap)
-        return Limit(_bounded(rule, seconds), "the time that it may take to start")
+        bound = _bounded(rule, seconds)
+        return Limit(bound, f"{span(bound)} is what it may take to start")
     usual, gap = live.pace.interval(live.pace.stage), max(live.pace.gap, profile.gap)
     seconds = max(rule.least.total_seconds(), rule.factor * (usual or 0.0), _GAPS * gap)
-    return Limit(_bounded(rule, seconds), f"a step usually takes {span(usual or gap)}, and at most {span(gap)}")
+    bound = _bounded(rule, seconds)
+    steps = f"A step takes {span(usual or gap)} as a rule and took {span(gap)} at most"
+    return Limit(bound, f"{steps}, so {span(bound)} would have been normal")
 
 
 def _bounded(rule: Hang, seconds: float) -> timedelta:
@@ -62,11 +65,11 @@ def sight(rule: Hang, live: Live, profile: Profile, *, now: datetime) -> Sight:
 
 def _message(live: Live, still: timedelta, bound: Limit) -> str:
     does = live.activity.words if live.activity else ""
-    how = "does nothing" if live.activity and live.activity.is_idle else "turns on the spot"
+    how = "does nothing" if live.activity and live.activity.is_idle else "spins"
     last = f"its last step was at {clock(live.pace.seen_at)}" if live.pace.seen_at else "it has made no step yet"
     holds = f" and holds {live.gpus} GPU{'s' * (live.gpus != 1)}" if live.gpus else ""
     return (
         f"{live.job.title} {how} on {live.node}{holds}: no step, no line and no checkpoint for {span(still)}, {does}. "
-        f"{last[0].upper()}{last[1:]}; {span(bound.limit)} would have been normal ({bound.why}). "
+        f"{last[0].upper()}{last[1:]}. {bound.why}. "
         f"Look at `levare logs {live.job.id}`; `levare cancel {live.job.id}` frees what it holds."
     )

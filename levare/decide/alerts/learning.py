@@ -1,16 +1,19 @@
 """How well it learns: metrics that are no numbers, beyond a bound, or worse than those of the family."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import takewhile
 from math import isfinite
 from statistics import median
 
-from levare.decide.alerts.facts import Key, Live, Over, Profile, Summary
+from levare.decide.alerts.facts import Key, Live, Over, Point, Profile, Summary
 from levare.decide.alerts.robust import lower, upper
 from levare.decide.alerts.rules import MAX, MIN, Degraded, Metric, NotFinite
 from levare.decide.alerts.sight import Sight
 from levare.decide.alerts.words import clock, number, span
+from levare.decide.amounts import joined
 from levare.decide.conditions import BETWEEN, BREACH, CLEAR, Reading, read
 
 _FALLS = ("loss", "error", "err", "perplexity", "ppl", "mae", "mse", "rmse", "wer", "cer", "nll")
@@ -107,35 +110,44 @@ def _is_beyond(value: float, bound: float, goal: str) -> bool:
 
 
 def not_finite(rule: NotFinite, live: Live) -> Sight:
-    told = [point for point in live.points if any(_is_meant(rule, name) for name in point.values)]
-    last = told[-rule.lines :]
-    ill = [_ill(rule, point.values) for point in last]
-    is_breach = len(last) == rule.lines and all(ill)
-    is_well = bool(last) and not ill[-1]
-    message = f"{live.job.title} tells numbers again."
-    if is_breach:
-        first = last[0]
-        message = (
-            f"{live.job.title} has diverged on {live.node}: {ill[-1]} is no finite number any more, since step "
-            f"{first.step if first.step is not None else '?'} at {clock(first.at)}. It will not come back by itself: "
-            f"`levare cancel {live.job.id}`, then go on from a checkpoint before that with a smaller learning rate."
-        )
+    series = _series(rule, live.points)
+    diverged = [found for told in series.values() if (found := _since(told, rule.lines))]
+    is_ill = any(not isfinite(told[-1][1]) for told in series.values())
+    first = min(diverged, key=lambda point: point.at) if diverged else None
     return Sight(
         subject=f"job:{live.job.id}",
-        level=BREACH if is_breach else CLEAR if is_well else BETWEEN,
-        message=message,
+        level=BREACH if first else CLEAR if series and not is_ill else BETWEEN,
+        message=_diverged(live, first) if first else f"{live.job.title} tells numbers again.",
         job=live.job,
         node=live.node,
-        since=last[0].at if is_breach else None,
+        since=first.at if first else None,
     )
 
 
-def _is_meant(rule: NotFinite, name: str) -> bool:
-    return rule.metric in (None, name)
+def _series(rule: NotFinite, points: Sequence[Point]) -> Mapping[Key, list[tuple[Point, float]]]:
+    found: dict[Key, list[tuple[Point, float]]] = defaultdict(list)
+    for point in points:
+        for name, value in point.values.items():
+            if rule.metric in (None, name):
+                found[point.stage, name].append((point, value))
+    return found
 
 
-def _ill(rule: NotFinite, values: Mapping[str, float]) -> str | None:
-    return next((name for name, value in sorted(values.items()) if _is_meant(rule, name) and not isfinite(value)), None)
+def _since(told: Sequence[tuple[Point, float]], lines: int) -> Point | None:
+    """The first line of those at the end that tell no number, if there are so many of them."""
+    ill = list(takewhile(lambda each: not isfinite(each[1]), reversed(told)))
+    return ill[-1][0] if len(ill) >= lines else None
+
+
+def _diverged(live: Live, first: Point) -> str:
+    names = [name for name, value in sorted(first.values.items()) if not isfinite(value)]
+    where = f" of stage {first.stage!r}" if first.stage else ""
+    at = f"step {first.step}, " if first.step is not None else ""
+    return (
+        f"{live.job.title} has diverged on {live.node}: {joined(names)}{where} is no finite number any more, since {at}"
+        f"{clock(first.at)}. That does not mend itself: `levare cancel {live.job.id}`, then go on from a checkpoint "
+        "before that, with a smaller learning rate or clipped gradients."
+    )
 
 
 def metric(rule: Metric, live: Live, *, now: datetime) -> Sight:

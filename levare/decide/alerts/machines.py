@@ -8,7 +8,7 @@ from levare.decide.alerts.facts import Facts, Filling, Live, Node
 from levare.decide.alerts.robust import line
 from levare.decide.alerts.rules import Disk, Idle, NodeLost, Sample, Unhealthy
 from levare.decide.alerts.sight import Sight
-from levare.decide.alerts.words import clock, number, span
+from levare.decide.alerts.words import moment, number, span
 from levare.decide.amounts import counted
 from levare.decide.conditions import BETWEEN, BREACH, CLEAR, Test, read
 
@@ -27,7 +27,7 @@ def node_lost(rule: NodeLost, node: Node) -> Sight | None:
         subject=f"node:{node.name}",
         level=BREACH if is_lost else CLEAR,
         message=(
-            f"Node {node.name} is lost: its worker has not renewed its lease since {clock(node.renewed_at)}.{runs} "
+            f"Node {node.name} is lost: its worker has not renewed its lease since {moment(node.renewed_at)}.{runs} "
             "Look whether the machine answers and `levare up --only worker` runs there; nothing new is placed on it."
             if is_lost
             else f"Node {node.name} is back."
@@ -69,7 +69,7 @@ def _beat(rule: Unhealthy, facts: Facts) -> Sight:
     if facts.undecided >= rule.lasts:
         ill = f"Beat has decided nothing for {span(facts.undecided)}: its database or its machine is slow."
     elif away >= rule.lasts and facts.away_since:
-        ill = f"No beat has looked after jobs for {span(away)}, since {clock(facts.away_since)}: nothing started then."
+        ill = f"No beat has looked after jobs for {span(away)}, since {moment(facts.away_since)}: nothing started then."
     return Sight(
         subject="beat",
         level=BREACH if ill else CLEAR,
@@ -175,8 +175,8 @@ def idle(rule: Idle, live: Live) -> Sight | None:
         subject=f"job:{live.job.id}",
         level=BREACH if is_breach else CLEAR,
         message=(
-            f"{live.job.title} has not used {held} on {live.node} for {span(rule.lasts)} or longer: {held[4:]} "
-            f"{'are' if live.gpus > 1 else 'is'} {live.gpu_percent:.0f} % busy, less than {rule.below:g} %. If it is "
+            f"{live.job.title} has not used {held} on {live.node} for {span(rule.lasts)} or longer: "
+            f"{'they are' if live.gpus > 1 else 'it is'} {live.gpu_percent:.0f} % busy, less than {rule.below:g} %. If it is "
             f"done with them, `levare cancel {live.job.id}` gives them to those who wait."
             if is_breach
             else f"{live.job.title} uses its GPUs again: {live.gpu_percent:.0f} % busy."

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from levare.decide.alerts.rules import SEVERITIES
-from levare.decide.alerts.words import clock
+from levare.decide.alerts.words import moment, span
 
 BEGIN, RECOVERY, TEST = "begin", "recovery", "test"
 NEWS = (BEGIN, RECOVERY, TEST)
@@ -86,7 +86,7 @@ def message(news: str, rule: str, alerts: Sequence[Mapping[str, Any]]) -> Messag
 
 def _text(news: str, alert: Mapping[str, Any]) -> str:
     if news == RECOVERY:
-        return f"{alert['ended_reason']} It was so from {clock(alert['begun_at'])} to {clock(alert['ended_at'])}."
+        return f"{alert['ended_reason']} It was so from {moment(alert['begun_at'])} on, for {span(alert['ended_at'] - alert['begun_at'])}."
     return str(alert["message"])
 
 
