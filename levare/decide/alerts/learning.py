@@ -27,7 +27,7 @@ def goal_of(metric: str) -> str | None:
     """Whether less or more of it is better, by its name; None where that says nothing."""
     words = metric.lower().replace("-", "_").replace("/", "_").replace(".", "_").split("_")
     for goal, names in ((MIN, _FALLS), (MAX, _RISES)):
-        if any(word.rstrip("0123456789@") in names for word in words):
+        if any(word in names or word.rstrip("0123456789@") in names for word in words):
             return goal
     return None
 

@@ -176,8 +176,8 @@ def idle(rule: Idle, live: Live) -> Sight | None:
         level=BREACH if is_breach else CLEAR,
         message=(
             f"{live.job.title} has not used {held} on {live.node} for {span(rule.lasts)} or longer: "
-            f"{'they are' if live.gpus > 1 else 'it is'} {live.gpu_percent:.0f} % busy, less than {rule.below:g} %. If it is "
-            f"done with them, `levare cancel {live.job.id}` gives them to those who wait."
+            f"{'they are' if live.gpus > 1 else 'it is'} {live.gpu_percent:.0f} % busy, less than {rule.below:g} %. "
+            f"If it is done with them, `levare cancel {live.job.id}` gives them to those who wait."
             if is_breach
             else f"{live.job.title} uses its GPUs again: {live.gpu_percent:.0f} % busy."
         ),

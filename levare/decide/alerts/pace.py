@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from statistics import median
 
-_REMEMBERED = 64
-"""Intervals of each stage; the newest."""
+_REMEMBERED = 256
+"""Intervals of each stage; the newest. More than an epoch has, as a rule, so that a slow one does not decide."""
 _MOST_STAGES = 32
 
 

@@ -37,7 +37,8 @@ class Slow:
     """
     A run, or a step of a stage, takes longer than those of its family did.
 
-    The bound is the median times `factor`, or `deviations` robust deviations above it, whichever is further.
+    The bound is the median times `factor`, `deviations` robust deviations above it, or a quarter more than the slowest
+    took, whichever is further; that of steps is further than that of runs.
     """
 
     of: RunFilter = _ANY
@@ -46,7 +47,7 @@ class Slow:
     least_runs: int = 5
     least: timedelta = timedelta(minutes=1)
     """A run that is slower by less than this is not slow."""
-    lasts: timedelta = timedelta(minutes=1)
+    lasts: timedelta = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """Whether a run is slower than its family was: in all, and from step to step of each stage."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
 
@@ -11,59 +12,72 @@ from levare.decide.alerts.sight import Sight
 from levare.decide.alerts.words import span, times
 from levare.decide.conditions import BETWEEN, BREACH, CLEAR
 
-_FEWEST_INTERVALS = 8
-_STAGE_DEVIATIONS = 1.5
-"""The bound of steps is so much further than that of runs: a few slow ones say less."""
+_FEWEST_INTERVALS = 20
+_STEPS_FURTHER = 1.6
+"""The bound of steps is so much further from the median than that of runs: a slow epoch says less than a slow run."""
+_BEYOND_LONGEST = 1.25
+"""And what is slow took longer than the slowest run before by this factor: of few runs the median says little."""
+_REARM = 0.85
+"""It is as fast again below this part of the bound."""
 _LEAST_STEP = 0.05
 """Seconds; what is slower by less is noise."""
 
 
+@dataclass(frozen=True)
+class _Found:
+    level: str
+    message: str = ""
+
+
 def sight(rule: Slow, live: Live, profile: Profile, *, now: datetime) -> Sight:
     whole, stage = _whole(rule, live, profile, now), _stage(rule, live, profile)
-    found = whole or stage
-    has_history = len(profile.seconds) >= rule.least_runs or len(profile.runs) >= rule.least_runs
+    found = whole if whole.level == BREACH else stage
     return Sight(
         subject=f"job:{live.job.id}",
-        level=BREACH if found else CLEAR if has_history else BETWEEN,
-        message=found or f"{live.job.title} is as fast again as its family was.",
+        level=found.level,
+        message=found.message or f"{live.job.title} is as fast again as its family was.",
         job=live.job,
         node=live.node,
-        lasts=timedelta() if whole else rule.lasts,
+        lasts=timedelta() if whole.level == BREACH else rule.lasts,
         detail={"seconds": round((now - live.started_at).total_seconds(), 1), "stage": live.pace.stage},
     )
 
 
-def _whole(rule: Slow, live: Live, profile: Profile, now: datetime) -> str | None:
+def _whole(rule: Slow, live: Live, profile: Profile, now: datetime) -> _Found:
     if len(profile.seconds) < rule.least_runs:
-        return None
+        return _Found(BETWEEN)
     bound = _bound(rule, profile.seconds, rule.least.total_seconds())
     took = (now - live.started_at).total_seconds()
     if took <= bound:
-        return None
+        return _Found(CLEAR)
     usual = median(profile.seconds)
-    return (
+    return _Found(
+        BREACH,
         f"{live.job.title} has run for {span(took)} on {live.node}, {times(took / usual)} as long as the "
         f"{len(profile.seconds)} runs of {live.job.family} before, which took {span(usual)} (at most "
-        f"{span(max(profile.seconds))}). `levare show {live.job.id}` tells how far it is."
+        f"{span(max(profile.seconds))}). `levare show {live.job.id}` tells how far it is.",
     )
 
 
-def _stage(rule: Slow, live: Live, profile: Profile) -> str | None:
+def _stage(rule: Slow, live: Live, profile: Profile) -> _Found:
     stage, pace = live.pace.stage, live.pace
     known, step = profile.intervals(stage), pace.interval(stage)
     if len(known) < rule.least_runs or step is None or pace.count(stage) < _FEWEST_INTERVALS:
-        return None
+        return _Found(BETWEEN)
     least = max(_LEAST_STEP, rule.least.total_seconds() / 1000)
-    if step <= _bound(rule, known, least, wider=_STAGE_DEVIATIONS):
-        return None
+    bound = _bound(rule, known, least, further=_STEPS_FURTHER)
+    if step <= bound:
+        return _Found(CLEAR if step <= _REARM * bound else BETWEEN)
     usual = median(known)
     where = f"a step of stage {stage!r}" if stage else "a step"
-    return (
+    return _Found(
+        BREACH,
         f"{live.job.title} is slow on {live.node}: {where} takes {span(step)}, {times(step / usual)} as long as in the "
         f"{len(known)} runs of {live.job.family} before, where it took {span(usual)}. `levare show {live.job.id}` "
-        f"shows what it waits for; `levare nodes {live.node}` what else runs there."
+        f"shows what it waits for; `levare nodes {live.node}` what else runs there.",
     )
 
 
-def _bound(rule: Slow, known: Sequence[float], least: float, *, wider: float = 1.0) -> float:
-    return upper(known, part=rule.factor - 1, deviations=rule.deviations * wider, least=least)
+def _bound(rule: Slow, known: Sequence[float], least: float, *, further: float = 1.0) -> float:
+    part, deviations = (rule.factor - 1) * further, rule.deviations * further
+    return max(upper(known, part=part, deviations=deviations, least=least), _BEYOND_LONGEST * max(known))

@@ -86,7 +86,8 @@ def message(news: str, rule: str, alerts: Sequence[Mapping[str, Any]]) -> Messag
 
 def _text(news: str, alert: Mapping[str, Any]) -> str:
     if news == RECOVERY:
-        return f"{alert['ended_reason']} It was so from {moment(alert['begun_at'])} on, for {span(alert['ended_at'] - alert['begun_at'])}."
+        lasted = span(alert["ended_at"] - alert["begun_at"])
+        return f"{alert['ended_reason']} It was otherwise from {moment(alert['begun_at'])} on, for {lasted}."
     return str(alert["message"])
 
 
