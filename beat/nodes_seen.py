@@ -7,12 +7,12 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from levare.decide.alerts.facts import Filling, Node
+from levare.decide.alerts.machines import is_disk
 from levare.decide.alerts.rules import Rule, Sample
 
 Heartbeats = Mapping[str, Mapping[str, float]]
 _KEPT_SERIES, _KEPT_FILLING = 102, 120
 _FILLING_EVERY = timedelta(seconds=30)
-_DISK, _USED = "disk_", "used_percent"
 
 
 class NodesSeen:
@@ -66,7 +66,7 @@ class NodesSeen:
         at = now.timestamp()
         for node, sample in heartbeats.items():
             for name, value in sample.items():
-                if name.startswith(_DISK) and name.endswith(_USED):
+                if is_disk(name):
                     kept = self._filling.setdefault((node, name), deque(maxlen=_KEPT_FILLING))
                     if not kept or at - kept[-1][0] >= _FILLING_EVERY.total_seconds():
                         kept.append((at, value))

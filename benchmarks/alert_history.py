@@ -88,7 +88,8 @@ def history(
     rng: random.Random, *, hours: float, incidents: float = 0.0, warm: int = 8, kinds: int = 12
 ) -> Iterator[Told]:
     """
-    Runs of so many hours in all, of so many kinds of work. Of each the first `warm` are healthy; then such a part has an incident.
+    Runs of so many hours in all, of so many kinds of work. Of each the first `warm` are healthy; of the others such a
+    part has an incident.
 
     Healthy ones pause for minutes while they wait for data, have slow epochs, and now and then an infinite value.
     """

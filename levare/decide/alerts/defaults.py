@@ -60,17 +60,17 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "description": "A GPU is so hot that it slows down.",
     },
     "gpu-throttled": {
-        "when": {"sample": {"sample": "gpu*_throttle*", "above": 0, "for_seconds": 300}},
+        "when": {"sample": {"sample": "gpu*_throttled_by_h*_percent", "above": 50, "rearm": 10, "for_seconds": 300}},
         "severity": "warning",
-        "description": "A GPU has been slowed down for heat or power.",
+        "description": "A GPU is held down by heat, or by its hardware, most of the time.",
     },
     "gpu-ecc": {
-        "when": {"sample": {"sample": "gpu*_ecc_uncorrected*", "change": 0.000001, "over": 60, "for_seconds": 0}},
+        "when": {"sample": {"sample": "gpu*_ecc_uncorrected", "change": 0.000001, "over": 60, "for_seconds": 0}},
         "severity": "critical",
         "description": "A GPU has met memory errors that it could not correct.",
     },
     "gpu-xid": {
-        "when": {"sample": {"sample": "gpu*_xid*", "change": 0.000001, "over": 60, "for_seconds": 0}},
+        "when": {"sample": {"sample": "gpu*_xid_errors", "change": 0.000001, "over": 60, "for_seconds": 0}},
         "severity": "critical",
         "description": "The driver of a GPU has reported an error.",
     },

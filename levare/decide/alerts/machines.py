@@ -1,6 +1,6 @@
 """The nodes: whether they are there, well, full, and whether GPUs that are held are used."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from fnmatch import fnmatchcase
 
@@ -15,7 +15,8 @@ from levare.decide.conditions import BETWEEN, BREACH, CLEAR, Test, read
 BEAT, WORKER = "beat", "worker"
 _LOST = "lost"
 _FEWEST_FOR_LINE, _LEAST_SECONDS, _LEAST_EXPLAINED, _LEAST_USED = 10, 600, 0.8, 50.0
-_USED, _OF_NODE = "disk_used_percent", "disk_"
+_HOME, _MOUNT = "disk_used_percent", "mount_used_percent:"
+_ALL = 100.0
 
 
 def node_lost(rule: NodeLost, node: Node) -> Sight | None:
@@ -122,18 +123,37 @@ def _absent(rule: Sample, node: Node, *, is_there: bool) -> Sight:
     )
 
 
+def is_disk(name: str) -> bool:
+    """Whether a number of a heartbeat says how full a disk is."""
+    return name == _HOME or name.startswith(_MOUNT)
+
+
 def disk(rule: Disk, facts: Facts) -> Iterator[Sight]:
     for node in facts.nodes:
         if rule.node in (None, node.name) and node.sample and node.state != _LOST:
-            names = [name for name in sorted(node.sample) if name.startswith(_OF_NODE) and name.endswith(_USED[5:])]
-            for name in names:
-                yield _disk(rule, node, name, node.sample[name], facts.filling.get((node.name, name), Filling()))
+            for name, used in _disks(node.sample):
+                filling = facts.filling.get((node.name, name), Filling())
+                if not _is_image(used, filling):
+                    yield _disk(rule, node, name, used, filling)
+
+
+def _disks(sample: Mapping[str, float]) -> Iterator[tuple[str, float]]:
+    """Each once: the mount that holds LEVARE_HOME is told by two names, with the same number."""
+    home = sample.get(_HOME)
+    for name in sorted(filter(is_disk, sample)):
+        if name == _HOME or sample[name] != home:
+            yield name, sample[name]
+
+
+def _is_image(used: float, filling: Filling) -> bool:
+    """What was always full is read and never written, such as the image of a package."""
+    return used >= _ALL and bool(filling.points) and all(percent >= _ALL for _, percent in filling.points)
 
 
 def _disk(rule: Disk, node: Node, name: str, used: float, filling: Filling) -> Sight:
     full_in = _full_in(rule, filling)
     is_full, will_be = used > rule.above, full_in is not None
-    where = "the disk of LEVARE_HOME" if name == _USED else name.removeprefix(_OF_NODE).removesuffix("_used_percent")
+    where = "the disk of LEVARE_HOME" if name == _HOME else name.removeprefix(_MOUNT)
     what = f"is {used:.1f} % full, more than {rule.above:g} %"
     if will_be and not is_full:
         what = f"will be full in {span(full_in or timedelta())}: it is {used:.1f} % full and grows steadily"
