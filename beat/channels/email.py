@@ -54,8 +54,12 @@ def _connected(definition: Row, reach: Reach) -> smtplib.SMTP:
     if security == "tls":
         return _pinned(smtplib.SMTP_SSL, address)(host, port, timeout=_TIMEOUT_SECONDS, context=context)
     server = _pinned(smtplib.SMTP, address)(host, port, timeout=_TIMEOUT_SECONDS)
-    if security == "starttls":
-        server.starttls(context=context)
+    try:
+        if security == "starttls":
+            server.starttls(context=context)
+    except BaseException:
+        server.close()
+        raise
     return server
 
 

@@ -1,6 +1,7 @@
 """Numbers that a few odd values do not move: the median, the deviation from it, and what is beyond both."""
 
 from collections.abc import Sequence
+from math import ceil
 from statistics import fmean, median
 
 NORMAL = 1.4826
@@ -21,6 +22,11 @@ def upper(values: Sequence[float], *, part: float, deviations: float, least: flo
 
 def lower(values: Sequence[float], *, part: float, deviations: float, least: float = 0.0) -> float:
     return -upper([-value for value in values], part=part, deviations=deviations, least=least)
+
+
+def quantile(values: Sequence[float], part: float) -> float:
+    """By the nearest rank."""
+    return sorted(values)[max(ceil(part * len(values)) - 1, 0)]
 
 
 def line(points: Sequence[tuple[float, float]]) -> tuple[float, float, float]:

@@ -37,7 +37,7 @@ class Slow:
     """
     A run, or a step of a stage, takes longer than those of its family did.
 
-    The bound is the median times `factor`, `deviations` robust deviations above it, or a quarter more than the slowest
+    The bound is the median times `factor`, `deviations` robust deviations above it, or a quarter more than 4 of 5 runs
     took, whichever is further; that of steps is further than that of runs.
     """
 

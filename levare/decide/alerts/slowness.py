@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from statistics import median
 
 from levare.decide.alerts.facts import Live, Profile
-from levare.decide.alerts.robust import upper
+from levare.decide.alerts.robust import quantile, upper
 from levare.decide.alerts.rules import Slow
 from levare.decide.alerts.sight import Sight
 from levare.decide.alerts.words import span, times
@@ -15,8 +15,8 @@ from levare.decide.conditions import BETWEEN, BREACH, CLEAR
 _FEWEST_INTERVALS = 20
 _STEPS_FURTHER = 1.6
 """The bound of steps is so much further from the median than that of runs: a slow epoch says less than a slow run."""
-_BEYOND_LONGEST = 1.25
-"""And what is slow took longer than the slowest run before by this factor: of few runs the median says little."""
+_HIGH, _BEYOND_HIGH = 0.8, 1.25
+"""And what is slow took longer than this part of the runs before by this factor: of few the median says little."""
 _REARM = 0.85
 """It is as fast again below this part of the bound."""
 _LEAST_STEP = 0.05
@@ -80,4 +80,4 @@ def _stage(rule: Slow, live: Live, profile: Profile) -> _Found:
 
 def _bound(rule: Slow, known: Sequence[float], least: float, *, further: float = 1.0) -> float:
     part, deviations = (rule.factor - 1) * further, rule.deviations * further
-    return max(upper(known, part=part, deviations=deviations, least=least), _BEYOND_LONGEST * max(known))
+    return max(upper(known, part=part, deviations=deviations, least=least), _BEYOND_HIGH * quantile(known, _HIGH))
