@@ -12,7 +12,10 @@ from starlette.exceptions import HTTPException
 
 import levare
 from app import (
+    alert_rules,
+    alerts,
     calendar,
+    channels,
     compare,
     docs,
     document,
@@ -45,7 +48,7 @@ from levare.store.sharing import rules_of
 _MODULES = (
     *(jobs, receipts, pipelines, logs, metrics, compare, nodes, families, teams, windows, tokens),
     *(calendar, schedules, instants),  # whose first names words that no schedule may have
-    *(triggers, events, health, docs, openmetrics),
+    *(triggers, events, alerts, alert_rules, channels, health, docs, openmetrics),
 )
 
 

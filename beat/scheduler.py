@@ -6,13 +6,16 @@ because beat's sleep between ticks cannot be woken, and returns at least once a 
 """
 
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any
 
 from celery.beat import Scheduler
 from sqlalchemy.exc import SQLAlchemyError
 from structlog import get_logger
 
+from beat.alert_watch import AlertWatch
 from beat.bell import Bell
+from beat.courier import Courier
 from beat.forgetting import Forgetting
 from beat.gauges import Gauges
 from beat.leader import RENEW_EVERY, Leader
@@ -24,6 +27,7 @@ from beat.trigger_watch import TriggerWatch
 from beat.waker import Waker
 from levare import settings
 from levare.errors import StaleLeader
+from levare.pulse import Pulse
 from levare.store.engine import Database
 from levare.store.sharing import rules_of
 from levare.store.watches import BEAT
@@ -59,6 +63,16 @@ class Conductor(Scheduler):
             self._database, self._leader, rules_of(configured), heartbeats=self._gauges.latest
         )
         self._forgetting = Forgetting(self._database, self._leader)
+        self._decided_at = monotonic()
+        self._alerts = AlertWatch(
+            Database(configured.database),
+            self._leader,
+            Pulse(configured.redis_url),
+            decided_at=lambda: self._decided_at,
+        )
+        self._courier = Courier(
+            Database(configured.database), self._leader, home=configured.home, networks=configured.channel_networks
+        )
         self._bell = Bell(configured.redis_url)
         self._sender = Sender(self.app)
         self._watcher = Watcher(self._database, BEAT, tell=self._bell.ring, active=self._leader.holds)
@@ -68,6 +82,8 @@ class Conductor(Scheduler):
         self._gauges.start()
         self._meter.start()
         self._watcher.start()
+        self._alerts.start()
+        self._courier.start()
         self._begun = True
 
     def tick(self, *_: Any, **__: Any) -> float:
@@ -96,6 +112,7 @@ class Conductor(Scheduler):
         messages, again = self._tick.run(now=datetime.now(UTC))
         self._sender.hand_over(messages)
         self._meter.sent(len(messages))
+        self._decided_at = monotonic()
         if self._look_after_triggers() or again:
             self._bell.ring()
 

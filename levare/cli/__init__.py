@@ -37,6 +37,8 @@ levare = Commands(
         Lazy("windows", "Keep nodes for a time: for maintenance, or for a team.", "levare.cli.windows"),
         Lazy("triggers", "Start jobs when something happens, with brakes.", "levare.cli.triggers"),
         Lazy("events", "Send events to the triggers, and list them.", "levare.cli.events"),
+        Lazy("alerts", "What is not as it should be; rules, silences, back-tests.", "levare.cli.alerts"),
+        Lazy("channels", "How people are told of alerts: webhooks, mail and others.", "levare.cli.channels"),
         Lazy("receipt", "Tell why a job started when it did, and not another one.", "levare.cli.receipt"),
         Lazy("families", "List families of jobs: how long they take, which are held.", "levare.cli.families"),
         Lazy("tokens", "List, create and revoke the tokens that open the API.", "levare.cli.tokens"),

@@ -122,6 +122,7 @@ DURATION, MOMENT, VARIABLE, NEED = Written("duration", duration_seconds), Moment
 COUNT, GPU_HOURS = Limit(int), Limit(float)
 JOB, NODE, TOKEN, TEAM, WINDOW = Name("job"), Name("node"), Name("token"), Name("team"), Name("window")
 FAMILY, SCHEDULE, TRIGGER = Name("family"), Name("schedule"), Name("trigger")
+RULE, CHANNEL = Name("rule"), Name("channel")
 
 
 def _moment(text: str) -> datetime | None:

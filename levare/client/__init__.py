@@ -1,6 +1,7 @@
 """The client of levare's API: `Client` has one method per endpoint and answers typed dicts."""
 
 from levare.client.address import Address, find
+from levare.client.alerts import Alert, AlertRule, BackTest, Channel, Delivery, Firing, Silence
 from levare.client.answers import (
     ArrayProgress,
     ArrayWish,
@@ -59,11 +60,15 @@ __all__ = [
     "Activation",
     "Address",
     "Ahead",
+    "Alert",
+    "AlertRule",
     "ArrayProgress",
     "ArrayWish",
     "Attempt",
+    "BackTest",
     "CalendarHour",
     "Change",
+    "Channel",
     "Client",
     "ComparedMetric",
     "ComparedRun",
@@ -72,6 +77,7 @@ __all__ = [
     "CurvePoint",
     "Declared",
     "Definition",
+    "Delivery",
     "Device",
     "DryRun",
     "Due",
@@ -82,6 +88,7 @@ __all__ = [
     "Family",
     "Finding",
     "Fire",
+    "Firing",
     "Health",
     "Job",
     "Log",
@@ -107,6 +114,7 @@ __all__ = [
     "Samples",
     "Schedule",
     "ScheduleRun",
+    "Silence",
     "Simulated",
     "Simulation",
     "Slot",

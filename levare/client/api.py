@@ -12,6 +12,7 @@ from uuid import uuid4
 import httpx
 
 from levare.client import address
+from levare.client.alerts import AlertCalls
 from levare.client.answers import (
     ArrayWish,
     Attempt,
@@ -50,7 +51,7 @@ _PAGE = 200
 _EVENT = "application/cloudevents+json"
 
 
-class Client(ScheduleCalls, MetricCalls):
+class Client(ScheduleCalls, MetricCalls, AlertCalls):
     """
     A client of levare's API, usable from several threads and as a context manager.
 
@@ -120,14 +121,7 @@ class Client(ScheduleCalls, MetricCalls):
         return self._pages("/v1/jobs", limit, **wanted)
 
     def _pages(self, path: str, limit: int | None, **wanted: Any) -> Iterator[Any]:
-        cursor, left = None, limit
-        while left is None or left > 0:
-            page = self._get(path, **wanted, cursor=cursor, limit=min(left or _PAGE, _PAGE))
-            yield from page["items"]
-            left = None if left is None else left - len(page["items"])
-            cursor = page["next_cursor"]
-            if not cursor:
-                return
+        return self._wire.pages(path, limit, **wanted)
 
     def job(self, job: str) -> Job:
         return self._get(f"/v1/jobs/{_part(job)}")
