@@ -16,6 +16,7 @@ from app import (
     docs,
     document,
     events,
+    failures,
     families,
     health,
     instants,
@@ -41,7 +42,7 @@ from levare.store.engine import Database
 from levare.store.sharing import rules_of
 
 _MODULES = (
-    *(jobs, receipts, pipelines, logs, metrics, nodes, families, teams, windows, tokens),
+    *(jobs, failures, receipts, pipelines, logs, metrics, nodes, families, teams, windows, tokens),
     *(calendar, schedules, instants),  # whose first names words that no schedule may have
     *(triggers, events, health, docs),
 )

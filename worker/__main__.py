@@ -32,6 +32,7 @@ from worker.node import Lease, join
 from worker.probe import facts as probe
 from worker.probe.address import address
 from worker.probe.facts import Gpus
+from worker.provenance import Recorder
 from worker.rundir import boot_id
 from worker.runner import Runner
 from worker.truth import Truth
@@ -65,7 +66,15 @@ def work(configured: Settings) -> None:
             herald.over(watch)
 
     heart = Heart(configured, pulse, lambda: runner.live(), gpus)  # noqa: PLW0108 - each knows the other
-    runner = Runner(configured, database, incarnation=incarnation, usage=heart.usage, after_ending=after_ending)
+    provenance = Recorder(database)
+    runner = Runner(
+        configured,
+        database,
+        incarnation=incarnation,
+        usage=heart.usage,
+        after_ending=after_ending,
+        provenance=provenance,
+    )
     app = broker.make_app(configured)
     herald = Herald(app, hostname=hostname(configured), live=runner.watches)
     machine = facts(configured, gpus)
@@ -91,7 +100,7 @@ def work(configured: Settings) -> None:
     )
     bell = Thread(target=listen, args=(pulse, configured.node, runner, truth), name="bell", daemon=True)
     watcher = Watcher(database, configured.node, tell=lambda: pulse.ring(beat_bell()))
-    for thread in (heart, lease, bell, herald, truth, watcher):
+    for thread in (heart, lease, bell, herald, truth, watcher, provenance):
         thread.start()
     tasks.register(app, runner, herald)
     consume(app, configured, runner)

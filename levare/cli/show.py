@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from levare.cli import terminal, wishes, words
+from levare.cli.failure import of_dossier
 from levare.cli.kinds import JOB
 from levare.cli.paragraphs import of_reasons
 from levare.model import BLOCKED, FINAL, WAITING
+from levare.model.failures import FAILURE_CLASSES
 
 if TYPE_CHECKING:
     from levare.client import Attempt, Job, Metrics
@@ -20,9 +22,16 @@ PENDING = (BLOCKED, WAITING)
 
 @click.command()
 @click.argument("job", type=JOB)
+@click.option("--failure", is_flag=True, help="Why it has failed: class, evidence, what has changed, what to do.")
+@click.option("--attempt", metavar="N", type=click.IntRange(1), help="With --failure: of this attempt.")
 @terminal.json_option
-def show(job: str, *, as_json: bool) -> None:
+def show(job: str, *, failure: bool, attempt: int | None, as_json: bool) -> None:
     """Show a job: its request, its attempts, its metrics, and why it waits."""
+    if failure:
+        _tell_failure(job, attempt, as_json=as_json)
+        return
+    if attempt is not None:
+        raise click.UsageError("--attempt chooses whose failure is told: it goes with --failure.")
     with terminal.connect() as client:
         found, attempts = client.job(job), client.attempts(job)
         metrics = client.metrics(job, limit=1)
@@ -37,6 +46,22 @@ def show(job: str, *, as_json: bool) -> None:
     terminal.show(*parts)
 
 
+def _tell_failure(job: str, attempt: int | None, *, as_json: bool) -> None:
+    with terminal.connect() as client:
+        found = client.failure(job, attempt=attempt)
+    if as_json:
+        terminal.document(found)
+        return
+    click.echo("\n".join(of_dossier(found)))
+
+
+def _failure(job: "Job") -> str | None:
+    """The class in words, and where more is told."""
+    if not job.get("failure"):
+        return None
+    return f"{job['failure']}: {FAILURE_CLASSES[job['failure']].title}; `levare show {job['id']} --failure` says why"
+
+
 def _facts(job: "Job") -> Any:
     left = words.time_left(job)
     limits = [f"at most {words.span(job['timeout_seconds'])}"] if job["timeout_seconds"] else []
@@ -49,6 +74,7 @@ def _facts(job: "Job") -> Any:
             ("job", f"{job['id']}  {job['name']}".strip()),
             ("state", terminal.state(job["state"])),
             ("reason", job["reason"]),
+            ("failure", _failure(job)),
             ("exit code", None if job["exit_code"] is None else str(job["exit_code"])),
             ("progress", progress),
             ("elements", words.elements(job)),
@@ -119,6 +145,9 @@ def _attempt_table(attempts: Sequence["Attempt"]) -> Any:
         )
         for each in attempts
     ]
+    if any(each.get("failure") for each in attempts):
+        heads = (*heads, "failure")
+        rows = [(*row, each["failure"] or words.NOTHING) for row, each in zip(rows, attempts, strict=True)]
     return terminal.table(heads, rows, flexible=("node", "gpu"))
 
 

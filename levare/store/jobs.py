@@ -78,6 +78,8 @@ class Submission:
     schedule: str | None = None
     trigger: str | None = None
     due_at: datetime | None = None
+    code: Mapping[str, Any] | None = None
+    """What the checkout held from which it was submitted."""
 
     @property
     def request(self) -> Request:
@@ -340,7 +342,7 @@ _WISHED = (
     *("team", "project", "priority", "cwd", *_REQUESTED, "timeout_seconds", "grace_seconds", "retries"),
     *("backoff_seconds", "memory_growth", "preemptible", "min_runtime_seconds", "warning_signal", "warning_seconds"),
     *("deadline", "only_between", "on_lost", "start_after", "pipeline", "step"),
-    *("schedule", "trigger", "due_at"),
+    *("schedule", "trigger", "due_at", "code"),
 )
 _FIELDS = {
     "too-many-gpus": "gpus",

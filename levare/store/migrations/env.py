@@ -6,7 +6,7 @@ from alembic import context
 from sqlalchemy import JSON
 from sqlmodel import AutoString
 
-from levare.store import tables, tables_time, tables_triggers  # noqa: F401 - so that the metadata knows all tables
+from levare.store import tables, tables_failures, tables_time, tables_triggers  # noqa: F401 - the metadata knows all
 from levare.store.types import Utc
 
 
