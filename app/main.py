@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from app import (
+    audit,
     calendar,
     docs,
     document,
@@ -44,7 +45,7 @@ from levare.store.sharing import rules_of
 _MODULES = (
     *(jobs, failures, receipts, pipelines, logs, metrics, nodes, families, teams, windows, tokens),
     *(calendar, schedules, instants),  # whose first names words that no schedule may have
-    *(triggers, events, health, docs),
+    *(triggers, events, audit, health, docs),
 )
 
 

@@ -15,6 +15,7 @@ from structlog import get_logger
 from beat.bell import Bell
 from beat.gauges import Gauges
 from beat.leader import RENEW_EVERY, Leader
+from beat.sealer import Sealer
 from beat.sender import Sender
 from beat.tick import Tick
 from beat.timekeeper import Timekeeper
@@ -57,12 +58,14 @@ class Conductor(Scheduler):
         )
         self._bell = Bell(configured.redis_url)
         self._sender = Sender(self.app)
+        self._sealer = Sealer(self._database, active=self._leader.holds)
         self._watcher = Watcher(self._database, BEAT, tell=self._bell.ring, active=self._leader.holds)
         self._bell.start()
         self._sender.start()
         self._waker.start()
         self._gauges.start()
         self._watcher.start()
+        self._sealer.start()
         self._begun = True
 
     def tick(self, *_: Any, **__: Any) -> float:

@@ -57,9 +57,10 @@ def _tell_failure(job: str, attempt: int | None, *, as_json: bool) -> None:
 
 def _failure(job: "Job") -> str | None:
     """The class in words, and where more is told."""
-    if not job.get("failure"):
+    name = job.get("failure")
+    if not name:
         return None
-    return f"{job['failure']}: {FAILURE_CLASSES[job['failure']].title}; `levare show {job['id']} --failure` says why"
+    return f"{name}: {FAILURE_CLASSES[name].title}; `levare show {job['id']} --failure` says why"
 
 
 def _facts(job: "Job") -> Any:
