@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, BaseModel, Field
 from starlette.responses import Response
 
+from app.values import FailureName
+
 JobState = Literal["blocked", "waiting", "placed", "starting", "running", "succeeded", "failed", "cancelled"]
 AttemptState = Literal[
     "placed",
@@ -111,6 +113,9 @@ class Job(BaseModel):
     node: str | None = Field(description="Where it is, or last was.", examples=["node-a"])
     exit_code: int | None = Field(description="128 + signal if it ended by a signal.", examples=[0])
     reason: str | None = Field(description="How it ended, in a sentence.", examples=["Exited with code 0."])
+    failure: FailureName | None = Field(
+        description="By what its latest attempt has failed; null for what has not.", examples=["gpu_memory"]
+    )
     progress: float | None = Field(description="From 0 to 1, as the training tells it.", examples=[0.4])
     progress_from: Literal["told", "steps", "epochs"] | None = Field(
         description="`told` by the training, or taken from its steps or epochs of those that it said there will be.",
@@ -193,6 +198,10 @@ class Attempt(BaseModel):
     exit_code: int | None = Field(examples=[0])
     signal: int | None = Field(description="The signal that ended it.", examples=[9])
     reason: str | None = Field(examples=["Exited with code 0."])
+    failure: FailureName | None = Field(
+        description="The class of its failure; null while it lives, and where it succeeded or was cancelled.",
+        examples=["gpu_memory"],
+    )
     peak_memory_mib: int | None = Field(description="MiB of main memory at most.", examples=[2048])
     cpu_seconds: float | None = Field(description="Seconds of CPU time.", examples=[120.5])
     gpu_memory_mib: int | None = Field(description="MiB of GPU memory at most.", examples=[18000])

@@ -14,6 +14,7 @@ from app.call import Asked, Call, DryRun
 from app.document import refusals
 from app.pages import Cursor, Limit, cursor_after, fields_of, picked, place_of, selected
 from app.patterns import KEY, NO_NUL
+from app.values import FailureName
 from app.why import Verdict, Why
 from levare.errors import (
     CanNeverRun,
@@ -36,6 +37,9 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 JobId = Annotated[str, Path(max_length=64, description="The id of a job.", examples=["k3v9x2m1qa"])]
 Exactly = Annotated[str | None, Query(max_length=200, pattern=NO_NUL, description="Only jobs with exactly this.")]
 States = Annotated[list[JobState] | None, Query(description="Only these states; repeat it for several.")]
+Failures = Annotated[
+    list[FailureName] | None, Query(description="Only jobs whose latest attempt has failed so; repeat it for several.")
+]
 OfArray = Annotated[str | None, Query(max_length=64, description="Only elements of this array, by their index.")]
 Order = Annotated[Literal["newest", "oldest"], Query(description="What comes first.")]
 Key = Annotated[
@@ -108,6 +112,7 @@ def list_jobs(
     name: Exactly = None,
     user: Exactly = None,
     array: OfArray = None,
+    failure: Failures = None,
     limit: Limit = 50,
     cursor: Cursor = None,
     order: Order = "newest",
@@ -116,9 +121,10 @@ def list_jobs(
     """
     List jobs, in an order that no new job disturbs.
 
-    An array is one job here; its elements are listed with `array`, and among others where a `state` is asked for.
+    An array is one job here; its elements are listed with `array`, and among others where a `state` or a `failure` is
+    asked for.
     """
-    wanted, names = JobFilter(state or (), team, project, name, user, array), selected(Job, fields)
+    wanted, names = JobFilter(state or (), team, project, name, user, array, failure or ()), selected(Job, fields)
     after, is_newest_first = place_of(cursor), order == "newest"
     with call.database.reading() as connection:
         rows = views.find_jobs(connection, wanted, limit=limit + 1, after=after, newest_first=is_newest_first)

@@ -14,12 +14,14 @@ import levare
 from app import (
     alert_rules,
     alerts,
+    audit,
     calendar,
     channels,
     compare,
     docs,
     document,
     events,
+    failures,
     families,
     health,
     instants,
@@ -46,9 +48,9 @@ from levare.store.engine import Database
 from levare.store.sharing import rules_of
 
 _MODULES = (
-    *(jobs, receipts, pipelines, logs, metrics, compare, nodes, families, teams, windows, tokens),
+    *(jobs, failures, receipts, pipelines, logs, metrics, compare, nodes, families, teams, windows, tokens),
     *(calendar, schedules, instants),  # whose first names words that no schedule may have
-    *(triggers, events, alerts, alert_rules, channels, health, docs, openmetrics),
+    *(triggers, events, alerts, alert_rules, channels, audit, health, docs, openmetrics),
 )
 
 

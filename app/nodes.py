@@ -115,12 +115,13 @@ def _reap(row: views.Row) -> dict[str, Any]:
 def _set_state(connection: Connection, name: str, state: str, call: Call) -> views.Row:
     before = views.node(connection, name)
     if state == "ready" and health.readmit(connection, name, now=call.now):
-        audit.record(connection, call.actor, "node.readmitted", name, now=call.now)
+        was = {"before": {"excluded_reason": before["excluded_reason"]}, "after": None}
+        audit.record(connection, call.actor, "node.readmitted", name, now=call.now, **was)
     if before["state"] == state:
         return views.node(connection, name)
     if not nodes.set_state(connection, name, state):
         raise Conflict(f"Node {name} is lost.", "Start its worker again; then it is ready, or still draining.")
-    audit.record(connection, call.actor, "node.state_set", name, now=call.now, state=state, before=before["state"])
+    audit.record(connection, call.actor, "node.state_set", name, now=call.now, before=before["state"], after=state)
     return views.node(connection, name)
 
 

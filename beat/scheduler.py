@@ -20,6 +20,7 @@ from beat.forgetting import Forgetting
 from beat.gauges import Gauges
 from beat.leader import RENEW_EVERY, Leader
 from beat.meter import Meter
+from beat.sealer import Sealer
 from beat.sender import Sender
 from beat.tick import Tick
 from beat.timekeeper import Timekeeper
@@ -75,6 +76,7 @@ class Conductor(Scheduler):
         )
         self._bell = Bell(configured.redis_url)
         self._sender = Sender(self.app)
+        self._sealer = Sealer(self._database, active=self._leader.holds)
         self._watcher = Watcher(self._database, BEAT, tell=self._bell.ring, active=self._leader.holds)
         self._bell.start()
         self._sender.start()
@@ -84,6 +86,7 @@ class Conductor(Scheduler):
         self._watcher.start()
         self._alerts.start()
         self._courier.start()
+        self._sealer.start()
         self._begun = True
 
     def tick(self, *_: Any, **__: Any) -> float:

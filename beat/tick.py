@@ -163,7 +163,7 @@ class Tick:
 
     def _write(self, connection: Connection, plan: Plan, now: datetime) -> tuple[list[Message], list[str]]:
         """What is to be sent, and the nodes that have something to end."""
-        nodes.declare_lost(connection, plan.lost_nodes)
+        nodes.declare_lost(connection, plan.lost_nodes, now=now)
         if plan.lost_attempts:
             attempts.lose(connection, plan.lost_attempts, reason=self._why_lost(), now=now)
         if plan.unclaimed_to_cancel:

@@ -33,6 +33,7 @@ from worker.node import Lease, join
 from worker.probe import facts as probe
 from worker.probe.address import address
 from worker.probe.facts import Gpus
+from worker.provenance import Recorder
 from worker.rundir import boot_id
 from worker.runner import Runner
 from worker.tracking import Tracking
@@ -77,6 +78,7 @@ def work(configured: Settings) -> None:
     )
     tracking = Tracking(configured)
     tracking.start()
+    provenance = Recorder(database)
     runner = Runner(
         configured,
         database,
@@ -84,6 +86,7 @@ def work(configured: Settings) -> None:
         usage=heart.usage,
         after_ending=after_ending,
         mlflow=tracking.address,
+        provenance=provenance,
     )
     app = broker.make_app(configured)
     herald = Herald(app, hostname=hostname(configured), live=runner.watches)
@@ -110,7 +113,7 @@ def work(configured: Settings) -> None:
     )
     bell = Thread(target=listen, args=(pulse, configured.node, runner, truth), name="bell", daemon=True)
     watcher = Watcher(database, configured.node, tell=lambda: pulse.ring(beat_bell()))
-    for thread in (heart, keeper, lease, bell, herald, truth, watcher):
+    for thread in (heart, keeper, lease, bell, herald, truth, watcher, provenance):
         thread.start()
     tasks.register(app, runner, herald)
     try:

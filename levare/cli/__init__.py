@@ -41,6 +41,7 @@ levare = Commands(
         Lazy("channels", "How people are told of alerts: webhooks, mail and others.", "levare.cli.channels"),
         Lazy("receipt", "Tell why a job started when it did, and not another one.", "levare.cli.receipt"),
         Lazy("families", "List families of jobs: how long they take, which are held.", "levare.cli.families"),
+        Lazy("audit", "List who changed what, when, from where; verify that record.", "levare.cli.audit"),
         Lazy("tokens", "List, create and revoke the tokens that open the API.", "levare.cli.tokens"),
         Lazy("doctor", "Check that everything that levare needs works.", "levare.cli.doctor"),
         Lazy("completion", "Print the script that lets a shell complete commands.", "levare.cli.completion"),

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from levare.cli import terminal, usage, wishes, words
+from levare.cli.failure import of_dossier
 from levare.cli.kinds import JOB
 from levare.cli.metrics import given
 from levare.cli.paragraphs import of_reasons
 from levare.model import BLOCKED, FINAL, WAITING
+from levare.model.failures import FAILURE_CLASSES
 
 if TYPE_CHECKING:
     from levare.client import Attempt, Job, Metrics
@@ -22,9 +24,16 @@ PENDING = (BLOCKED, WAITING)
 @click.command()
 @click.argument("job", type=JOB)
 @click.option("--samples", "with_samples", is_flag=True, help="Also what its last attempt used, over its whole life.")
+@click.option("--failure", is_flag=True, help="Why it has failed: class, evidence, what has changed, what to do.")
+@click.option("--attempt", metavar="N", type=click.IntRange(1), help="With --failure: of this attempt.")
 @terminal.json_option
-def show(job: str, *, with_samples: bool, as_json: bool) -> None:
+def show(job: str, *, with_samples: bool, failure: bool, attempt: int | None, as_json: bool) -> None:
     """Show a job: its request, its attempts, its metrics, and why it waits."""
+    if failure:
+        _tell_failure(job, attempt, as_json=as_json)
+        return
+    if attempt is not None:
+        raise click.UsageError("--attempt chooses whose failure is told: it goes with --failure.")
     with terminal.connect() as client:
         found, attempts = client.job(job), client.attempts(job)
         metrics = client.metrics(job, limit=1)
@@ -48,6 +57,23 @@ def _all(attempts: Sequence["Attempt"], metrics: "Metrics") -> dict[str, Any]:
     return {"attempts": attempts, "metrics": metrics["summary"], "params": metrics.get("params") or {}}
 
 
+def _tell_failure(job: str, attempt: int | None, *, as_json: bool) -> None:
+    with terminal.connect() as client:
+        found = client.failure(job, attempt=attempt)
+    if as_json:
+        terminal.document(found)
+        return
+    click.echo("\n".join(of_dossier(found)))
+
+
+def _failure(job: "Job") -> str | None:
+    """The class in words, and where more is told."""
+    name = job.get("failure")
+    if not name:
+        return None
+    return f"{name}: {FAILURE_CLASSES[name].title}; `levare show {job['id']} --failure` says why"
+
+
 def _facts(job: "Job") -> Any:
     limits = [f"at most {words.span(job['timeout_seconds'])}"] if job["timeout_seconds"] else []
     limits += [f"{job['retries']} {'retry' if job['retries'] == 1 else 'retries'}"] if job["retries"] else []
@@ -58,6 +84,7 @@ def _facts(job: "Job") -> Any:
             ("job", f"{job['id']}  {job['name']}".strip()),
             ("state", terminal.state(job["state"])),
             ("reason", job["reason"]),
+            ("failure", _failure(job)),
             ("exit code", None if job["exit_code"] is None else str(job["exit_code"])),
             ("progress", ", ".join([*done, *([left] if left else [])])),
             ("elements", words.elements(job)),
@@ -128,6 +155,9 @@ def _attempt_table(attempts: Sequence["Attempt"]) -> Any:
         )
         for each in attempts
     ]
+    if any(each.get("failure") for each in attempts):
+        heads = (*heads, "failure")
+        rows = [(*row, each["failure"] or words.NOTHING) for row, each in zip(rows, attempts, strict=True)]
     return terminal.table(heads, rows, flexible=("node", "gpu"))
 
 

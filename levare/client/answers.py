@@ -70,6 +70,7 @@ class Wish(TypedDict, total=False):
     cwd: str
     start_after: str | datetime | None
     array: ArrayWish | None
+    code: Mapping[str, Any] | None
     on_lost: str
 
 
@@ -117,6 +118,7 @@ class Job(TypedDict):
     node: str | None
     exit_code: int | None
     reason: str | None
+    failure: str | None
     progress: float | None
     progress_from: str | None
     left_seconds: float | None
@@ -197,6 +199,7 @@ class Attempt(TypedDict):
     exit_code: int | None
     signal: int | None
     reason: str | None
+    failure: str | None
     peak_memory_mib: int | None
     cpu_seconds: float | None
     gpu_memory_mib: int | None

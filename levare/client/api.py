@@ -33,6 +33,7 @@ from levare.client.answers import (
     Wish,
 )
 from levare.client.metrics import Direction, MetricCalls, Metrics, ways
+from levare.client.monitoring import MonitoringCalls
 from levare.client.parts import dry as _dry
 from levare.client.parts import given as _given
 from levare.client.parts import instant as _instant
@@ -51,7 +52,7 @@ _PAGE = 200
 _EVENT = "application/cloudevents+json"
 
 
-class Client(ScheduleCalls, MetricCalls, AlertCalls):
+class Client(ScheduleCalls, MetricCalls, AlertCalls, MonitoringCalls):
     """
     A client of levare's API, usable from several threads and as a context manager.
 
@@ -108,16 +109,17 @@ class Client(ScheduleCalls, MetricCalls, AlertCalls):
         name: str | None = None,
         user: str | None = None,
         array: str | None = None,
+        failure: str | Sequence[str] | None = None,
         order: str | None = None,
         limit: int | None = None,
     ) -> Iterator[Job]:
         """
         At most `limit` jobs, newest first unless `order` says otherwise; pages are fetched as they are needed.
 
-        An array is one job here. Its elements are listed with `array`, and where a `state` is asked for.
+        An array is one job here. Its elements are listed with `array`, and where a `state` or a `failure` is asked for.
         """
         wanted = {"state": state, "team": team, "project": project, "name": name, "user": user}
-        wanted |= {"array": array, "order": order}
+        wanted |= {"array": array, "failure": failure, "order": order}
         return self._pages("/v1/jobs", limit, **wanted)
 
     def _pages(self, path: str, limit: int | None, **wanted: Any) -> Iterator[Any]:

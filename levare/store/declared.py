@@ -16,6 +16,9 @@ Row = Mapping[str, Any]
 Document = Mapping[str, Any]
 
 
+_ACTIVITY = {"before": "active", "after": "paused"}
+
+
 class Kind:
     """
     One kind of it, in a table with `name`, `definition`, `revision`, `owner`, `changed_at` and `paused_...`.
@@ -81,21 +84,23 @@ class Kind:
             connection.execute(self._update.values(row), {"of_name": name})
         else:
             connection.execute(self._insert, {"name": name, **row})
-        audit.record(connection, actor, f"{self._key}.set", name, now=now, revision=number)
+        revision = {"before": before and before["revision"], "after": number}
+        audit.record(connection, actor, f"{self._key}.set", name, now=now, revision=revision)
 
     def remove(self, connection: Connection, name: str, *, actor: Actor, now: datetime) -> Row:
         """Forget it and return what it was; what it has done stays. Raise NotFound if there is none."""
         row = self.one(connection, name)
-        revisions.record(connection, [Change(self._key, name, row["definition"], None)], actor=actor, now=now)
+        number = revisions.record(connection, [Change(self._key, name, row["definition"], None)], actor=actor, now=now)
         connection.execute(self._delete, {"of_name": name})
-        audit.record(connection, actor, f"{self._key}.removed", name, now=now)
+        revision = {"before": row["revision"], "after": number}
+        audit.record(connection, actor, f"{self._key}.removed", name, now=now, revision=revision)
         return row
 
     def pause(self, connection: Connection, name: str, *, reason: str, actor: Actor, now: datetime) -> Row:
         """Have it start nothing, until `resume`. One that is paused stays as it is."""
         self.one(connection, name)
         if connection.execute(self._pause, {"of_name": name, "at": now, "by": actor.name, "why": reason}).rowcount:
-            audit.record(connection, actor, f"{self._key}.paused", name, now=now, reason=reason)
+            audit.record(connection, actor, f"{self._key}.paused", name, now=now, reason=reason, **_ACTIVITY)
         return self.one(connection, name)
 
     def resume(self, connection: Connection, name: str, *, actor: Actor, now: datetime) -> Row:
@@ -103,5 +108,5 @@ class Kind:
         self.one(connection, name)
         woken = {"at": now} if self._wakes else {}
         if connection.execute(self._resume, {"of_name": name, **woken}).rowcount:
-            audit.record(connection, actor, f"{self._key}.resumed", name, now=now)
+            audit.record(connection, actor, f"{self._key}.resumed", name, now=now, before="paused", after="active")
         return self.one(connection, name)

@@ -35,7 +35,7 @@ _OF_ARRAY = ("array_size", "array_cap", "array_next")
 _latest = and_(attempts.c.job_id == jobs.c.id, attempts.c.number == jobs.c.attempt, attempts.c.rank == 0)
 _node = case((jobs.c.state.not_in((BLOCKED, WAITING)), attempts.c.node)).label("node")
 _job_columns = [column for column in jobs.c if column.name not in _INTERNAL]
-_whole_job = select(*_job_columns, _node).select_from(jobs.outerjoin(attempts, _latest))
+_whole_job = select(*_job_columns, _node, attempts.c.failure).select_from(jobs.outerjoin(attempts, _latest))
 _job_by_id = _whole_job.where(jobs.c.id == bindparam("job_id"))  # built once, for building costs more than asking
 _size_by_id = select(jobs.c.array_size).where(jobs.c.id == bindparam("job_id"))
 _needs_by_id = select(needs).where(needs.c.job_id == bindparam("job_id"))
@@ -51,15 +51,19 @@ class JobFilter:
     name: str | None = None
     user: str | None = None
     array: str | None = None
-    """Only elements of this array. Without it elements are listed only where `states` are asked for."""
+    """Only elements of this array. Without it elements are listed only where `states` or `failures` are asked for."""
+    failures: Sequence[str] = ()
+    """Only jobs whose latest attempt has failed so."""
 
     def conditions(self) -> list[ColumnElement[bool]]:
         equal = {name: getattr(self, name) for name in ("team", "project", "name", "user")}
         conditions = [jobs.c[name] == value for name, value in equal.items() if value is not None]
         if self.array is not None:
             conditions.append(jobs.c.array_id == self.array)
-        elif not self.states:
+        elif not self.states and not self.failures:
             conditions.append(jobs.c.array_id.is_(None))
+        if self.failures:
+            conditions.append(attempts.c.failure.in_(self.failures))
         return [*conditions, jobs.c.state.in_(self.states)] if self.states else conditions
 
 
@@ -128,7 +132,7 @@ def shown_needs(needed: Mapping[str, str]) -> list[str | Mapping[str, str]]:
 def new_job(row: Row, needed: Mapping[str, str]) -> Row:
     """What `job` gives for a row that has just been written."""
     shown = {name: value for name, value in row.items() if name not in _INTERNAL}
-    return _with_array({**shown, "node": None, "needs": shown_needs(needed)}, {})
+    return _with_array({**shown, "node": None, "failure": None, "needs": shown_needs(needed)}, {})
 
 
 def find_jobs(
@@ -195,6 +199,11 @@ def attempt(connection: Connection, job_id: str, number: int | None, *, rank: in
 def _devices(connection: Connection, uuids: Iterable[str]) -> Mapping[str, Row]:
     rows = _rows(connection, select(devices).where(devices.c.uuid.in_(list(uuids))))
     return {row["uuid"]: row for row in rows}
+
+
+def models_of(connection: Connection, held: Mapping[str, int]) -> list[str]:
+    """The models of the GPUs that an attempt holds or held, as far as they are known."""
+    return sorted(card["model"] for card in _devices(connection, held).values()) if held else []
 
 
 def _gpus(held: Mapping[str, int], cards: Mapping[str, Row]) -> list[Row]:
