@@ -213,7 +213,8 @@ def _is_clean(text: str) -> bool:
 def _is_simple(value: Any) -> bool:
     if isinstance(value, str):
         return _is_clean(value)
-    return isinstance(value, bool) or (isinstance(value, int) and -_MOST_INTEGER <= value < _MOST_INTEGER)
+    is_whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())  # 1.0 is one in JSON
+    return is_whole and (isinstance(value, bool) or -_MOST_INTEGER <= value < _MOST_INTEGER)
 
 
 def _is_time(value: str) -> bool:

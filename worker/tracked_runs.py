@@ -21,6 +21,8 @@ MOST_BYTES = 16 * 1024 * 1024
 """Of what is kept of the runs of an attempt; metrics do not count."""
 _IS_OF_TRANSFORMERS = "transformers_version"
 """A parameter that the Trainer of Hugging Face tells: what it logs without a stage is of training."""
+_SUMS = frozenset(("train_loss", "train_runtime", "train_samples_per_second", "train_steps_per_second", "total_flos"))
+"""What it tells of the whole training at its end: no points of a curve."""
 _VALUES_A_LINE = 60
 _PARAMS_A_LINE = 20
 _ODD = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf, "inf": math.inf, "-inf": -math.inf}
@@ -161,8 +163,9 @@ def _of_one_step(
     place = {"step": step} | ({"epoch": epoch} if is_place else {})
     lines: dict[str | None, dict[str, Any]] = {}
     for metric in metrics:
-        stage, name = names[str(metric.get("key"))]
-        stage = stage or plain
+        key = str(metric.get("key"))
+        stage, name = (None, key) if plain and key in _SUMS else names[key]
+        stage = stage or (None if key in _SUMS else plain)
         if is_place and name == "epoch":
             continue
         told, line = _under(prefix, stages.allowed(name)), lines.get(stage)

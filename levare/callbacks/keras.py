@@ -2,13 +2,13 @@
 
 from typing import Any
 
-import keras  # pyright: ignore[reportMissingImports]
+from keras.callbacks import Callback  # pyright: ignore[reportMissingImports]
 
 import levare
 from levare.callbacks import told
 
 
-class LevareCallback(keras.callbacks.Callback):
+class LevareCallback(Callback):
     """With `every_steps` the training is also told so often within an epoch."""
 
     def __init__(self, every_steps: int | None = None) -> None:

@@ -11,7 +11,7 @@ _SUMS = ("train_runtime", "train_samples_per_second", "train_steps_per_second", 
 """Of the whole training, told at its end: no points of a curve."""
 
 
-class LevareCallback(TrainerCallback):
+class LevareCallback(TrainerCallback):  # pyright: ignore[reportGeneralTypeIssues]
     """Only the first process of several tells."""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002 - names are theirs

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-import xgboost
+from xgboost.callback import TrainingCallback
 
 import levare
 from levare import stages
 
 
-class LevareCallback(xgboost.callback.TrainingCallback):
+class LevareCallback(TrainingCallback):
     """With `rounds`, how many there will be, levare knows how far the training is."""
 
     def __init__(self, rounds: int | None = None) -> None:

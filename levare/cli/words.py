@@ -160,16 +160,18 @@ _BASIS = {"history": ", by earlier runs", "steps": ", by its steps", "epochs": "
 
 def time_left(job: "Job") -> str | None:
     """`about 14m left, by its steps`: how long it still runs, and what that is taken from if not from its progress."""
-    if job.get("left_seconds") is None:
+    seconds = job.get("left_seconds")
+    if seconds is None:
         return None
-    return f"about {span(round(job['left_seconds']))} left{_BASIS.get(job['left_from'] or '', '')}"
+    return f"about {span(round(seconds))} left{_BASIS.get(job['left_from'] or '', '')}"
 
 
 def left(job: "Job") -> str:
     """As `time_left`, in a column: `14m02s`, with `~` where it is learned from earlier runs."""
-    if job.get("left_seconds") is None:
+    seconds = job.get("left_seconds")
+    if seconds is None:
         return NOTHING
-    return ("~" if job["left_from"] == "history" else "") + span(round(job["left_seconds"]))
+    return ("~" if job["left_from"] == "history" else "") + span(round(seconds))
 
 
 def held(attempt: "Attempt") -> str:

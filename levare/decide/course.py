@@ -78,11 +78,15 @@ def _progress(course: Course, news: News) -> tuple[float | None, Source | None]:
         return news.progress, "told"
     if course.source == "told":
         return None, None
-    for source, done, names in (("steps", course.step, _STEPS), ("epochs", course.epoch, _EPOCHS)):
-        total = total_of(course.params, names)
-        if done is not None and total is not None and 0 <= done <= total:
-            return done / total, source
-    return None, None
+    by_steps = _part(course.step, total_of(course.params, _STEPS))
+    if by_steps is not None:
+        return by_steps, "steps"
+    by_epochs = _part(course.epoch, total_of(course.params, _EPOCHS))
+    return (by_epochs, "epochs") if by_epochs is not None else (None, None)
+
+
+def _part(done: float | None, total: float | None) -> float | None:
+    return done / total if done is not None and total is not None and 0 <= done <= total else None
 
 
 def total_of(params: Mapping[str, Param], names: Iterable[str]) -> float | None:

@@ -11,7 +11,7 @@ from levare.store import curves, views
 from levare.store.tables import attempts, jobs
 from levare.store.trends import Goals, trend
 
-Row = Mapping[str, Any]
+Row = Mapping[Any, Any]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from levare.store.tables import metrics
 from levare.store.tables_metrics import courses, summaries
 from levare.store.upsert import upsert
 
-Row = Mapping[str, Any]
+Row = Mapping[Any, Any]
 
 MOST_KEPT = 50_000
 """Points of one attempt; beyond, they are thinned to half of it."""

@@ -266,7 +266,9 @@ def test_what_does_not_exist_is_named(api: Api, path: str, job_id: str):
 def test_a_training_shows_its_attempts_metrics_and_samples(api: Api):
     api.join()
     job_id = api.submit()
-    assert api.get(f"/v1/jobs/{job_id}/metrics") == {"items": [], "next": None, "summary": {}}
+    told = api.get(f"/v1/jobs/{job_id}/metrics")
+    nothing = {"curves": None, "summary": {}, "params": {}, "thinned": None}
+    assert told == {"items": [], "next": None, **nothing}
     attempt = api.start(job_id)
 
     [shown] = api.get(f"/v1/jobs/{job_id}/attempts")["items"]
@@ -289,4 +291,23 @@ def test_metrics_come_in_pages(api: Api):
 
     assert [point["step"] for point in first["items"] + rest["items"]] == [0, 1, 2, 3, 4]
     assert (first["next"], rest["next"]) == (20, None)
-    assert first["summary"]["train"]["loss"] == {"last": 0.2, "best_min": 0.2, "best_max": 1.0, "count": 5}
+    loss = first["summary"]["train"]["loss"]
+    assert [loss[name] for name in ("last", "best", "best_step", "best_max", "count")] == [0.2, 0.2, 4, 1.0, 5]
+    [curve] = api.get(f"/v1/jobs/{job_id}/metrics", points=3, best="loss:max")["curves"]
+    assert [point["step"] for point in curve["points"]] == [0, 1, 4]
+
+
+def test_runs_are_compared_and_what_cannot_be_is_refused_with_the_next_step(api: Api):
+    api.join()
+    job_id = api.submit()
+    attempt = api.start(job_id)
+
+    found = api.get("/v1/compare", job=[job_id, attempt])
+    assert [run["attempt"] for run in found["runs"]] == [attempt, attempt]
+    assert refused(api.client.get("/v1/compare"), 422, "contradiction")["next_step"].startswith("Ask for job=A")
+    refused(api.client.get("/v1/compare?job=a&family=b/c/d"), 422, "contradiction")
+    refused(api.client.get("/v1/compare?job=nosuchjob1"), 404, "not-found")
+    refused(api.client.get(f"/v1/compare?job={job_id}&best=loss:min&best=loss:max"), 422, "contradiction")
+    assert (
+        "loss:min" in refused(api.client.get(f"/v1/compare?job={job_id}&best=loss"), 422, "invalid-request")["detail"]
+    )
