@@ -14,9 +14,20 @@ AT = "2030-01-01T12:00:00Z"
 def an_alert(**other: Any) -> dict[str, Any]:
     none = ("ended_at", "ended_reason", "acknowledged_at", "acknowledged_by", "acknowledged_note", "node", "family")
     alert = {
-        "number": 17, "rule": "hang", "kind": "hang", "subject": "job:k3v9", "severity": "critical",
-        "state": "open", "message": "It does nothing.", "detail": {"still_seconds": 1800.0}, "job": "k3v9",
-        "team": "vision", "begun_at": AT, "seen_at": AT, "is_silenced": False, "told": ["ops"],
+        "number": 17,
+        "rule": "hang",
+        "kind": "hang",
+        "subject": "job:k3v9",
+        "severity": "critical",
+        "state": "open",
+        "message": "It does nothing.",
+        "detail": {"still_seconds": 1800.0},
+        "job": "k3v9",
+        "team": "vision",
+        "begun_at": AT,
+        "seen_at": AT,
+        "is_silenced": False,
+        "told": ["ops"],
         **dict.fromkeys(none),
     }
     return alert | other
@@ -24,7 +35,10 @@ def an_alert(**other: Any) -> dict[str, Any]:
 
 def a_rule(**other: Any) -> dict[str, Any]:
     rule = {
-        "name": "hang", "kind": "hang", "severity": "critical", "is_default": True,
+        "name": "hang",
+        "kind": "hang",
+        "severity": "critical",
+        "is_default": True,
         "definition": {"when": {"hang": {"for_seconds": 9}}, "description": "It stands still."},
         **dict.fromkeys(("revision", "owner", "changed_at", "paused_at", "paused_by", "paused_reason")),
     }
