@@ -47,7 +47,8 @@ def some_points(*, steps: int, every: float, begun_at: datetime, stage: str = "t
 
 
 def _at(value: Any, step: int) -> float:
-    return float(value(step) if callable(value) else value)
+    told: Any = value(step) if callable(value) else value
+    return float(told)
 
 
 def a_live(course: Course | None = None, *, started: timedelta = HOUR, job: Job = JOB, **more: Any) -> Live:
