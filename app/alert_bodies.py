@@ -46,7 +46,7 @@ class SlowWhen(OfJobs):
     factor: Factor = Field(1.5, description="So many times the median is slow.", examples=[2])
     deviations: Deviations = Field(5, description="And so many robust deviations above it.", examples=[5])
     least_runs: History = Field(5, description="With fewer runs before nothing is slow.", examples=[5])
-    least_seconds: Seconds = Field(60, description="A run is slow only by more than this.", examples=[60])
+    least_seconds: Seconds = Field(600, description="A run is slow only by more than this.", examples=[600])
     for_seconds: Seconds = Field(300, description="How long steps must be slow.", examples=[300])
 
 

@@ -39,15 +39,16 @@ def a_course(
 
 def some_points(*, steps: int, every: float, begun_at: datetime, stage: str = "train", **values: Any) -> list[Point]:
     """A line each so many seconds; a value may be a function of the step."""
+    told = values or {"loss": 0.1}
     return [
-        Point(
-            begun_at + timedelta(seconds=every * step),
-            stage,
-            step,
-            {name: value(step) if callable(value) else value for name, value in (values or {"loss": 0.1}).items()},
-        )
+        Point(begun_at + timedelta(seconds=every * step), stage, step, {name: _at(v, step) for name, v in told.items()})
         for step in range(steps)
     ]
+
+
+def _at(value: Any, step: int) -> float:
+    told: Any = value(step) if callable(value) else value
+    return float(told)
 
 
 def a_live(course: Course | None = None, *, started: timedelta = HOUR, job: Job = JOB, **more: Any) -> Live:

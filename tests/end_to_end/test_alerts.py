@@ -86,7 +86,7 @@ class Ear:
                     self.send_response(200)
                 self.end_headers()
 
-            def log_message(self, *_: Any) -> None:
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name in the base
                 pass
 
         return Handler

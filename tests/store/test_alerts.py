@@ -370,3 +370,21 @@ def test_a_back_test_says_which_firings_preceded_a_failure(watched: Watched):
     assert [(each["job"], each["preceded_failure"]) for each in told["items"]] == [("a", True)]
     assert (told["jobs"], told["failures"], told["precision"], told["recall"]) == (3, 2, 1.0, 0.5)
     assert (failed["firings"], failed["recall"], lost["source"]) == (2, 1.0, "alerts")
+
+
+def test_a_back_test_reads_logs_and_how_long_jobs_have_waited(watched: Watched):
+    watched.rule("cuda", log={"pattern": "CUDA"})
+    watched.rule("queue", queue={"for_seconds": 30})
+    watched.run("a", log=b"fine\nCUDA error\n")
+    watched.run("b", log=b"fine\n")
+    for name in ("a", "b"):
+        watched.end(name)
+    with watched.database.writing() as connection:
+        connection.execute(update(attempts).where(attempts.c.job_id == "b").values(placed_at=NOON + 40 * SECOND))
+
+    with watched.database.reading() as connection:
+        cuda = backtest.replay(connection, "cuda", since=NOON, until=NOON + HOUR).told(500)
+        queue = backtest.replay(connection, "queue", since=NOON, until=NOON + HOUR).told(500)
+
+    assert (cuda["source"], cuda["precision"], cuda["recall"]) == ("logs", 1.0, 0.5)
+    assert [(each["job"], each["at"]) for each in queue["items"]] == [("b", NOON + 30 * SECOND)]

@@ -45,7 +45,7 @@ class Slow:
     factor: float = 1.5
     deviations: float = 5.0
     least_runs: int = 5
-    least: timedelta = timedelta(minutes=1)
+    least: timedelta = timedelta(minutes=10)
     """A run that is slower by less than this is not slow."""
     lasts: timedelta = timedelta(minutes=5)
 

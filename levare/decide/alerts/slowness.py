@@ -64,8 +64,7 @@ def _stage(rule: Slow, live: Live, profile: Profile) -> _Found:
     known, step = profile.intervals(stage), pace.interval(stage)
     if len(known) < rule.least_runs or step is None or pace.count(stage) < _FEWEST_INTERVALS:
         return _Found(BETWEEN)
-    least = max(_LEAST_STEP, rule.least.total_seconds() / 1000)
-    bound = _bound(rule, known, least, further=_STEPS_FURTHER)
+    bound = _bound(rule, known, _LEAST_STEP, further=_STEPS_FURTHER)
     if step <= bound:
         return _Found(CLEAR if step <= _REARM * bound else BETWEEN)
     usual = median(known)
