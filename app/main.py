@@ -28,6 +28,7 @@ from app import (
     pipelines,
     problems,
     receipts,
+    report,
     schedules,
     teams,
     tokens,
@@ -43,7 +44,7 @@ from levare.store.engine import Database
 from levare.store.sharing import rules_of
 
 _MODULES = (
-    *(jobs, failures, receipts, pipelines, logs, metrics, nodes, families, teams, windows, tokens),
+    *(jobs, failures, receipts, pipelines, logs, metrics, nodes, report, families, teams, windows, tokens),
     *(calendar, schedules, instants),  # whose first names words that no schedule may have
     *(triggers, events, audit, health, docs),
 )
