@@ -18,11 +18,11 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("levare needs Python 3.11 or newer, and $(PYTHON) is %d.%d. Set PYTHON, as in: make PYTHON=python3.12 $(MAKECMDGOALS)" % sys.version_info[:2])'
 ifneq ($(shell command -v uv),)
 	test -x $(BIN)/python || uv venv --quiet --python $(PYTHON) $(VENV)
-	uv pip install --quiet --python $(BIN)/python --editable '.[server,examples]' --group dev --constraint constraints.txt
+	uv pip install --quiet --python $(BIN)/python --editable '.[server,examples,report]' --group dev --constraint constraints.txt
 else
 	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --editable '.[server,examples]' --group dev --constraint constraints.txt
+	$(BIN)/python -m pip install --quiet --editable '.[server,examples,report]' --group dev --constraint constraints.txt
 endif
 	@touch $@
 
@@ -48,7 +48,7 @@ wheel: .venv ## dist/levare-*.whl, with the deployment inside
 lock: ## the newest versions into constraints.txt, from a fresh environment
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
 	build/lock/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
-	build/lock/bin/python -m pip install --quiet --editable '.[server,examples]' --group dev
+	build/lock/bin/python -m pip install --quiet --editable '.[server,examples,report]' --group dev
 	{ grep -E '^#|;' constraints.txt; build/lock/bin/python -m pip freeze --exclude-editable; } > build/lock/constraints.txt
 	mv build/lock/constraints.txt constraints.txt
 

@@ -33,6 +33,7 @@ from app import (
     pipelines,
     problems,
     receipts,
+    report,
     schedules,
     teams,
     tokens,
@@ -48,7 +49,8 @@ from levare.store.engine import Database
 from levare.store.sharing import rules_of
 
 _MODULES = (
-    *(jobs, failures, receipts, pipelines, logs, metrics, compare, nodes, families, teams, windows, tokens),
+    *(jobs, failures, receipts, pipelines, logs, metrics, compare, nodes),
+    *(report, families, teams, windows, tokens),
     *(calendar, schedules, instants),  # whose first names words that no schedule may have
     *(triggers, events, alerts, alert_rules, channels, audit, health, docs, openmetrics),
 )

@@ -42,6 +42,7 @@ levare = Commands(
         Lazy("receipt", "Tell why a job started when it did, and not another one.", "levare.cli.receipt"),
         Lazy("families", "List families of jobs: how long they take, which are held.", "levare.cli.families"),
         Lazy("audit", "List who changed what, when, from where; verify that record.", "levare.cli.audit"),
+        Lazy("report", "Asked for against used, idle GPUs, failures, right sizes.", "levare.cli.report"),
         Lazy("tokens", "List, create and revoke the tokens that open the API.", "levare.cli.tokens"),
         Lazy("doctor", "Check that everything that levare needs works.", "levare.cli.doctor"),
         Lazy("completion", "Print the script that lets a shell complete commands.", "levare.cli.completion"),

@@ -95,6 +95,25 @@ class MonitoringCalls:
         """Why a job has failed: its last attempt that did, unless another is named."""
         return self._wire.ask("GET", f"/v1/jobs/{part(job)}/failure", params=given({"attempt": attempt, "rank": rank}))
 
+    def report(
+        self,
+        *,
+        since: str | None = None,
+        until: str | None = None,
+        team: str | None = None,
+        family: str | None = None,
+    ) -> dict[str, Any]:
+        """Asked against used, what stood idle, failures by class, waits and right sizes; of 30 days by default."""
+        wanted = {"since": since, "until": until, "team": team, "family": family}
+        return self._wire.ask("GET", "/v1/report", params=given(wanted))
+
+    def family_runs(
+        self, family: str, *, since: str | None = None, schedule: str | None = None, limit: int | None = None
+    ) -> list[dict[str, Any]]:
+        """How the runs of a family went, the newest first."""
+        wanted = given({"since": since, "schedule": schedule, "limit": limit})
+        return self._wire.ask("GET", f"/v1/families/{part(family)}/history", params=wanted)["items"]
+
     def audit(
         self,
         *,

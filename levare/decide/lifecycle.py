@@ -36,7 +36,9 @@ def _consequence(ended: Ended, nodes: Sequence[Node], now: datetime) -> Move:
         return _end(ended, CANCELLED)
     if _is_faultless(ended):
         return _back(ended, nodes)
-    return retries.again(ended, nodes, now=now) if retries.is_tried_again(ended) else _end(ended, FAILED)
+    if retries.is_tried_again(ended):
+        return retries.again(ended, nodes, now=now)
+    return _end(ended, FAILED, retries.why_not(ended))
 
 
 def _is_faultless(ended: Ended) -> bool:
@@ -46,8 +48,8 @@ def _is_faultless(ended: Ended) -> bool:
     return ended.outcome == PREEMPTED
 
 
-def _end(ended: Ended, state: str) -> Move:
-    return Move(ended.job_id, LIVE, state, ended.reason, ended.exit_code)
+def _end(ended: Ended, state: str, more: str = "") -> Move:
+    return Move(ended.job_id, LIVE, state, f"{ended.reason}{more}", ended.exit_code)
 
 
 def _back(ended: Ended, nodes: Sequence[Node]) -> Move:

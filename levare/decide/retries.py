@@ -21,6 +21,7 @@ from levare.model import (
     Node,
     Request,
 )
+from levare.model.failures import FAILURE_CLASSES, HOST_MEMORY, NODE_LOST, TIMEOUT, UNKNOWN
 
 LONGEST_PAUSE = timedelta(hours=1)
 """Before its jitter."""
@@ -30,15 +31,33 @@ MOST_SHUNNED = 3
 """A job stays away from so many nodes at most, those where it failed last."""
 CURABLE = (FAILED, TIMED_OUT, OUT_OF_MEMORY)
 """What is tried again where the job does not say."""
+_SAYS_LITTLE = (None, UNKNOWN, TIMEOUT, NODE_LOST)
+"""Classes that tell no more than the ending itself."""
 _EXIT_CODES = re.compile(r"exit:(?P<low>[0-9]{1,3})(?:-(?P<high>[0-9]{1,3}))?")
 
 
 def is_tried_again(ended: Ended) -> bool:
-    """Whether the job's own retries cover this ending."""
-    if _tries(ended) > ended.retries:
-        return False
-    wanted = ended.retry_on or CURABLE
-    return ended.outcome in wanted or (ended.outcome == FAILED and _is_listed(ended.exit_code, wanted))
+    """Whether the job's own retries cover this ending: what a retry cannot cure only where the job says so."""
+    return _tries(ended) <= ended.retries and _is_covered(ended)
+
+
+def _is_covered(ended: Ended) -> bool:
+    if not ended.retry_on:
+        return ended.outcome in CURABLE and not is_hopeless(ended)
+    is_named = ended.outcome in ended.retry_on or ended.failure in ended.retry_on
+    return is_named or (ended.outcome == FAILED and _is_listed(ended.exit_code, ended.retry_on))
+
+
+def is_hopeless(ended: Ended) -> bool:
+    """Whether it has failed by something that another try finds as it was."""
+    return ended.outcome == FAILED and ended.failure is not None and not FAILURE_CLASSES[ended.failure].retried
+
+
+def why_not(ended: Ended) -> str:
+    """Why it is not tried again though it has retries left; empty where it has none."""
+    if ended.retry_on or _tries(ended) > ended.retries or not is_hopeless(ended):
+        return ""
+    return f" It is not tried again: a retry does not cure {ended.failure}; --retry-on {ended.failure} has it tried."
 
 
 def _tries(ended: Ended) -> int:
@@ -89,7 +108,8 @@ def grown_memory_mib(ended: Ended, nodes: Sequence[Node]) -> int | None:
     None if it asks for as much as before.
     """
     asked = ended.request.memory_mib
-    if ended.outcome != OUT_OF_MEMORY or not asked or ended.memory_growth <= 1:
+    has_lacked = ended.outcome == OUT_OF_MEMORY or ended.failure == HOST_MEMORY
+    if not has_lacked or not asked or ended.memory_growth <= 1:
         return None
     possible = (node for node in nodes if node.state != "lost" and could_serve(ended.request, node))
     largest = max((node.memory_mib for node in possible), default=asked)
@@ -107,9 +127,11 @@ def shunned(ended: Ended, request: Request, nodes: Sequence[Node]) -> tuple[str,
 
 
 def _might_be_cured_elsewhere(ended: Ended) -> bool:
-    """It lost its node, failed as soon as it started there, or met the limit of the machine and not its own."""
+    """It lost its node, failed by its machine, as soon as it started there, or met the machine's limit, not its own."""
     if ended.outcome == OUT_OF_MEMORY:
         return not ended.request.memory_mib
+    if ended.outcome == FAILED and ended.failure and FAILURE_CLASSES[ended.failure].elsewhere:
+        return True
     return ended.outcome == LOST or failed_soon(ended.outcome, ended.started_at, ended.ended_at)
 
 
@@ -119,7 +141,8 @@ def _takes_jobs(node: Node) -> bool:
 
 def _plan(ended: Ended, at: datetime | None) -> str:
     when = f" at {at:%Y-%m-%d %H:%M:%S} UTC" if at else ""
-    return f"Tries again{when} after it {_what_happened(ended)} ({_tries(ended)} of {ended.retries} retries)."
+    told = "" if ended.failure in _SAYS_LITTLE else f"{ended.failure}, "
+    return f"Tries again{when} after it {_what_happened(ended)} ({told}{_tries(ended)} of {ended.retries} retries)."
 
 
 def _what_happened(ended: Ended) -> str:

@@ -127,6 +127,8 @@ class Ended:
     backoff: timedelta = timedelta()
     memory_growth: float = 1.0
     shunned: tuple[str, ...] = ()
+    failure: str | None = None
+    """The class of its failure."""
 
 
 @dataclass(frozen=True)

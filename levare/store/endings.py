@@ -40,6 +40,7 @@ def _as_ended(row: Any, attempt: Any, job: Any, preemptions: int) -> Ended:
         backoff=timedelta(seconds=job.backoff_seconds),
         memory_growth=job.memory_growth,
         shunned=tuple(job.shunned),
+        failure=attempt.failure,
     )
 
 
@@ -59,7 +60,7 @@ _WISHED = (
     *("resources", "require", "prefer", "avoid"),
 )
 _WISHES = select(*(jobs.c[name] for name in _WISHED)).where(jobs.c.id.in_(_IDS))
-_FATE = ("id", "number", "exit_code", "reason", "started_at", "ended_at")
+_FATE = ("id", "number", "exit_code", "reason", "started_at", "ended_at", "failure")
 _FATES = select(*(attempts.c[name] for name in _FATE)).where(attempts.c.id.in_(_IDS))
 _PREEMPTIONS = (
     select(attempts.c.job_id, func.count(distinct(attempts.c.number)).label("times"))

@@ -181,3 +181,38 @@ def test_the_last_few_nodes_are_shunned_and_one_that_can_run_it_is_always_left(s
         assert move.shunned[-1] == "n1"
         assert len(set(move.shunned)) == len(move.shunned) <= MOST_SHUNNED
         assert {node.name for node in nodes} - set(move.shunned)
+
+
+@pytest.mark.parametrize("failure", ["import_error", "bad_argument", "command_not_found", "data_not_found"])
+def test_what_a_retry_cannot_cure_is_tried_again_only_where_the_job_says_so(failure: str):
+    move = consequence(an_ending(failure=failure))
+
+    why_not = f"It is not tried again: a retry does not cure {failure}; --retry-on {failure} has it tried."
+    assert (move.state, move.reason) == ("failed", f"Exited with code 3. {why_not}")
+    for retry_on in ((failure,), ("failed",), ("exit:3",)):
+        assert consequence(an_ending(failure=failure, retry_on=retry_on)).state == "waiting"
+    assert consequence(an_ending(failure=failure, retry_on=("nan",))).state == "failed"
+    assert consequence(an_ending(failure=failure, retries=0)).reason == "Exited with code 3."
+
+
+def test_a_class_may_be_what_a_job_is_tried_again_for():
+    assert consequence(an_ending(failure="network_error", retry_on=("network_error",))).state == "waiting"
+    assert consequence(an_ending(failure="nan", retry_on=("network_error",))).state == "failed"
+
+
+def test_the_plan_of_a_retry_names_the_class():
+    reason = consequence(an_ending(failure="gpu_memory")).reason
+
+    assert reason == "Tries again after it failed with exit code 3 (gpu_memory, 1 of 5 retries)."
+
+
+@pytest.mark.parametrize("failure", ["cuda_error", "network_error", "disk_full", "distributed_error"])
+def test_what_lies_in_the_machine_is_tried_again_on_another_one_however_long_it_ran(failure: str):
+    assert consequence(an_ending(failure=failure)).shunned == ("n1",)
+    assert consequence(an_ending(failure="exception")).shunned is None
+
+
+def test_what_lacked_main_memory_by_its_own_words_asks_for_more_too():
+    ended = an_ending(failure="host_memory", request=Request(memory_mib=1000), memory_growth=1.5)
+
+    assert grown_memory_mib(ended, [N1, N2]) == 1500
