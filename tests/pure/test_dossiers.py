@@ -47,11 +47,26 @@ def a_dossier() -> dict[str, Any]:
     found = diagnose(Facts("failed", "Exited with code 1.", 1, log=LOG.encode(), offset=40_960))
     kind = FAILURE_CLASSES[found.name]
     return {
-        "job": "k3v9x2m1qa", "name": "resnet-50", "family": "vision/imagenet/resnet-50", "attempt": "k3v9x2m1qa-1",
-        "number": 1, "rank": 0, "state": "failed", "node": "atlas", "reason": "Exited with code 1.",
-        "exit_code": 1, "signal": None, "started_at": "2030-01-04T11:20:00Z", "ended_at": "2030-01-04T12:00:00Z",
-        "peak_memory_mib": 18_432, "gpu_memory_mib": 79_872, "gpu_utilisation_percent": 96.0,
-        "failure": kind.name, "title": kind.title, "exception": found.exception, "next_step": kind.next_step,
+        "job": "k3v9x2m1qa",
+        "name": "resnet-50",
+        "family": "vision/imagenet/resnet-50",
+        "attempt": "k3v9x2m1qa-1",
+        "number": 1,
+        "rank": 0,
+        "state": "failed",
+        "node": "atlas",
+        "reason": "Exited with code 1.",
+        "exit_code": 1,
+        "signal": None,
+        "started_at": "2030-01-04T11:20:00Z",
+        "ended_at": "2030-01-04T12:00:00Z",
+        "peak_memory_mib": 18_432,
+        "gpu_memory_mib": 79_872,
+        "gpu_utilisation_percent": 96.0,
+        "failure": kind.name,
+        "title": kind.title,
+        "exception": found.exception,
+        "next_step": kind.next_step,
         "evidence": [vars(each) for each in found.evidence],
         "last_lines": [{"offset": line.offset, "text": line.text} for line in lines_of(LOG.encode(), 40_960)],
         "metrics": [{"stage": "train", "step": 1200, "values": {"loss": 0.398}}],
@@ -62,7 +77,9 @@ def a_dossier() -> dict[str, Any]:
         "last_good": {"job": "a1b2c3d4e5", "attempt": "a1b2c3d4e5-1", "number": 1, "node": "atlas"}
         | {"ended_at": "2030-01-03T12:00:00Z"},
         "changes": [vars(each) for each in differences(GOOD, BAD)],
-        "provenance": {}, "submitted_code": None, "same_failures": {"days": 30, "failures": 2, "attempts": 21},
+        "provenance": {},
+        "submitted_code": None,
+        "same_failures": {"days": 30, "failures": 2, "attempts": 21},
     }
 
 
