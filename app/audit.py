@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from app.answers import At, answer
@@ -12,7 +12,8 @@ from app.call import Asked, Call
 from app.document import refusals
 from app.pages import Limit, picked
 from app.patterns import NO_NUL
-from levare.errors import Fault, Forbidden, InvalidRequest
+from app.values import Time
+from levare.errors import Contradiction, Fault, Forbidden
 from levare.store import audit, seal
 from levare.store.seal import OVERDUE, Verdict
 
@@ -26,7 +27,7 @@ Action = Annotated[
         max_length=100, pattern=NO_NUL, description="Only this action, or all of this noun.", examples=["job.submitted"]
     ),
 ]
-Since = Annotated[AwareDatetime | None, Query(description="Only rows from then on.", examples=["2030-01-01T00:00:00Z"])]
+Since = Annotated[Time | None, Query(description="Only rows from then on.", examples=["2030-01-01T00:00:00Z"])]
 Before = Annotated[int | None, Query(ge=1, le=1 << 62, description="`next` of the page before.", examples=[120])]
 Anchor = Annotated[
     str | None,
@@ -103,7 +104,7 @@ def list_audit(
     return answer({"items": [picked(row, _FIELDS) for row in rows[:limit]], "next": following})
 
 
-@router.get("/verification", response_model=Verification, responses=refusals(Forbidden))
+@router.get("/verification", response_model=Verification, responses=refusals(Forbidden, Contradiction))
 def verify_audit(call: Asked, anchor: Anchor = None) -> Response:
     """Look whether any row was changed, removed, slipped in or moved since it was sealed; for admins."""
     _refuse_all_but_admins(call)
@@ -112,7 +113,7 @@ def verify_audit(call: Asked, anchor: Anchor = None) -> Response:
         verdict = seal.verify(connection, {int(place): noted} if anchor else {})
     if int(place) > verdict.sealed and not verdict.broken:
         fault = Fault("anchor", "is a place that the chain does not have", int(place), verdict.sealed)
-        raise InvalidRequest(f"The chain has {verdict.sealed} rows.", "Is it of another database?", [fault])
+        raise Contradiction(f"The chain has {verdict.sealed} rows.", "Is it of another database?", [fault])
     return answer(picked(_told(verdict, call.now), _VERDICT))
 
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from app.answers import At, AttemptState, answer
@@ -13,19 +13,19 @@ from app.call import Asked
 from app.document import refusals
 from app.pages import picked
 from app.patterns import NO_NUL
-from app.values import FailureName
+from app.values import FailureName, Time
 from levare.decide.report import FamilyUse, proposals
-from levare.errors import Fault, InvalidRequest
+from levare.errors import Contradiction, Fault
 from levare.store import family_runs, reports
 
 router = APIRouter(prefix="/v1", tags=["reports"])
 
 USUAL = timedelta(days=30)
 Since = Annotated[
-    AwareDatetime | None,
+    Time | None,
     Query(description="What ended from then on; of the last 30 days by default.", examples=["2030-01-01T00:00:00Z"]),
 ]
-Until = Annotated[AwareDatetime | None, Query(description="What ended before; now by default.")]
+Until = Annotated[Time | None, Query(description="What ended before; now by default.")]
 OfTeam = Annotated[str | None, Query(max_length=63, pattern=NO_NUL, description="Only of this team.")]
 OfFamily = Annotated[str | None, Query(max_length=400, pattern=NO_NUL, description="Only this family.")]
 OfSchedule = Annotated[str | None, Query(max_length=200, pattern=NO_NUL, description="Only runs of this schedule.")]
@@ -135,7 +135,7 @@ class FamilyRuns(BaseModel):
 _RUN = tuple(FamilyRun.model_fields)
 
 
-@router.get("/report", response_model=Report, responses=refusals(InvalidRequest))
+@router.get("/report", response_model=Report, responses=refusals(Contradiction))
 def read_report(
     call: Asked, since: Since = None, until: Until = None, team: OfTeam = None, family: OfFamily = None
 ) -> Response:
@@ -155,7 +155,7 @@ def read_report(
 def _refuse_backwards(since: datetime, until: datetime) -> None:
     if since >= until:
         fault = Fault("since", "is not before until", since.isoformat(), until.isoformat())
-        raise InvalidRequest("The time of the report is empty.", "Give a `since` that is before `until`.", [fault])
+        raise Contradiction("The time of the report is empty.", "Give a `since` that is before `until`.", [fault])
 
 
 def _totals(found: list[FamilyUse]) -> dict[str, Any]:

@@ -182,4 +182,4 @@ def test_the_end_of_the_chain_serves_as_an_anchor(local_api: Api):
     assert local_api.get("/v1/audit/verification", anchor=f"{place}:{digest[:16]}")["ok"]
     other = local_api.get("/v1/audit/verification", anchor=f"{place}:{'0' * 16}")
     assert other["broken"]["reason"] == "its hash is not the one that was noted: the chain was made anew"
-    refused(local_api.client.get("/v1/audit/verification", params={"anchor": f"99:{'0' * 16}"}), 422, "invalid-request")
+    refused(local_api.client.get("/v1/audit/verification", params={"anchor": f"99:{'0' * 16}"}), 422, "contradiction")
