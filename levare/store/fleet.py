@@ -124,4 +124,5 @@ _NODES = Reading("NodeRow", select(*(nodes.c[name] for name in _NODE)))
 _DEVICES = Reading(
     "CardRow",
     select(devices.c.node, devices.c.uuid, _SLOT, *(devices.c[name] for name in _CARD)).order_by(devices.c.node),
+    marks=(devices.c.uuid, devices.c["index"], *(devices.c[name] for name in _CARD)),
 )

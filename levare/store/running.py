@@ -147,11 +147,15 @@ _OF_JOB = (
     *("on_lost", "cancel_requested_at", "team", "project", "user", "family", "priority", "preemptible"),
     *("min_runtime_seconds", "timeout_seconds", "progress", "nodes"),
 )
+_WRITTEN_OF_ATTEMPT = ("id", "state", "safe_at", "preempted_at", "preempted_for", "peer_ended_at", "sent_at", "sent_to")
+_WRITTEN_OF_JOB = ("cancel_requested_at", "priority", "progress")
+"""What anybody writes of an attempt and its job while it is here; nothing else of what is read ever changes."""
 _UNSETTLED = Reading(
     "AttemptRow",
     select(*(_A[name] for name in _OF_ATTEMPT), *(_J[name] for name in _OF_JOB))
     .join(jobs, and_(_J.id == _A.job_id, _J.attempt == _A.number))
     .where(_A.settled.is_(False))
     .order_by(_A.node),
+    marks=(*(_A[name] for name in _WRITTEN_OF_ATTEMPT), *(_J[name] for name in _WRITTEN_OF_JOB)),
 )
 _PARTS = select(_A.id, _A.job_id, _A.rank, _A.exit_code, _A.ended_at).where(_A.id.in_(bindparam("ids", expanding=True)))
