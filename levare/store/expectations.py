@@ -1,6 +1,7 @@
 """How long jobs take, by their families' history and their own limits."""
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -34,12 +35,15 @@ class Histories:
     """What the last runs of families took, as it was read last; the next reading makes anew only what differs."""
 
     known: Groups = field(default_factory=dict)
+    asked: AbstractSet[str] = frozenset()
 
-    def read(self, connection: Connection, names: Iterable[str]) -> Expectations:
-        """Of these families, as far as anything is known of them."""
-        asked = sorted(names)
-        self.known = _FAMILIES.groups(connection, self.known, {"names": asked}) if asked else {}
-        return Expectations(self.known)
+    def read(self, connection: Connection, names: Iterable[str], *, beside: "Histories | None" = None) -> Expectations:
+        """Of these families, as far as anything is known; what is read `beside` in the same view is not read again."""
+        others = beside or Histories()
+        self.asked = set(names) - others.asked
+        given = {"names": sorted(self.asked)}
+        self.known = _FAMILIES.groups(connection, self.known, given) if self.asked else {}
+        return Expectations({**others.known, **self.known})
 
 
 _FAMILIES = Reading(
