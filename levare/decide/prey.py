@@ -15,8 +15,6 @@ from levare.model import Held, Node
 
 MARGIN = 2
 """So many levels of priority make a claim strictly stronger: less reorders the queue, and ends nothing."""
-
-
 _MOST_KNOWN = 256
 _NO_ONE: AbstractSet[str] = frozenset()
 _NOBODY = 99
@@ -74,7 +72,7 @@ class Pack:
         shape = (max(0, gpus - left.whole), runs, priority, team if self._borrowed else None)
         if shape not in self._shapes:
             self._shapes[shape] = self._worked_out(*shape)
-        if len(self.known) >= _MOST_KNOWN:
+        if len(self.known) >= _MOST_KNOWN:  # a node may stay as it is for weeks
             self.known.clear()
         self.known[asked] = self._shapes[shape]
         return self.known[asked]
