@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, BaseModel, Field
 from starlette.responses import Response
 
+from app.values import FailureName
+
 JobState = Literal["blocked", "waiting", "placed", "starting", "running", "succeeded", "failed", "cancelled"]
 AttemptState = Literal[
     "placed",
@@ -111,7 +113,21 @@ class Job(BaseModel):
     node: str | None = Field(description="Where it is, or last was.", examples=["node-a"])
     exit_code: int | None = Field(description="128 + signal if it ended by a signal.", examples=[0])
     reason: str | None = Field(description="How it ended, in a sentence.", examples=["Exited with code 0."])
+    failure: FailureName | None = Field(
+        description="By what its latest attempt has failed; null for what has not.", examples=["gpu_memory"]
+    )
     progress: float | None = Field(description="From 0 to 1, as the training tells it.", examples=[0.4])
+    progress_from: Literal["told", "steps", "epochs"] | None = Field(
+        description="`told` by the training, or taken from its steps or epochs of those that it said there will be.",
+        examples=["told"],
+    )
+    left_seconds: float | None = Field(
+        description="Seconds that it will still run, while it runs; null where nothing tells.", examples=[840.0]
+    )
+    left_from: Literal["progress", "steps", "epochs", "history"] | None = Field(
+        description="What that is taken from: its own pace, or how long the runs of its family took (`history`).",
+        examples=["progress"],
+    )
     cost: float | None = Field(
         description="What its attempts have cost that have ended, of an array all elements; null without a price.",
         examples=[12.5],
@@ -182,6 +198,10 @@ class Attempt(BaseModel):
     exit_code: int | None = Field(examples=[0])
     signal: int | None = Field(description="The signal that ended it.", examples=[9])
     reason: str | None = Field(examples=["Exited with code 0."])
+    failure: FailureName | None = Field(
+        description="The class of its failure; null while it lives, and where it succeeded or was cancelled.",
+        examples=["gpu_memory"],
+    )
     peak_memory_mib: int | None = Field(description="MiB of main memory at most.", examples=[2048])
     cpu_seconds: float | None = Field(description="Seconds of CPU time.", examples=[120.5])
     gpu_memory_mib: int | None = Field(description="MiB of GPU memory at most.", examples=[18000])
@@ -212,27 +232,12 @@ class Point(BaseModel):
     )
 
 
-class Trend(BaseModel):
-    """One metric in one stage."""
-
-    last: float | str = Field(examples=[0.31])
-    best_min: float | None = Field(description="The least finite value.", examples=[0.31])
-    best_max: float | None = Field(description="The greatest finite value.", examples=[2.3])
-    count: int = Field(description="How often it was told.", examples=[100])
-
-
-class Metrics(BaseModel):
-    items: list[Point]
-    next: int | None = Field(description="The `after` of the next page; null on the last.", examples=[4096])
-    summary: dict[str, dict[str, Trend]] = Field(
-        description="By stage and metric; without a stage under an empty name."
-    )
-
-
 Sample = Annotated[
     dict[str, float],
     Field(
-        description="`at` in seconds since 1970; all other names end in their unit.", examples=[{"at": 1790000000.0}]
+        description="`at` in seconds since 1970; all other names end in their unit. An item of several `seconds` has "
+        "means, and NAME_lowest and NAME_highest where these differ. docs/monitoring-samples.md lists the names.",
+        examples=[{"at": 1790000000.0, "cpu_percent": 12.5}],
     ),
 ]
 
@@ -247,12 +252,12 @@ class Usage(BaseModel):
 
 
 class Samples(BaseModel):
-    items: list[Sample] = Field(description="About one a second, oldest first; of the last 24 hours at most.")
+    items: list[Sample] = Field(description="Oldest first; one a second where no time and no step was asked for.")
     usage: Usage
 
 
 class NodeSamples(BaseModel):
-    items: list[Sample] = Field(description="About one a second of the last hour, oldest first.")
+    items: list[Sample] = Field(description="Oldest first; one a second where no time and no step was asked for.")
 
 
 class Device(BaseModel):

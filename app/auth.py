@@ -1,12 +1,14 @@
 """Who asks: a bearer token on everything but the few paths that tell nothing."""
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from anyio import to_thread
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from levare.errors import Unauthorized
+from app.limits import SAFE_METHODS
+from levare.errors import Forbidden, Unauthorized
 from levare.settings import Settings, kept_secret
 from levare.store import tokens
 from levare.store.audit import Actor
@@ -14,6 +16,8 @@ from levare.store.engine import Database
 from levare.store.ids import new_id
 
 OPEN_PATHS = ("/healthz", "/readyz", "/openapi.json", "/docs")
+PATHS_OF: Mapping[str, Sequence[str]] = {"metrics": ("/metrics",)}
+"""What each role may read, and nothing else; `admin` may do everything, and any other role nothing."""
 
 
 class Auth:
@@ -24,7 +28,8 @@ class Auth:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] not in OPEN_PATHS:
-            scope["levare.actor"] = await to_thread.run_sync(self._actor, scope)
+            actor = scope["levare.actor"] = await to_thread.run_sync(self._actor, scope)
+            _refuse_beyond(actor, scope)
         await self.app(scope, receive, send)
 
     def _actor(self, scope: Scope) -> Actor:
@@ -33,6 +38,16 @@ class Auth:
             token = tokens.verify(connection, secret, now=datetime.now(UTC))
         source = (scope.get("client") or ("",))[0]
         return Actor(token["id"], token["name"], token["role"], source)
+
+
+def _refuse_beyond(actor: Actor, scope: Scope) -> None:
+    may = actor.role == "admin" or (scope["method"] in SAFE_METHODS and scope["path"] in PATHS_OF.get(actor.role, ()))
+    if not may:
+        paths = ", ".join(PATHS_OF.get(actor.role, ())) or "nothing"
+        raise Forbidden(
+            f"Token {actor.name!r} has the role {actor.role!r}, which may read {paths} only.",
+            "Use a token of the role admin; `levare tokens create` makes one.",
+        )
 
 
 def _secret(headers: Headers) -> str:

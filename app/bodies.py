@@ -81,6 +81,20 @@ def _distinct_needs(values: list[NeededJob]) -> list[NeededJob]:
 Need = Annotated[NeededJob, BeforeValidator(_as_object, json_schema_input_type=JobId | NeededJob)]
 
 
+class Code(Body):
+    """What the checkout held from which a job was submitted."""
+
+    commit: str = Field(pattern="^[0-9a-f]{7,64}$", description="Of git.", examples=["3f2a9c1d0b7e"])
+    branch: str = Field("", pattern=ONE_LINE, max_length=250, examples=["main"])
+    root: str = Field("", pattern=NO_NUL, max_length=4096, description="Its folder.", examples=["/home/ann/run"])
+    dirty: bool | None = Field(
+        None, description="Whether files differed from the commit; null if unknown.", examples=[True]
+    )
+    diff: Annotated[str, Field(pattern="^[0-9a-f]{1,64}$", max_length=64)] | None = Field(
+        None, description="A digest of what differed; null for nothing.", examples=["9be1c02a77d4"]
+    )
+
+
 class JobRequest(Body):
     """A command and what it needs to run."""
 
@@ -209,11 +223,16 @@ class JobRequest(Body):
     )
 
     array: ArrayRequest | None = Field(None, description="Many jobs in one; null for a single job.")
+    code: Code | None = Field(
+        None,
+        description="The code that it was submitted from, for whoever looks for what has changed; null if unknown.",
+    )
 
     def submission(self) -> Submission:
         fields: dict[str, Any] = {name: getattr(self, name) for name in JobRequest.model_fields}
         needs = {need.job: need.on for need in self.needs}
-        return Submission(**{**fields, "needs": needs, "array": self.array and self.array.elements()})
+        code = self.code and self.code.model_dump()
+        return Submission(**{**fields, "needs": needs, "array": self.array and self.array.elements(), "code": code})
 
 
 class NodeState(Body):
@@ -247,5 +266,7 @@ class TokenRequest(Body):
     """A new token."""
 
     name: Label = Field(description="Whose it is; never used before.", examples=["laptop"])
-    role: Literal["admin"] = Field("admin", description="What it may do.", examples=["admin"])
+    role: Literal["admin", "metrics"] = Field(
+        "admin", description="What it may do: everything, or read /metrics and nothing else.", examples=["metrics"]
+    )
     expires_at: Time | None = Field(None, description="Until when it is valid; null for ever.")

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from app import problems
+from app.auth import OPEN_PATHS
 from app.limits import SAFE_METHODS
 from levare import errors
 from levare.errors import LevareError
@@ -58,7 +59,7 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     responses = operation["responses"]
     if "HTTPValidationError" in str(responses.get("422")):
         del responses["422"]
-    is_open = not path.startswith("/v1")
+    is_open = path in OPEN_PATHS
     if is_open:
         operation["security"] = _OPEN
     for parameter in operation.get("parameters", ()):

@@ -14,6 +14,7 @@ from app.call import Asked, Call, DryRun
 from app.document import refusals
 from app.pages import Cursor, Limit, cursor_after, fields_of, picked, place_of, selected
 from app.patterns import KEY, NO_NUL
+from app.values import FailureName
 from app.why import Verdict, Why
 from levare.errors import (
     CanNeverRun,
@@ -27,7 +28,7 @@ from levare.errors import (
 )
 from levare.model import FINAL
 from levare.pulse import beat_bell, node_bell
-from levare.store import arrays, attempts, explain, jobs, views
+from levare.store import arrays, attempts, explain, jobs, trends, views
 from levare.store.ids import new_id
 from levare.store.views import JobFilter
 
@@ -36,6 +37,9 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 JobId = Annotated[str, Path(max_length=64, description="The id of a job.", examples=["k3v9x2m1qa"])]
 Exactly = Annotated[str | None, Query(max_length=200, pattern=NO_NUL, description="Only jobs with exactly this.")]
 States = Annotated[list[JobState] | None, Query(description="Only these states; repeat it for several.")]
+Failures = Annotated[
+    list[FailureName] | None, Query(description="Only jobs whose latest attempt has failed so; repeat it for several.")
+]
 OfArray = Annotated[str | None, Query(max_length=64, description="Only elements of this array, by their index.")]
 Order = Annotated[Literal["newest", "oldest"], Query(description="What comes first.")]
 Key = Annotated[
@@ -79,7 +83,10 @@ def submit_job(body: JobRequest, call: Asked, dry_run: DryRun = False, idempoten
 
 
 def shown_job(job: views.Row, call: Call, names: Iterable[str] = _FIELDS) -> dict[str, Any]:
-    return picked({**job, "currency": call.rules.currency}, names)
+    return picked({**_NOTHING_LEFT, **job, "currency": call.rules.currency}, names)
+
+
+_NOTHING_LEFT = dict.fromkeys(("progress_from", "left_seconds", "left_from"))
 
 
 def _submit(connection: Connection, body: JobRequest, call: Call, key: str | None) -> views.Row:
@@ -105,6 +112,7 @@ def list_jobs(
     name: Exactly = None,
     user: Exactly = None,
     array: OfArray = None,
+    failure: Failures = None,
     limit: Limit = 50,
     cursor: Cursor = None,
     order: Order = "newest",
@@ -113,12 +121,14 @@ def list_jobs(
     """
     List jobs, in an order that no new job disturbs.
 
-    An array is one job here; its elements are listed with `array`, and among others where a `state` is asked for.
+    An array is one job here; its elements are listed with `array`, and among others where a `state` or a `failure` is
+    asked for.
     """
-    wanted, names = JobFilter(state or (), team, project, name, user, array), selected(Job, fields)
+    wanted, names = JobFilter(state or (), team, project, name, user, array, failure or ()), selected(Job, fields)
     after, is_newest_first = place_of(cursor), order == "newest"
     with call.database.reading() as connection:
         rows = views.find_jobs(connection, wanted, limit=limit + 1, after=after, newest_first=is_newest_first)
+        rows = trends.with_left(connection, rows, now=call.now)
     page = rows[:limit]
     next_cursor = cursor_after(page[-1]) if len(rows) > limit else None
     return answer({"items": [shown_job(row, call, names) for row in page], "next_cursor": next_cursor})
@@ -129,7 +139,7 @@ def read_job(job_id: JobId, call: Asked, fields: JobFields = None) -> Response:
     """Look at a job."""
     names = selected(Job, fields)
     with call.database.reading() as connection:
-        job = views.job(connection, job_id)
+        [job] = trends.with_left(connection, [views.job(connection, job_id)], now=call.now)
     return answer(shown_job(job, call, names))
 
 

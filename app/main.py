@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from threading import Event
 
 from fastapi import FastAPI
@@ -11,11 +10,18 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
+import levare
 from app import (
+    alert_rules,
+    alerts,
+    audit,
     calendar,
+    channels,
+    compare,
     docs,
     document,
     events,
+    failures,
     families,
     health,
     instants,
@@ -23,6 +29,7 @@ from app import (
     logs,
     metrics,
     nodes,
+    openmetrics,
     pipelines,
     problems,
     receipts,
@@ -41,9 +48,9 @@ from levare.store.engine import Database
 from levare.store.sharing import rules_of
 
 _MODULES = (
-    *(jobs, receipts, pipelines, logs, metrics, nodes, families, teams, windows, tokens),
+    *(jobs, failures, receipts, pipelines, logs, metrics, compare, nodes, families, teams, windows, tokens),
     *(calendar, schedules, instants),  # whose first names words that no schedule may have
-    *(triggers, events, health, docs),
+    *(triggers, events, alerts, alert_rules, channels, audit, health, docs, openmetrics),
 )
 
 
@@ -58,7 +65,7 @@ def create(settings: Settings, *, stopping: Event | None = None) -> FastAPI:
     )
     app = FastAPI(
         title="levare",
-        version=_version(),
+        version=levare.__version__,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -93,10 +100,3 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 def _operation_id(route: APIRoute) -> str:
     return route.name
-
-
-def _version() -> str:
-    try:
-        return version("levare")
-    except PackageNotFoundError:  # run from a checkout that nobody has installed
-        return "0"

@@ -8,13 +8,14 @@ from fastapi import APIRouter, Path
 from sqlalchemy import Connection
 from starlette.responses import Response
 
+from app import samples
 from app.answers import Device, Node, Nodes, NodeSamples, Orphan, Reap, Reaped, answer
 from app.bodies import NodeState
 from app.call import Asked, Call, DryRun
 from app.document import refusals
-from app.metrics import Newest
 from app.pages import fields_of, picked, selected
-from levare.errors import Conflict
+from app.samples import Newest, Since, Step, Until
+from levare.errors import Conflict, Contradiction
 from levare.pulse import SAMPLES_KEPT, beat_bell, node_bell
 from levare.store import audit, health, nodes, reaping, views
 
@@ -47,12 +48,25 @@ def read_node(name: NodeName, call: Asked, fields: NodeFields = None) -> Respons
     return answer(picked(_with_sample(row, call.pulse.heartbeat_of(name)), names))
 
 
-@router.get("/{name}/samples", response_model=NodeSamples)
-def list_node_samples(name: NodeName, call: Asked, limit: Newest = SAMPLES_KEPT) -> Response:
-    """What the node measured of itself in the last hour."""
+@router.get("/{name}/samples", response_model=NodeSamples, responses=refusals(Contradiction))
+def list_node_samples(
+    name: NodeName,
+    call: Asked,
+    *,
+    since: Since = None,
+    until: Until = None,
+    step: Step = None,
+    limit: Newest = SAMPLES_KEPT,
+) -> Response:
+    """
+    What the node measured of itself.
+
+    Without a time or a step it is second by second, of the last hour at most; with one it comes in buckets of 10 s,
+    1 min or 15 min, as fine as it is still kept: for months.
+    """
     with call.database.reading() as connection:
         views.node(connection, name)
-    return answer({"items": call.pulse.samples("node", name, limit=limit)})
+    return answer({"items": samples.Series(call, "node", name).items(samples.Asking(since, until, step, limit))})
 
 
 @router.put("/{name}/state", response_model=Node, responses=refusals(Conflict))
@@ -101,12 +115,13 @@ def _reap(row: views.Row) -> dict[str, Any]:
 def _set_state(connection: Connection, name: str, state: str, call: Call) -> views.Row:
     before = views.node(connection, name)
     if state == "ready" and health.readmit(connection, name, now=call.now):
-        audit.record(connection, call.actor, "node.readmitted", name, now=call.now)
+        was = {"before": {"excluded_reason": before["excluded_reason"]}, "after": None}
+        audit.record(connection, call.actor, "node.readmitted", name, now=call.now, **was)
     if before["state"] == state:
         return views.node(connection, name)
     if not nodes.set_state(connection, name, state):
         raise Conflict(f"Node {name} is lost.", "Start its worker again; then it is ready, or still draining.")
-    audit.record(connection, call.actor, "node.state_set", name, now=call.now, state=state, before=before["state"])
+    audit.record(connection, call.actor, "node.state_set", name, now=call.now, before=before["state"], after=state)
     return views.node(connection, name)
 
 

@@ -11,6 +11,8 @@ DIRECTORY = r"^(/[^\x00]*)?$"
 STEP = r"^[A-Za-z][A-Za-z0-9_-]{0,62}$"
 NODE = r"^[a-z0-9-]{1,63}$"
 KEY = r"^[\x21-\x7e]{1,255}$"
+RUN = r"^[0-9A-Za-z_]{1,64}(-[1-9][0-9]{0,5})?$"
+WAY = r"^[^\x00]{1,128}:(min|max)$"
 EVENT_ID = r"^[0-9]{1,18}$"
 
 _WORDS = {
@@ -24,6 +26,8 @@ _WORDS = {
     STEP: "1 to 63 letters, digits and _ -, beginning with a letter",
     NODE: "the name of a node: 1 to 63 small letters, digits and -",
     KEY: "1 to 255 visible characters, without spaces",
+    RUN: "the id of a job such as k3v9x2m1qa, or of an attempt such as k3v9x2m1qa-1",
+    WAY: "a metric and which way is better, as loss:min or score:max",
     EVENT_ID: "the id of an event: 1 to 18 digits",
 }
 

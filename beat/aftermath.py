@@ -10,10 +10,8 @@ from levare.decide.families import Family, learn
 from levare.decide.health import Exclusion, suspects
 from levare.model import Move
 from levare.store import audit, families, health, requests
-from levare.store.audit import Actor
+from levare.store.audit import BEAT
 from levare.store.snapshot import Snapshot
-
-_BEAT = Actor("beat", "beat")
 
 
 @dataclass(frozen=True)
@@ -40,16 +38,16 @@ def write(connection: Connection, aftermath: Aftermath, moves: Sequence[Move], *
     """Keep it, and amend the jobs that learnt from their last attempt; to be done before they move on."""
     families.keep(connection, aftermath.families, now=now)
     for family in aftermath.held:
-        audit.record(connection, _BEAT, "family.held", family.name, now=now, reason=family.held_reason)
+        audit.record(connection, BEAT, "family.held", family.name, now=now, reason=family.held_reason)
     for exclusion in aftermath.exclusions:
         _exclude(connection, exclusion, now)
     requests.amend(connection, moves)
     for move in moves:
         if move.memory_mib is not None:
-            audit.record(connection, _BEAT, "job.memory_grown", move.job_id, now=now, memory_mib=move.memory_mib)
+            audit.record(connection, BEAT, "job.memory_grown", move.job_id, now=now, memory_mib=move.memory_mib)
 
 
 def _exclude(connection: Connection, exclusion: Exclusion, now: datetime) -> None:
     if health.exclude(connection, exclusion, now=now):
         kind, place = ("device", exclusion.device) if exclusion.device else ("node", exclusion.node)
-        audit.record(connection, _BEAT, f"{kind}.excluded", place, now=now, reason=exclusion.reason)
+        audit.record(connection, BEAT, f"{kind}.excluded", place, now=now, reason=exclusion.reason)

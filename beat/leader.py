@@ -53,6 +53,14 @@ class Leader:
         self._renewed_at = self._clock()
         return self.epoch
 
+    def hold_in(self, connection: Connection) -> int:
+        """Fence a transaction of another thread of this beat; the lease stays the affair of who decides."""
+        epoch = self.epoch
+        if epoch is None:
+            raise StaleLeader("This beat does not lead.", "Nothing was written.")
+        leases.hold(connection, ROLE, owner=self.owner, epoch=epoch)
+        return epoch
+
     def renewal_is_due(self) -> bool:
         return self._clock() - self._renewed_at >= RENEW_EVERY.total_seconds()
 

@@ -6,15 +6,21 @@ because beat's sleep between ticks cannot be woken, and returns at least once a 
 """
 
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any
 
 from celery.beat import Scheduler
 from sqlalchemy.exc import SQLAlchemyError
 from structlog import get_logger
 
+from beat.alert_watch import AlertWatch
 from beat.bell import Bell
+from beat.courier import Courier
+from beat.forgetting import Forgetting
 from beat.gauges import Gauges
 from beat.leader import RENEW_EVERY, Leader
+from beat.meter import Meter
+from beat.sealer import Sealer
 from beat.sender import Sender
 from beat.tick import Tick
 from beat.timekeeper import Timekeeper
@@ -22,6 +28,7 @@ from beat.trigger_watch import TriggerWatch
 from beat.waker import Waker
 from levare import settings
 from levare.errors import StaleLeader
+from levare.pulse import Pulse
 from levare.store.engine import Database
 from levare.store.sharing import rules_of
 from levare.store.watches import BEAT
@@ -52,17 +59,34 @@ class Conductor(Scheduler):
         self._timekeeper = Timekeeper(self._database, self._leader, rules_of(configured))
         self._tick = Tick(self._database, self._leader, rules_of(configured), wake=self._waker.wake)
         self._gauges = Gauges(configured.redis_url)
+        self._meter = Meter(configured.redis_url, self._leader.holds)
         self._triggers = TriggerWatch(
             self._database, self._leader, rules_of(configured), heartbeats=self._gauges.latest
         )
+        self._forgetting = Forgetting(self._database, self._leader)
+        self._decided_at = monotonic()
+        self._alerts = AlertWatch(
+            Database(configured.database),
+            self._leader,
+            Pulse(configured.redis_url),
+            decided_at=lambda: self._decided_at,
+        )
+        self._courier = Courier(
+            Database(configured.database), self._leader, home=configured.home, networks=configured.channel_networks
+        )
         self._bell = Bell(configured.redis_url)
         self._sender = Sender(self.app)
+        self._sealer = Sealer(self._database, active=self._leader.holds)
         self._watcher = Watcher(self._database, BEAT, tell=self._bell.ring, active=self._leader.holds)
         self._bell.start()
         self._sender.start()
         self._waker.start()
         self._gauges.start()
+        self._meter.start()
         self._watcher.start()
+        self._alerts.start()
+        self._courier.start()
+        self._sealer.start()
         self._begun = True
 
     def tick(self, *_: Any, **__: Any) -> float:
@@ -80,13 +104,20 @@ class Conductor(Scheduler):
         if not self._leader.leads():
             return RENEW_EVERY.total_seconds() / 2
         self._bell.wait(self._patience, rest=_REST_SECONDS)
+        with self._meter.ticking():
+            self._decide()
+        self._forgetting.run(now=datetime.now(UTC))
+        return 0
+
+    def _decide(self) -> None:
         until_due = self._timekeeper.run(now=datetime.now(UTC))
         self._patience = _POLL_SECONDS if until_due is None else min(until_due.total_seconds(), _POLL_SECONDS)
         messages, again = self._tick.run(now=datetime.now(UTC))
         self._sender.hand_over(messages)
+        self._meter.sent(len(messages))
+        self._decided_at = monotonic()
         if self._look_after_triggers() or again:
             self._bell.ring()
-        return 0
 
     def _look_after_triggers(self) -> bool:
         """Whether to decide again at once; whatever is wrong there, jobs are scheduled."""

@@ -18,7 +18,7 @@ from beat.leader import Leader
 from levare.decide import arrays, lifecycle
 from levare.decide.placement import place
 from levare.model import FINAL, WAITING, Decision, Move, Node, Parting, Rules, Silent
-from levare.store import attempts, decisions, nodes, pipelines, promises, snapshot, triggers, wishes
+from levare.store import alert_facts, attempts, decisions, nodes, pipelines, promises, snapshot, triggers, wishes
 from levare.store.arrays import is_awaited
 from levare.store.engine import Database
 from levare.store.messages import Message, mark_sent
@@ -163,7 +163,7 @@ class Tick:
 
     def _write(self, connection: Connection, plan: Plan, now: datetime) -> tuple[list[Message], list[str]]:
         """What is to be sent, and the nodes that have something to end."""
-        nodes.declare_lost(connection, plan.lost_nodes)
+        nodes.declare_lost(connection, plan.lost_nodes, now=now)
         if plan.lost_attempts:
             attempts.lose(connection, plan.lost_attempts, reason=self._why_lost(), now=now)
         if plan.unclaimed_to_cancel:
@@ -173,7 +173,9 @@ class Tick:
         aftermath.write(connection, plan.aftermath, plan.moves, now=now)
         attempts.move(connection, plan.moves, now=now, half_life=self._rules.half_life)
         pipelines.stay_close(connection, plan.moves)
-        triggers.note_endings(connection, [move.job_id for move in plan.moves if move.state in FINAL])
+        over = [move.job_id for move in plan.moves if move.state in FINAL]
+        triggers.note_endings(connection, over)
+        alert_facts.note_endings(connection, over)
         mark_sent(connection, plan.unsent, plan.incarnations, now=now)
         placed = attempts.place(connection, plan.decision.placements, plan.incarnations, now=now, fleet=plan.fleet)
         if self._promised != self._kept:

@@ -4,8 +4,9 @@ What schedules cost, against `celery beat` and RedBeat in the same run on the sa
     python -m benchmarks.beat [--json] [--quick]
 
 With 1,000, 10,000 and 100,000 schedules of which 40 are due every ten seconds (4 fires/s) and the others far in the
-future: CPU of the beat process, and how late the fires are. Then with all of them due at once: fires/s. Without
-`--quick`, for 100,000 too. levare's fires are rows and jobs in SQL, those of the peers are messages that were sent.
+future: CPU of the beat process, and how late the fires are. Then with none of levare's due at all: its idle CPU. Then
+with all of them due at once: fires/s. Without `--quick`, for 100,000 too. levare's fires are rows and jobs in SQL,
+those of the peers are messages that were sent.
 """
 
 import json
@@ -50,7 +51,8 @@ def main() -> None:
 
 
 def measure(folder: Path, count: int, *, seconds: float) -> dict[str, dict[str, float]]:
-    found = {"levare": ours(folder / "ours", count, seconds) | our_burst(folder / "burst", count)}
+    idle = our_idle(folder / "idle", count, seconds)
+    found = {"levare": ours(folder / "ours", count, seconds) | idle | our_burst(folder / "burst", count)}
     for peer in ("celery beat", "RedBeat"):
         place = folder / peer.replace(" ", "-")
         found[peer] = theirs(place, peer, count, seconds) | their_burst(place.with_suffix(".burst"), peer, count)
@@ -69,6 +71,16 @@ def ours(home: Path, count: int, seconds: float) -> dict[str, float]:
         late = lateness(database, began)
         database.dispose()
     return {"cpu_percent": cpu, "late_p50_ms": statistics.median(late), "late_p99_ms": _p99(late), "fires": len(late)}
+
+
+def our_idle(home: Path, count: int, seconds: float) -> dict[str, float]:
+    """CPU while nothing is due."""
+    with running(home, LEVARE_CPUS="1"):
+        database = Database(f"sqlite:///{home / 'levare.db'}")
+        declare(database, [({"cron": "0 0 1 1 *"} | _WORK, count)])
+        database.dispose()
+        time.sleep(_SETTLE_SECONDS)
+        return {"idle_cpu_percent": cpu_percent(beat_of(stack(home)), seconds)}
 
 
 def our_burst(home: Path, count: int) -> dict[str, float]:

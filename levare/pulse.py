@@ -7,6 +7,7 @@ Every key has a time to live, set in the same transaction that writes it:
     levare:bell:beat                 list    one "1": something waits for beat       60 s
     levare:bell:node:<node>          list    one "1": something waits for the node   60 s
     levare:node:<node>               hash    the node's last sample, and `at`        15 s
+    levare:beat                      hash    what the beat that leads counts, `at`   15 s
     levare:samples:node:<node>       stream  a sample a second, about 3600 of them   1 h
     levare:samples:attempt:<id>      stream  a sample a second, about 3600 of them   24 h
 
@@ -19,7 +20,7 @@ from datetime import datetime, timedelta
 from math import isfinite
 from threading import Event, Lock
 from time import monotonic, time
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -28,9 +29,9 @@ from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
 from levare.errors import InvalidSetting
+from levare.model.sampled import Kind
 
 Sample = Mapping[str, float]
-Kind = Literal["node", "attempt"]
 T = TypeVar("T")
 
 BELL_TTL = timedelta(seconds=60)
@@ -38,6 +39,7 @@ HEARTBEAT_TTL = timedelta(seconds=15)
 SAMPLES_TTL: Mapping[Kind, timedelta] = {"node": timedelta(hours=1), "attempt": timedelta(hours=24)}
 SAMPLES_KEPT = 3600
 
+_BEAT_KEY = "levare:beat"
 _RING_SECONDS = 0.25
 _TALK_SECONDS = 1.0
 _WAIT_SECONDS = 1.0
@@ -112,9 +114,11 @@ class Pulse:
     def beat(self, node: str, sample: Sample, attempts: Mapping[str, Sample]) -> bool:
         """A node's heartbeat, its sample and those of its attempts in one round trip."""
 
+        told = _encoded(sample)  # once for both; the client would take longer
+
         def put(commands: Pipeline) -> None:
-            _put_heartbeat(commands, node, sample)
-            _put_sample(commands, "node", node, sample)
+            _put_heartbeat(commands, node, told)
+            _put_sample(commands, "node", node, told)
             for attempt, own in attempts.items():
                 _put_sample(commands, "attempt", attempt, own)
 
@@ -123,6 +127,14 @@ class Pulse:
     def heartbeat_of(self, node: str) -> dict[str, float]:
         """The node's last sample; empty if it is older than 15 s."""
         return self._talking.ask(lambda redis: _numbers(redis.hgetall(_heartbeat_key(node))), {})
+
+    def tell_beat(self, counts: Sample) -> bool:
+        """Replace what the beat that leads counts of itself."""
+        return self._write(lambda commands: _put_hash(commands, _BEAT_KEY, counts))
+
+    def beat_told(self) -> dict[str, float]:
+        """What the beat that leads counts of itself; empty if it said nothing for 15 s."""
+        return self._talking.ask(lambda redis: _numbers(redis.hgetall(_BEAT_KEY)), {})
 
     def heartbeats(self) -> dict[str, dict[str, float]]:
         """The last sample of each node that has a heartbeat, by name."""
@@ -205,14 +217,21 @@ def _pop(redis: Redis, bell: str, seconds: float) -> bool:
     return redis.blpop([bell], timeout=max(0.01, min(seconds, _WAIT_SECONDS))) is not None
 
 
-def _put_heartbeat(commands: Pipeline, node: str, sample: Sample) -> None:
-    key = _heartbeat_key(node)
+def _encoded(sample: Sample) -> dict[Any, Any]:
+    return {name.encode(): repr(value).encode() for name, value in sample.items()}
+
+
+def _put_heartbeat(commands: Pipeline, node: str, sample: Mapping[Any, Any]) -> None:
+    _put_hash(commands, _heartbeat_key(node), sample)
+
+
+def _put_hash(commands: Pipeline, key: str, sample: Mapping[Any, Any]) -> None:
     commands.delete(key)
     commands.hset(key, mapping={"at": round(time(), 3), **sample})
     commands.expire(key, HEARTBEAT_TTL)
 
 
-def _put_sample(commands: Pipeline, kind: Kind, owner: str, sample: Sample) -> None:
+def _put_sample(commands: Pipeline, kind: Kind, owner: str, sample: Mapping[Any, Any]) -> None:
     if sample:
         commands.xadd(_samples_key(kind, owner), {**sample}, maxlen=SAMPLES_KEPT, approximate=True)
         commands.expire(_samples_key(kind, owner), SAMPLES_TTL[kind])

@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 
 _NAME_LIMIT = 128
 _VALUES_A_LINE = 64
+_PARAMS_A_LINE, _TEXT_LIMIT = 20, 500
 _TEXTS = (str, bytes, bytearray)
 """What `float()` would read, though it is no number."""
+_HIGH = 600
+_HERE, _END, _LARGE = os.SEEK_CUR, os.SEEK_END, 1 << 60
 _LITERALS = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 
@@ -50,8 +53,19 @@ def log(
         return
     if values is not None:
         metrics, step, stage, epoch = _merged(values, metrics, step, stage, epoch)
-    head = _head(step, stage, epoch)
-    texts = [text for name, value in metrics.items() if (text := _text(name, value))]
+    head = f'{{"time":{_time()!r},'
+    if step is not None:
+        head += _step(step)
+    if stage is not None:
+        head += _stages[stage] if type(stage) is str else _stage(stage)
+    if epoch is not None:
+        head += _epoch(epoch)
+    texts = []
+    for name, value in metrics.items():
+        if type(value) is float and value - value == 0.0 and (quoted := _quotes[name]):  # finite
+            texts.append(f"{quoted}:{value!r}")
+        elif text := _text(name, value):
+            texts.append(text)
     if texts:
         _file.append(path, _lines(head, texts).encode())
 
@@ -67,6 +81,23 @@ def progress(done: float, total: "float | None" = None) -> None:
     if path and fraction is not None and fraction != _file.told:
         _file.told = fraction
         _file.append(path, f'{{"progress":{fraction}}}\n'.encode())
+
+
+def params(values: "Mapping[str, Any] | None" = None, **more: "Any") -> None:
+    """
+    Note what this training was given: `levare.params(lr=0.1, epochs=20)`.
+
+    `levare show` and `levare compare` tell it. Of `epochs` or `steps` (or `max_epochs`, `max_steps` and the like) and
+    the epochs and steps that are logged, levare takes how far a training is that does not call `progress`.
+    """
+    path = os.environ.get("LEVARE_METRICS")
+    if not path:
+        return
+    told = list({**_mapping("params", values), **more}.items())
+    for begin in range(0, len(told), _PARAMS_A_LINE):
+        texts = [text for name, value in told[begin : begin + _PARAMS_A_LINE] if (text := _param(name, value))]
+        if texts:
+            _file.append(path, f'{{"params":{{{",".join(texts)}}}}}\n'.encode())
 
 
 def checkpoint() -> "Path":
@@ -98,13 +129,16 @@ class _File:
     The file of metrics, kept open between calls.
 
     A program may close descriptors that it does not know, and the number may then be another
-    file's. So the descriptor is used only while it still is what was opened.
+    file's. So ours is a high one, which nothing gets by chance, and is used only while it stands
+    where the last write left it; else its inode tells whether it still is what was opened.
     """
 
     def __init__(self) -> None:
         self.told: float | None = None
         """The progress that was written last."""
         self._opened: tuple[str, int, int, int] = ("", -1, 0, 0)
+        self._at = -1
+        """Where the last write ended, if nobody else has written since. To ask for that is far cheaper than fstat."""
         self._torn = False
 
     def append(self, path: str, lines: bytes) -> None:
@@ -112,26 +146,39 @@ class _File:
         if self._torn:
             lines = b"\n" + lines
         try:
-            self._torn = os.write(self._descriptor(path), lines) < len(lines)
+            name, descriptor, _, _ = self._opened
+            if name != path or not self._stands(descriptor):
+                descriptor = self._checked(path)
+            written = os.write(descriptor, lines)
         except OSError as error:
+            self._at = -1
             _drop("file", "{} cannot be written: {}", path, error.strerror)
             return
+        self._at += written
+        self._torn = written < len(lines)
         if self._torn:
             _drop("file", "{} cannot be written: it takes no more bytes", path)
 
-    def _descriptor(self, path: str) -> int:
+    def _stands(self, descriptor: int) -> bool:
+        try:
+            return os.lseek(descriptor, 0, _HERE) == self._at
+        except OSError:
+            return False
+
+    def _checked(self, path: str) -> int:
+        """The descriptor, opened again unless it is the file of this path that was opened."""
         name, descriptor, device, inode = self._opened
-        if name == path:
-            try:
-                now = os.fstat(descriptor)
-            except OSError:
-                return self._open(path)
-            if now.st_ino == inode and now.st_dev == device:
-                return descriptor
-        return self._open(path)
+        try:
+            now = os.fstat(descriptor) if name == path else None
+        except OSError:
+            now = None
+        if now is None or now.st_ino != inode or now.st_dev != device:
+            descriptor = self._open(path)
+        self._at = _position(descriptor)
+        return descriptor
 
     def _open(self, path: str) -> int:
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = _high(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644))
         now = os.fstat(descriptor)
         self._opened = (path, descriptor, now.st_dev, now.st_ino)
         return descriptor
@@ -212,48 +259,88 @@ class _Quotes(dict[str, str]):
         return self[name]
 
 
+class _Stages(dict[str, str]):
+    """Stages as they stand in a line. What is none is not kept, so that each time counts as dropped."""
+
+    def __missing__(self, stage: str) -> str:
+        text = _stage(stage)
+        if text:
+            self[stage] = text
+        return text
+
+
+def _position(descriptor: int) -> int:
+    """Where the next write would begin; below 0 for what has no positions, such as a pipe."""
+    try:
+        return os.lseek(descriptor, 0, _END)
+    except OSError:
+        return -_LARGE
+
+
+def _high(descriptor: int) -> int:
+    """The same file by a number that no file gets by chance, where this process may have one."""
+    try:
+        import fcntl
+
+        high = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _HIGH)
+    except (ImportError, OSError):
+        return descriptor
+    os.close(descriptor)
+    return high
+
+
 _file = _File()
 _stop = _Stop()
 _troubles = _Troubles()
 _quotes = _Quotes()
+_stages = _Stages()
+_time = time.time
 _drop = _troubles.note
 
 
 def _merged(values: "Any", metrics: "dict[str, Any]", *reserved: "Any") -> "tuple[Any, Any, Any, Any]":
     """All metrics of a call, and its step, stage and epoch, which may stand among `values`."""
-    try:
-        merged = {**values, **metrics}
-    except Exception:  # noqa: BLE001 - it may be anything, and training must not die of it
-        _drop("value", "log() takes a mapping of names to numbers, not {}", values)
-        merged = metrics
+    merged = {**_mapping("log", values), **metrics}
     inner = [merged.pop(name, None) for name in ("step", "stage", "epoch")]
     step, stage, epoch = (inside if given is None else given for given, inside in zip(reserved, inner, strict=True))
     return merged, step, stage, epoch
 
 
-def _head(step: "Any", stage: "Any", epoch: "Any") -> str:
-    """The reserved part of a line; what of it cannot be written is left out."""
-    head = f'"time":{time.time()!r},'
-    if step is not None and (text := _step(step)):
-        head += f'"step":{text},'
-    if stage is not None and (text := _stage(stage)):
-        head += f'"stage":{text},'
-    if epoch is not None and (text := _number("epoch", epoch)):
-        head += f'"epoch":{text},'
-    return head
+def _mapping(call: str, values: "Any") -> "dict[Any, Any]":
+    try:
+        return {} if values is None else {**values}
+    except Exception:  # noqa: BLE001 - it may be anything, and training must not die of it
+        _drop("value", f"{call}() takes a mapping of names to values, not {{}}", values)
+        return {}
+
+
+def _param(name: "Any", value: "Any") -> str:
+    """A parameter as it stands in a line: numbers and truths as they are, of anything else its text, if need be cut."""
+    import json
+
+    try:
+        quoted = json.dumps(str(name)[:_NAME_LIMIT])
+        is_plain = isinstance(value, bool) or (isinstance(value, int | float) and value - value == 0)
+        return f"{quoted}:{json.dumps(value if is_plain else str(value)[:_TEXT_LIMIT])}"
+    except Exception as error:  # noqa: BLE001 - any object's code may run here
+        _drop("param", "the parameter {} cannot be written: {}", name, error)
+        return ""
 
 
 def _lines(head: str, texts: "list[str]") -> str:
     """One line, or more where there are more values than levare reads from a line."""
     if len(texts) <= _VALUES_A_LINE:
-        return f"{{{head}{','.join(texts)}}}\n"
+        return f"{head}{','.join(texts)}}}\n"
     return _lines(head, texts[:_VALUES_A_LINE]) + _lines(head, texts[_VALUES_A_LINE:])
 
 
 def _step(value: "Any") -> str:
+    """As it stands before the metrics of a line; empty where it cannot be written. So are the next two."""
+    if type(value) is int and -_LARGE < value < _LARGE:  # most calls
+        return f'"step":{value},'
     try:
         if (whole := int(value)) == value:
-            return str(whole)
+            return f'"step":{whole},'
     except Exception:  # noqa: BLE001, S110 - any object's code may run here; what is said below holds then too
         pass
     _drop("step", "step is {}, which is no whole number", value)
@@ -264,7 +351,13 @@ def _stage(value: "Any") -> str:
     quoted = _quotes[value] if isinstance(value, str) else ""
     if not quoted:
         _drop("stage", "stage is {}, which is no text such as train, val or test", value)
-    return quoted
+        return ""
+    return f'"stage":{quoted},'
+
+
+def _epoch(value: "Any") -> str:
+    number = _number("epoch", value)
+    return f'"epoch":{number},' if number else ""
 
 
 def _text(name: str, value: "Any") -> str:

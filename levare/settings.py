@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from secrets import token_hex, token_urlsafe
 from typing import TypeVar
@@ -65,12 +65,16 @@ class Settings:
     """LEVARE_SIMULATED_GPUS: such as 4x80GiB; GPUs that exist only in the bookkeeping."""
     gpu_companions: tuple[str, ...]
     """LEVARE_GPU_COMPANIONS: programs, separated by commas, that may use GPUs beside jobs; by default a desktop's."""
+    mlflow: bool
+    """LEVARE_MLFLOW: 0 gives jobs no address for MLflow; by default scripts that log to MLflow log to levare."""
     reap_orphans: bool
     """LEVARE_REAP_ORPHANS: 1 lets the worker end proven orphans by itself; it waits to be told by default."""
     lost_after: timedelta
     """LEVARE_LOST_AFTER: seconds without a renewed lease until a node is lost, 60 by default."""
     half_life: timedelta
     """LEVARE_HALF_LIFE: after which use of the fleet weighs half in the order of teams, 7d by default."""
+    channel_networks: tuple[str, ...]
+    """LEVARE_CHANNEL_NETWORKS: private networks that channels may reach, such as 10.0.0.0/8, read by beat; none."""
     log_limit_mib: int
     """LEVARE_LOG_LIMIT: how much of a log is kept, half from its head and half from its tail, 8MiB by default."""
     log_format: str
@@ -140,9 +144,11 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         licences=_listed(environ, "LEVARE_LICENCES", amount),
         simulated_gpus=_simulated(environ),
         gpu_companions=_names(environ, "LEVARE_GPU_COMPANIONS", _COMPANIONS),
+        mlflow=_whole(environ, "LEVARE_MLFLOW", 1, low=0, high=1) == 1,
         reap_orphans=_whole(environ, "LEVARE_REAP_ORPHANS", 0, low=0, high=1) == 1,
         lost_after=timedelta(seconds=_whole(environ, "LEVARE_LOST_AFTER", 60, low=4, high=86400)),
         half_life=_half_life(environ),
+        channel_networks=_networks(environ),
         log_limit_mib=_size(environ, "LEVARE_LOG_LIMIT") or 8,
         log_format=_log_format(environ),
     )
@@ -222,6 +228,18 @@ def _half_life(environ: Mapping[str, str]) -> timedelta:
     if not _SHORTEST_HALF_LIFE <= half_life <= _LONGEST_HALF_LIFE:
         raise InvalidSetting(f"LEVARE_HALF_LIFE is {text!r}.", "Set a duration from 1h to 366d, such as 7d.")
     return half_life
+
+
+def _networks(environ: Mapping[str, str]) -> tuple[str, ...]:
+    found = _names(environ, "LEVARE_CHANNEL_NETWORKS", "")
+    for each in found:
+        try:
+            ip_network(each)
+        except ValueError as error:
+            raise InvalidSetting(
+                f"LEVARE_CHANNEL_NETWORKS: {error}.", "Set networks with commas between them, such as 10.0.0.0/8."
+            ) from None
+    return found
 
 
 def _labels(environ: Mapping[str, str]) -> Mapping[str, str]:

@@ -7,9 +7,19 @@ LABEL = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 _CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9]"
 HOURS = rf"^{_CLOCK}-{_CLOCK}$"
 _CODE = r"([1-9]|[1-9][0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5])"
-RETRY_ON = rf"^(failed|timed_out|out_of_memory|lost|preempted|exit:{_CODE}(-{_CODE})?)$"
-"""A kind of ending, or exit codes such as `exit:75` and `exit:64-78`."""
-ENDINGS_IN_WORDS = "failed, timed_out, out_of_memory, lost, preempted, or exit codes such as exit:75 or exit:64-78"
+FAILURES = (
+    *("host_memory", "gpu_memory", "shared_memory", "nan", "cuda_error", "distributed_error", "disk_full"),
+    *("file_limit", "network_error", "import_error", "bad_argument", "command_not_found", "data_not_found"),
+    *("permission_denied", "cannot_start", "assertion", "exception", "segfault", "killed", "timeout", "node_lost"),
+    *("preemption", "unknown"),
+)
+"""The names of the classes of failures."""
+RETRY_ON = rf"^(failed|timed_out|out_of_memory|lost|preempted|{'|'.join(FAILURES)}|exit:{_CODE}(-{_CODE})?)$"
+"""A kind of ending, a class of failure, or exit codes such as `exit:75` and `exit:64-78`."""
+ENDINGS_IN_WORDS = (
+    "failed, timed_out, out_of_memory, lost, preempted, exit codes such as exit:75 or exit:64-78, or a class of "
+    "failure: " + ", ".join(FAILURES)
+)
 SIGNALS = ("USR1", "USR2", "INT", "HUP", "TERM")
 """Those that a job may be warned by."""
 MOST_OF_RESOURCE = 1_000_000

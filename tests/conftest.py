@@ -3,7 +3,8 @@
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import uuid4
@@ -74,10 +75,32 @@ def make_database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.T
     return make
 
 
+@pytest.fixture(scope="session")
+def empty_databases(make_database_url: Callable[[str], str]) -> Callable[[], AbstractContextManager[str]]:
+    """Databases of PostgreSQL, each lent again once it is emptied: to make and to remove hundreds takes minutes."""
+    spare: list[str] = []
+    tables: set[str] = set()
+
+    @contextmanager
+    def lend() -> Iterator[str]:
+        url = spare.pop() if spare else make_database_url("postgresql")
+        tables.update(tables or _tables_of(url))
+        yield url
+        if _tables_of(url) == tables:
+            _empty(url, tables - {"alembic_version"})
+            spare.append(url)
+
+    return lend
+
+
 @pytest.fixture(params=BACKENDS)
-def database_url(request: pytest.FixtureRequest, make_database_url: Callable[[str], str]) -> str:
+def database_url(request: pytest.FixtureRequest, make_database_url: Callable[[str], str]) -> Iterator[str]:
     """A migrated, empty database; each test that asks for it runs on SQLite and on PostgreSQL."""
-    return make_database_url(request.param)
+    if request.param == "sqlite":
+        yield make_database_url("sqlite")
+    else:
+        with request.getfixturevalue("empty_databases")() as url:
+            yield url
 
 
 @pytest.fixture
@@ -110,6 +133,29 @@ def _create(server: str, name: str, template: str = "template1") -> None:
     statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(statement)
+
+
+def _tables_of(url: str) -> set[str]:
+    with psycopg.connect(url.replace("+psycopg", "", 1)) as connection:
+        return {name for (name,) in connection.execute(_TABLES)}
+
+
+def _empty(url: str, tables: Iterable[str]) -> None:
+    """Remove every row, whoever has left a connection open."""
+    with psycopg.connect(url.replace("+psycopg", "", 1), autocommit=True) as connection:
+        connection.execute(_LET_GO)
+        has_rows = [sql.SQL(_IF_ANY).format(sql.Literal(name), sql.Identifier(name)) for name in sorted(tables)]
+        found = [sql.Identifier(name) for (name,) in connection.execute(sql.SQL(" UNION ALL ").join(has_rows))]
+        if found:
+            connection.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY CASCADE").format(sql.SQL(", ").join(found)))
+
+
+_TABLES = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'"
+_IF_ANY = "SELECT {} WHERE EXISTS (SELECT FROM {})"
+_LET_GO = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
 
 
 def _database(server: str, name: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Generator
 
 import pytest
 
-ALLOWED = ("torch",)  # may be missing everywhere, and then the reason of the skip names it
+ALLOWED = ("torch", "NVIDIA")  # may be missing everywhere, and then the reason of the skip names it
 
 
 @pytest.hookimpl(wrapper=True)

@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import warnings
-from importlib.metadata import version
 from pathlib import Path
 from secrets import token_hex
 from threading import Thread
@@ -17,6 +16,7 @@ from celery.platforms import SecurityWarning
 from sqlalchemy.exc import SQLAlchemyError
 from structlog import get_logger
 
+import levare
 from levare import broker, logs, settings
 from levare.errors import Conflict, LevareError
 from levare.pulse import Pulse, beat_bell, node_bell
@@ -28,12 +28,15 @@ from worker import tasks
 from worker.consumer import remove_commands
 from worker.heart import Heart
 from worker.herald import Herald
+from worker.keeper import Keeper
 from worker.node import Lease, join
 from worker.probe import facts as probe
 from worker.probe.address import address
 from worker.probe.facts import Gpus
+from worker.provenance import Recorder
 from worker.rundir import boot_id
 from worker.runner import Runner
+from worker.tracking import Tracking
 from worker.truth import Truth
 from worker.watch import Watch
 
@@ -64,8 +67,27 @@ def work(configured: Settings) -> None:
         if watch and watch.attend():  # no Celery task waits for it, so none will tell
             herald.over(watch)
 
-    heart = Heart(configured, pulse, lambda: runner.live(), gpus)  # noqa: PLW0108 - each knows the other
-    runner = Runner(configured, database, incarnation=incarnation, usage=heart.usage, after_ending=after_ending)
+    keeper = Keeper(database, pulse, configured.node)
+    heart = Heart(
+        configured,
+        pulse,
+        lambda: runner.live(),  # noqa: PLW0108 - each knows the other
+        gpus,
+        keep=keeper.note,
+        counts=lambda: {**runner.counts(), "samples_waiting": keeper.waiting()},
+    )
+    tracking = Tracking(configured)
+    tracking.start()
+    provenance = Recorder(database)
+    runner = Runner(
+        configured,
+        database,
+        incarnation=incarnation,
+        usage=heart.usage,
+        after_ending=after_ending,
+        mlflow=tracking.address,
+        provenance=provenance,
+    )
     app = broker.make_app(configured)
     herald = Herald(app, hostname=hostname(configured), live=runner.watches)
     machine = facts(configured, gpus)
@@ -91,10 +113,13 @@ def work(configured: Settings) -> None:
     )
     bell = Thread(target=listen, args=(pulse, configured.node, runner, truth), name="bell", daemon=True)
     watcher = Watcher(database, configured.node, tell=lambda: pulse.ring(beat_bell()))
-    for thread in (heart, lease, bell, herald, truth, watcher):
+    for thread in (heart, keeper, lease, bell, herald, truth, watcher, provenance):
         thread.start()
     tasks.register(app, runner, herald)
-    consume(app, configured, runner)
+    try:
+        consume(app, configured, runner)
+    finally:
+        keeper.stop()
 
 
 def consume(app: Celery, configured: Settings, runner: Runner) -> None:
@@ -145,7 +170,7 @@ def facts(configured: Settings, gpus: Gpus) -> NodeFacts:
         memory_mib=found.memory_mib,
         devices=found.devices,
         simulated=bool(configured.simulated_gpus),
-        version=version("levare"),
+        version=levare.__version__,
         labels=found.labels,
         scratch_mib=found.scratch_mib,
         resources=configured.resources,

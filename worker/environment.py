@@ -8,6 +8,7 @@ from levare.model import input_variable
 from levare.store.attempts import Claimed
 from levare.store.gangs import Gang
 
+_TRACKING = "MLFLOW_TRACKING_URI"
 _INHERITED = frozenset(
     [
         "PATH",
@@ -37,10 +38,14 @@ _INHERITED = frozenset(
 )
 
 
-def environment(claimed: Claimed, *, run: Path, home: Path, inherited: Mapping[str, str]) -> dict[str, str]:
+def environment(
+    claimed: Claimed, *, run: Path, home: Path, inherited: Mapping[str, str], mlflow: str | None = None
+) -> dict[str, str]:
     """What the process sees. Never our secrets, URLs or import paths: those are not on the list."""
     job = home / "jobs" / claimed.job_id
     allowed = {name: value for name, value in inherited.items() if name in _INHERITED or name.startswith("LC_")}
+    if mlflow and _TRACKING not in claimed.env:
+        allowed |= _of_mlflow(mlflow, allowed)
     return {
         **allowed,
         "PYTHONUNBUFFERED": "1",
@@ -56,6 +61,17 @@ def environment(claimed: Claimed, *, run: Path, home: Path, inherited: Mapping[s
         **({"LEVARE_WARNING": number_of(claimed.warning_signal).name} if claimed.warning_signal else {}),
         **(_of_gang(claimed.gang) if claimed.gang else {}),
     }
+
+
+def _of_mlflow(address: str, inherited: Mapping[str, str]) -> dict[str, str]:
+    """Where MLflow logs to: patiently, not through a proxy, and without links to pages that are not there."""
+    told = {_TRACKING: address, "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
+    told["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "10"  # the most that it takes: about ten minutes without a worker
+    if not any(name.lower().endswith("_proxy") for name in inherited):
+        return told
+    direct = next((inherited[name] for name in ("no_proxy", "NO_PROXY") if inherited.get(name)), "")
+    reached = ",".join([*filter(None, [direct]), "127.0.0.1"])
+    return told | {"no_proxy": reached, "NO_PROXY": reached}
 
 
 def output_of(job_id: str, *, home: Path) -> Path:

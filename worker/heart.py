@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from threading import Event, Thread
-from time import monotonic
-from typing import TypeVar
+from time import monotonic, thread_time, time
+from typing import Protocol, TypeVar
 
 import structlog
 
@@ -25,6 +25,11 @@ _log = structlog.get_logger()
 T = TypeVar("T")
 
 
+class Keep(Protocol):
+    def __call__(self, node: Mapping[str, float], attempts: Mapping[str, Mapping[str, float]], *, at: float) -> None:
+        """Take what was measured at an instant, without waiting."""
+
+
 @dataclass(frozen=True)
 class Usage:
     """What an attempt has used since this worker watches it; None for what was never seen."""
@@ -42,7 +47,8 @@ class Heart:
     """
     Beats in a thread of its own until it is stopped, whatever fails: the rest of a beat goes on without it.
 
-    `live` says what lives now; it is called from that thread.
+    `live` says what lives now, `counts` what this worker counts of itself; they are called from that thread. `keep`
+    takes what was measured.
     """
 
     def __init__(
@@ -53,15 +59,18 @@ class Heart:
         gpus: Gpus,
         *,
         every_seconds: float = 1.0,
+        keep: Keep | None = None,
+        counts: Callable[[], Mapping[str, float]] = dict,
     ) -> None:
         self._node = settings.node
         self._pulse, self._live, self._gpus = pulse, live, gpus
         self._machine, self._attempts = Machine(settings.home), Attempts()
         self._ledger = _Ledger()
-        self._every_seconds = every_seconds
+        self._every_seconds, self._keep, self._counts = every_seconds, keep, counts
         self._stopping = Event()
         self._said: set[tuple[str, str]] = set()
         self._readings: Sequence[Reading] = ()
+        self._cost_milliseconds = 0.0
         self._thread = Thread(target=self._run, name="heart", daemon=True)
 
     def start(self) -> None:
@@ -71,6 +80,7 @@ class Heart:
         """End with the beat that is under way; a beat that hangs is left behind after 3 s."""
         self._stopping.set()
         self._thread.join(3)
+        self._machine.close()
         if not self._thread.is_alive():
             self._gpus.close()
 
@@ -84,14 +94,19 @@ class Heart:
 
     def beat(self) -> None:
         """Probe once, remember and tell."""
+        begin = thread_time()
         nothing_lives: Sequence[Tracked] = ()
         tracked = self._try("live", self._live, nothing_lives)
         readings = self._readings = self._try("gpus", lambda: self._gpus.readings(tracked), [])
         node = self._try("machine", lambda: self._machine.sample(readings), {})
         samples = self._try("attempts", lambda: self._attempts.sample(tracked, readings), {})
+        node = node and {**node, **self._counts(), "heart_milliseconds": self._cost_milliseconds}
         self._ledger.add(samples, monotonic())
+        if self._keep:
+            self._keep(node, samples, at=time())
         if not self._try("pulse", lambda: self._pulse.beat(self._node, node, samples), otherwise=True):
             self._say("pulse", "redis does not answer")
+        self._cost_milliseconds = round(1000 * (thread_time() - begin), 2)
 
     def _run(self) -> None:
         due = monotonic() + min(_FIRST_BEAT_SECONDS, self._every_seconds)  # the first rates need some time to be of

@@ -10,12 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from secrets import token_urlsafe
 from shutil import rmtree
 from threading import Event, Lock, Thread
 
 from structlog import get_logger
 
 from levare.model import CANCELLED, FAILED, LOST, PREEMPTED, RUNNING, STARTING
+from levare.model.failures import CANNOT_START, NODE_LOST
 from levare.settings import Settings
 from levare.store import attempts, jobs, wishes
 from levare.store.attempts import Claimed, Mine, Outcome
@@ -25,6 +27,7 @@ from worker.environment import environment, folders, number_of
 from worker.heart import Tracked, Usage
 from worker.hold import Hold
 from worker.launcher import Launcher
+from worker.provenance import Recorder, Start
 from worker.rundir import RunDir, Spec
 from worker.watch import Watch, persist
 
@@ -40,14 +43,18 @@ class Runner:
         incarnation: str,
         usage: Callable[[str], Usage],
         after_ending: Callable[[Watch | None], object],
+        provenance: Recorder,
+        mlflow: Callable[[str, str], str | None] = lambda _attempt, _secret: None,
     ) -> None:
+        self._mlflow = mlflow
         self._settings, self._database, self._incarnation = settings, database, incarnation
-        self._usage, self._after_ending = usage, after_ending
+        self._usage, self._after_ending, self._provenance = usage, after_ending, provenance
         self._launcher = Launcher()
         self._inherited = dict(os.environ)
         self._guard = Lock()
         self._watches: dict[str, Watch] = {}
         self._taking: set[str] = set()
+        self._claims, self._claims_refused = 0, 0
 
     def take(self, attempt_id: str) -> Watch | None:
         """
@@ -74,6 +81,10 @@ class Runner:
     def live(self) -> list[Tracked]:
         """What the heart samples."""
         return [tracked for watch in self.watches() if (tracked := self._tracked(watch))]
+
+    def counts(self) -> dict[str, float]:
+        """Since this worker started."""
+        return {"claims": self._claims, "claims_refused": self._claims_refused}
 
     def detach(self) -> None:
         """Let every Celery body go; the processes run on, and the next worker watches them."""
@@ -122,7 +133,7 @@ class Runner:
         elif mine.state == STARTING and (watch := self.take(mine.attempt_id)):
             _follow_in_a_thread(watch)
         elif mine.state == RUNNING:
-            self._give_up(mine.attempt_id, Outcome(LOST, "Nothing of it is left on its node."))
+            self._give_up(mine.attempt_id, Outcome(LOST, "Nothing of it is left on its node.", failure=NODE_LOST))
 
     def _end_stray(self, run: RunDir) -> None:
         """A supervisor whose attempt is over in SQL was given up while this node was out of reach."""
@@ -143,12 +154,16 @@ class Runner:
                 incarnation=self._incarnation,
                 at=datetime.now(UTC),
             )
+        with self._guard:
+            self._claims += 1
+            self._claims_refused += claimed is None
         if claimed is None:
             return None
         try:
             return self._begin_claimed(claimed)
         except OSError as error:
-            return self._give_up(attempt_id, Outcome(FAILED, f"Its node could not start it: {error}."))
+            sentence = f"Its node could not start it: {error}."
+            return self._give_up(attempt_id, Outcome(FAILED, sentence, failure=CANNOT_START))
 
     def _begin_claimed(self, claimed: Claimed) -> Watch | None:
         run = self._run_dir(claimed.attempt_id)
@@ -167,17 +182,21 @@ class Runner:
 
     def _start(self, run: RunDir, claimed: Claimed) -> Hold:
         cwd = folders(claimed, home=self._settings.home)
-        run.write_spec(self._spec(run, claimed, cwd))
+        spec = self._spec(run, claimed, cwd)
+        run.write_spec(spec)
         log.info("attempt.starting", attempt=claimed.attempt_id, devices=list(claimed.devices))
-        return self._launcher.start(run)
+        supervisor = self._launcher.start(run)
+        self._provenance.note(Start(claimed.attempt_id, spec.argv, spec.env, spec.cwd))
+        return supervisor
 
     def _spec(self, run: RunDir, claimed: Claimed, cwd: Path) -> Spec:
         half = self._settings.log_limit_mib * 1024 * 1024 // 2
         fenced = claimed.on_lost == "requeue"
+        mlflow = self._mlflow(claimed.attempt_id, token_urlsafe(24))
         return Spec(
             attempt=claimed.attempt_id,
             argv=list(claimed.command),
-            env=environment(claimed, run=run.path, home=self._settings.home, inherited=self._inherited),
+            env=environment(claimed, run=run.path, home=self._settings.home, inherited=self._inherited, mlflow=mlflow),
             cwd=str(cwd),
             grace_seconds=claimed.grace_seconds,
             timeout_seconds=claimed.timeout_seconds,

@@ -6,19 +6,23 @@ and the tail is made whole at the end, so that neither memory nor SQL grows with
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
-from levare.store import shipping
-from worker.points import MOST_POINTS, read_points
+from levare.store import curves, shipping
+from worker.points import read_points
 from worker.rundir import RunDir
 
 _PIECE = 256 * 1024
 _MOST_PIECES = 4  # of a log in one transaction
 _METRICS_AT_ONCE = 256 * 1024
+_THINNED_AT_ONCE = 5000  # rows in one transaction
 
+Reading = Callable[[], AbstractContextManager[Connection]]
 Persist = Callable[[Callable[[Connection], object]], None]
 """Runs a function in a writing transaction, however often it takes until the database answers."""
 
@@ -77,9 +81,11 @@ class LogShipper:
 
 
 class MetricsShipper:
-    def __init__(self, path: Path, attempt_id: str, *, position: int, points: int) -> None:
+    """Ships points, and thins them where they become too many; `reading` looks without keeping others from writing."""
+
+    def __init__(self, path: Path, attempt_id: str, *, position: int, kept: int, reading: Reading) -> None:
         self._path, self._attempt_id = path, attempt_id
-        self._position, self._room = position, MOST_POINTS - points
+        self._position, self._kept, self._reading = position, kept, reading
 
     def ship(self, persist: Persist, *, final: bool = False) -> None:
         while self._ship_some(persist, final=final):
@@ -89,12 +95,29 @@ class MetricsShipper:
         """Ship one stretch; return whether there may be more."""
         data = self._read()
         is_last = final and len(data) < _METRICS_AT_ONCE
-        read = read_points(data, self._position, room=self._room, now=datetime.now(UTC), final=is_last)
+        read = read_points(data, self._position, now=datetime.now(UTC), final=is_last)
         if read.end == read.begin:
             return False
         persist(lambda connection: shipping.append_points(connection, self._attempt_id, read))
-        self._position, self._room = read.end, self._room - len(read.points)
+        self._position, self._kept = read.end, self._kept + len(read.points)
+        if self._kept > curves.MOST_KEPT:
+            self._thin(persist)
         return len(data) == _METRICS_AT_ONCE
+
+    def _thin(self, persist: Persist) -> None:
+        try:
+            with self._reading() as connection:
+                found = curves.find_thinner(connection, self._attempt_id)
+                self._kept = curves.kept_of(connection, self._attempt_id)[0]
+        except SQLAlchemyError:  # it can wait until the database answers
+            return
+        if found is None:
+            return
+        offsets, window = found
+        for begin in range(0, len(offsets), _THINNED_AT_ONCE):
+            some = offsets[begin : begin + _THINNED_AT_ONCE]
+            persist(lambda connection, some=some: curves.thin(connection, self._attempt_id, some, window))
+        self._kept -= len(offsets)
 
     def _read(self) -> bytes:
         try:

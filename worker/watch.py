@@ -19,14 +19,17 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 from structlog import get_logger
 
-from levare.store import attempts, shipping
+from levare.model.failures import UNKNOWN
+from levare.store import attempts, failures, shipping
 from levare.store.attempts import Mine, Outcome
 from levare.store.engine import Database
+from levare.store.failures import Diagnosis
+from worker.autopsy import examine
 from worker.checkpoints import Checkpoints
 from worker.endings import outcome_of
 from worker.heart import Usage
 from worker.hold import Hold
-from worker.rundir import RunDir, end_attempt
+from worker.rundir import Ending, RunDir, end_attempt
 from worker.ship import LogShipper, MetricsShipper, Persist
 
 log = get_logger()
@@ -129,7 +132,7 @@ class Watch:
             self._has_told = True
 
     def _shippers(self) -> tuple[LogShipper, MetricsShipper]:
-        log_position, offset, points = self._positions() if self._adopted else (0, 0, 0)
+        log_position, offset, kept = self._positions() if self._adopted else (0, 0, 0)
         spec = self.run_dir.spec()
         return (
             LogShipper(
@@ -139,7 +142,9 @@ class Watch:
                 head_bytes=spec.log_head_bytes,
                 tail_bytes=spec.log_tail_bytes,
             ),
-            MetricsShipper(self.run_dir.metrics, self.attempt_id, position=offset, points=points),
+            MetricsShipper(
+                self.run_dir.metrics, self.attempt_id, position=offset, kept=kept, reading=self._database.reading
+            ),
         )
 
     def _is_of_gang(self) -> bool:
@@ -166,15 +171,32 @@ class Watch:
         if ending is None:
             end_attempt(self.run_dir)
         outcome = self._with_usage(outcome_of(ending, self.run_dir.spec(), now=datetime.now(UTC)))
-        self.outcome = outcome = self._recorded(outcome)
+        self.outcome = outcome = self._recorded(outcome, self._examined(ending, outcome))
         rmtree(self.run_dir.path, ignore_errors=True)  # all of it is in SQL
         log.info("attempt.ended", attempt=self.attempt_id, state=outcome.state, exit_code=outcome.exit_code)
 
-    def _recorded(self, outcome: Outcome) -> Outcome:
+    def _examined(self, ending: Ending | None, outcome: Outcome) -> Diagnosis | None:
+        """Why it has failed, if it has; nothing in its last words may keep its ending from being recorded."""
+        if not failures.is_failure(outcome.state):
+            return None
+        try:
+            return examine(self.run_dir, ending, outcome, has_gpus=bool(self.devices))
+        except Exception:
+            log.exception("failure.not_examined", attempt=self.attempt_id)
+            return Diagnosis(UNKNOWN)
+
+    def _recorded(self, outcome: Outcome, found: Diagnosis | None) -> Outcome:
         """As SQL has it: what had been told to make room was preempted, however it ended."""
         states: list[str | None] = []
-        self._persist(lambda connection: states.append(attempts.finish(connection, self.attempt_id, outcome)))
-        return replace(outcome, state=states[-1] or outcome.state)
+        over = replace(outcome, failure=found and found.name)
+
+        def write(connection: Connection) -> None:
+            states.append(attempts.finish(connection, self.attempt_id, over))
+            if found and states[-1]:
+                failures.keep(connection, self.attempt_id, found)
+
+        self._persist(write)
+        return replace(over, state=states[-1] or outcome.state)
 
     def _with_usage(self, outcome: Outcome) -> Outcome:
         """Merge what the samples saw of the whole tree with what the kernel counted of its largest process."""

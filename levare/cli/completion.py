@@ -71,6 +71,14 @@ def _triggers(client: "Client") -> Iterable[CompletionItem]:
     return [CompletionItem(trigger["name"], help=trigger["kind"]) for trigger in client.triggers()]
 
 
+def _rules(client: "Client") -> Iterable[CompletionItem]:
+    return [CompletionItem(rule["name"], help=rule["definition"].get("description")) for rule in client.alert_rules()]
+
+
+def _channels(client: "Client") -> Iterable[CompletionItem]:
+    return [CompletionItem(channel["name"], help=channel["kind"]) for channel in client.channels()]
+
+
 _KNOWN: dict[str, Callable[["Client"], Iterable[CompletionItem]]] = {
     "job": _jobs,
     "node": _nodes,
@@ -80,4 +88,6 @@ _KNOWN: dict[str, Callable[["Client"], Iterable[CompletionItem]]] = {
     "family": _families,
     "schedule": _schedules,
     "trigger": _triggers,
+    "rule": _rules,
+    "channel": _channels,
 }

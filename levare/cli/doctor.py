@@ -10,7 +10,7 @@ import click
 
 from levare.cli import terminal, words
 from levare.cli.group import FAILED
-from levare.errors import LevareError
+from levare.errors import Forbidden, LevareError, NotFound
 
 if TYPE_CHECKING:
     from levare.client import Address, Client, Node
@@ -33,7 +33,7 @@ class Check:
 @click.command()
 @terminal.json_option
 def doctor(*, as_json: bool) -> int:
-    """Check the address, the token, the API and what stands behind it, the nodes, clocks and disks."""
+    """Check the address, the token, the API and what stands behind it, the audit, the nodes, clocks and disks."""
     checks: list[Check] = []
     with terminal.connect() as client:
         for check in examine(client):
@@ -66,6 +66,7 @@ def examine(client: "Client") -> Iterator[Check]:
         yield Check("token", False, error.detail, error.next_step)
         return
     yield Check("token", True, f"is valid (from {address.token_from})")
+    yield from _audit(client)
     yield from _nodes(nodes, with_heartbeats=health["redis"] == "ok")
     yield from _home(address)
 
@@ -83,6 +84,28 @@ def _clock(name: str, whose: str, skew: float | None) -> Check:
     ahead = "ahead of" if skew > 0 else "behind"
     step = "Let both machines take their time by NTP (`timedatectl set-ntp true`)."
     return Check(name, False, f"{whose} is {words.span(abs(skew))} {ahead} this one", step)
+
+
+def _audit(client: "Client") -> Iterator[Check]:
+    """Only admins may look at it; what they are told is not for others to know."""
+    try:
+        found = client.verify_audit()
+    except (Forbidden, NotFound):
+        return
+    except LevareError as error:
+        yield Check("audit", False, error.detail, error.next_step)
+        return
+    step = "Look at the log of process beat: it seals what comes."
+    if found["broken"]:
+        step = "Somebody has changed it in SQL: compare it with a backup, and look who can write to the database."
+    detail = f"{found['message']} Its end is {_short(found['head'])}."
+    yield Check("audit", found["ok"], detail, "" if found["ok"] else step)
+
+
+def _short(head: str) -> str:
+    """Enough of it for an anchor."""
+    place, _, digest = head.partition(":")
+    return f"{place}:{digest[:16]}"
 
 
 def _nodes(nodes: "list[Node]", *, with_heartbeats: bool) -> Iterator[Check]:

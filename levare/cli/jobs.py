@@ -10,12 +10,14 @@ import click
 from levare.cli import terminal, words
 from levare.cli.kinds import JOB
 from levare.cli.show import ending
-from levare.model import FINAL, JOB_STATES
+from levare.model import FAILED, FINAL, JOB_STATES
+from levare.written import FAILURES
 
 if TYPE_CHECKING:
     from levare.client import Job
 
 _STATE = "Only jobs in this state, such as running; repeatable."
+_FAILURE = "Only jobs whose latest attempt has failed so, such as gpu_memory; repeatable."
 _MOST_OF_COMMAND = 40  # of a command that stands in for a name
 
 
@@ -26,11 +28,15 @@ _MOST_OF_COMMAND = 40  # of a command that stands in for a name
 @click.option("--name", help="Only jobs of this name.")
 @click.option("--user", help="Only jobs that this token submitted.")
 @click.option("--array", metavar="JOB", type=JOB, help="Only elements of this array, which are not listed otherwise.")
+@click.option("--failed", is_flag=True, help="Only jobs that have failed, with the class of their failure.")
+@click.option("--failure", metavar="CLASS", multiple=True, type=click.Choice(FAILURES), help=_FAILURE)
 @click.option("--limit", metavar="N", type=click.IntRange(min=1), default=50, help="At most so many; 50 by default.")
 @click.option("--all", "everything", is_flag=True, help="All of them.")
 @terminal.json_option
-def jobs(limit: int, *, everything: bool, as_json: bool, **wanted: Any) -> None:
+def jobs(limit: int, *, failed: bool, everything: bool, as_json: bool, **wanted: Any) -> None:
     """List jobs, newest first."""
+    if failed:
+        wanted["state"] = (*wanted["state"], FAILED)
     with terminal.connect() as client:
         found = list(islice(client.jobs(**wanted, limit=None if everything else limit + 1), None))
     shown = found if everything else found[:limit]
@@ -60,8 +66,16 @@ def cancel(jobs: Sequence[str], *, as_json: bool) -> None:
 
 
 def job_table(jobs: Sequence["Job"]) -> Any:
-    heads = ("id", "name", "state", "pri>", "asks for", "node", "time>", "done>")
-    return terminal.table(heads, [_row(job) for job in jobs], flexible=("name", "asks for", "node"))
+    """How long they still run and why they have failed have columns where that is known of any."""
+    heads = ["id", "name", "state", "pri>", "asks for", "node", "time>", "done>"]
+    rows = [_row(job) for job in jobs]
+    if any(words.left(job) != words.NOTHING for job in jobs):
+        heads.append("left>")
+        rows = [[*row, words.left(job)] for row, job in zip(rows, jobs, strict=True)]
+    if any(job.get("failure") for job in jobs):
+        heads.append("failure")
+        rows = [[*row, job["failure"] or words.NOTHING] for row, job in zip(rows, jobs, strict=True)]
+    return terminal.table(heads, rows, flexible=("name", "asks for", "node"))
 
 
 def _row(job: "Job") -> list[Any]:

@@ -116,12 +116,25 @@ def _warning(text: str) -> tuple[str, int]:
     return name, seconds
 
 
+def _ago(text: str) -> datetime:
+    """`30d` is 30 days ago; or a time."""
+    try:
+        return datetime.now(UTC) - timedelta(seconds=duration_seconds(text))
+    except (ValueError, OverflowError):
+        at = _moment(text)
+    if at is None:
+        raise ValueError(f"{text!r} is neither a time such as 2030-12-24T20:00 nor a duration such as 12h or 30d")
+    return at
+
+
 SIZE, HOURS, WARNING = Written("size", size_mib), Written("hours", hours), Written("signal@duration", _warning)
 LABEL, AMOUNT, ENDING = Written("label=value", label), Written("name=n", amount), Written("ending", ending)
 DURATION, MOMENT, VARIABLE, NEED = Written("duration", duration_seconds), Moment(), Variable(), Need()
+AGO = Written("time|duration", _ago)
 COUNT, GPU_HOURS = Limit(int), Limit(float)
 JOB, NODE, TOKEN, TEAM, WINDOW = Name("job"), Name("node"), Name("token"), Name("team"), Name("window")
 FAMILY, SCHEDULE, TRIGGER = Name("family"), Name("schedule"), Name("trigger")
+RULE, CHANNEL = Name("rule"), Name("channel")
 
 
 def _moment(text: str) -> datetime | None:

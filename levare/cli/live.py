@@ -161,12 +161,11 @@ def _standing(job: Job) -> Text:
 
 
 def _progress(job: Job) -> list[RenderableType]:
-    if job["progress"] is None:
-        return []
     left = words.time_left(job)
+    if job["progress"] is None:
+        return [terminal.cell(f"  {left}", "dim")] if left else []
     grid = Table.grid(padding=(0, 2, 0, 0))
-    rest = f"about {left} left" if left else ""
-    grid.add_row(" ", ProgressBar(1, job["progress"], width=_BAR_WIDTH), words.percent(job["progress"]), rest)
+    grid.add_row(" ", ProgressBar(1, job["progress"], width=_BAR_WIDTH), words.percent(job["progress"]), left or "")
     return [grid]
 
 

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from levare.cli import terminal, words
+from levare.cli import terminal, usage, words
 from levare.cli.group import FAILED
-from levare.cli.kinds import NODE
+from levare.cli.kinds import DURATION, NODE
 from levare.errors import Unavailable
 from levare.model import TAKEN
 
@@ -40,20 +41,26 @@ def nodes() -> None:
 
 @nodes.command()
 @click.argument("node", type=NODE, required=False)
+@click.option("--samples", "last", metavar="TIME", type=DURATION, help="Of one, also what it used in that time: 24h.")
 @terminal.json_option
-def show(node: str | None, *, as_json: bool) -> None:
+def show(node: str | None, *, last: int | None, as_json: bool) -> None:
     """List the nodes with what is free on them, or show one with its GPUs; the word `show` may be left out."""
+    if last is not None and not node:
+        raise click.UsageError("--samples is of one node: `levare nodes NODE --samples 24h`.")
     with terminal.connect() as client:
         found = [client.node(node)] if node else client.nodes()
+        used = usage.of_node(client, node, timedelta(seconds=last)) if node and last else []
     if as_json:
-        terminal.document(found[0] if node else {"items": found})
+        terminal.document({**found[0], **({"samples": used} if last else {})} if node else {"items": found})
     elif not found:
         terminal.note("No node has joined yet; `levare up` starts one on this machine.")
     else:
         details = [terminal.title("offers"), _facts(found[0])] if node else []
         devices = [terminal.title("GPUs"), device_table(found)] if node and found[0]["devices"] else []
         excluded = (words.plain(line) for line in _excluded(found))
-        terminal.show(node_table(found), *details, *devices, *excluded, *_notes(found))
+        told = [terminal.title("used"), usage.node_table(used)] if used else []
+        told += ["Nothing of what it used in that time is kept."] if last and not used else []
+        terminal.show(node_table(found), *details, *devices, *excluded, *_notes(found), *told)
 
 
 @nodes.command()

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from levare.cli import terminal, wishes, words
+from levare.cli import terminal, usage, wishes, words
+from levare.cli.failure import of_dossier
 from levare.cli.kinds import JOB
+from levare.cli.metrics import given
 from levare.cli.paragraphs import of_reasons
 from levare.model import BLOCKED, FINAL, WAITING
+from levare.model.failures import FAILURE_CLASSES
 
 if TYPE_CHECKING:
     from levare.client import Attempt, Job, Metrics
@@ -20,37 +23,70 @@ PENDING = (BLOCKED, WAITING)
 
 @click.command()
 @click.argument("job", type=JOB)
+@click.option("--samples", "with_samples", is_flag=True, help="Also what its last attempt used, over its whole life.")
+@click.option("--failure", is_flag=True, help="Why it has failed: class, evidence, what has changed, what to do.")
+@click.option("--attempt", metavar="N", type=click.IntRange(1), help="With --failure: of this attempt.")
 @terminal.json_option
-def show(job: str, *, as_json: bool) -> None:
+def show(job: str, *, with_samples: bool, failure: bool, attempt: int | None, as_json: bool) -> None:
     """Show a job: its request, its attempts, its metrics, and why it waits."""
+    if failure:
+        _tell_failure(job, attempt, as_json=as_json)
+        return
+    if attempt is not None:
+        raise click.UsageError("--attempt chooses whose failure is told: it goes with --failure.")
     with terminal.connect() as client:
         found, attempts = client.job(job), client.attempts(job)
         metrics = client.metrics(job, limit=1)
         reasons = client.why(job)["reasons"] if found["state"] in PENDING else []
+        used = usage.of_attempt(client, job, attempts[-1]) if with_samples and attempts else []
     if as_json:
-        terminal.document({**found, "attempts": attempts, "metrics": metrics["summary"], "reasons": reasons})
+        samples = {"samples": used} if with_samples else {}
+        terminal.document({**found, **_all(attempts, metrics), "reasons": reasons, **samples})
         return
-    parts = [_facts(found)]
+    params = metrics.get("params") or {}
+    parts = [_facts(found), *([f"\ngiven: {given(params)}"] if params else [])]
     parts += ["\n".join(words.plain(line) for line in of_reasons(reasons))] if reasons else []
     parts += [terminal.title("attempts"), _attempt_table(attempts)] if attempts else []
     parts += [terminal.title("metrics"), _metric_table(metrics)] if metrics["summary"] else []
+    parts += [terminal.title("used"), usage.attempt_table(used)] if used else []
+    parts += ["Nothing of what it used is kept."] if with_samples and not used else []
     terminal.show(*parts)
 
 
+def _all(attempts: Sequence["Attempt"], metrics: "Metrics") -> dict[str, Any]:
+    return {"attempts": attempts, "metrics": metrics["summary"], "params": metrics.get("params") or {}}
+
+
+def _tell_failure(job: str, attempt: int | None, *, as_json: bool) -> None:
+    with terminal.connect() as client:
+        found = client.failure(job, attempt=attempt)
+    if as_json:
+        terminal.document(found)
+        return
+    click.echo("\n".join(of_dossier(found)))
+
+
+def _failure(job: "Job") -> str | None:
+    """The class in words, and where more is told."""
+    name = job.get("failure")
+    if not name:
+        return None
+    return f"{name}: {FAILURE_CLASSES[name].title}; `levare show {job['id']} --failure` says why"
+
+
 def _facts(job: "Job") -> Any:
-    left = words.time_left(job)
     limits = [f"at most {words.span(job['timeout_seconds'])}"] if job["timeout_seconds"] else []
     limits += [f"{job['retries']} {'retry' if job['retries'] == 1 else 'retries'}"] if job["retries"] else []
-    progress = (
-        None if job["progress"] is None else words.percent(job["progress"]) + (f", about {left} left" if left else "")
-    )
+    done = [] if job["progress"] is None else [words.percent(job["progress"])]
+    left = words.time_left(job)
     return terminal.facts(
         [
             ("job", f"{job['id']}  {job['name']}".strip()),
             ("state", terminal.state(job["state"])),
             ("reason", job["reason"]),
+            ("failure", _failure(job)),
             ("exit code", None if job["exit_code"] is None else str(job["exit_code"])),
-            ("progress", progress),
+            ("progress", ", ".join([*done, *([left] if left else [])])),
             ("elements", words.elements(job)),
             ("element of", job["array_id"] and f"{job['array_id']}, number {job['array_index']}"),
             ("parameters", words.given(job)),
@@ -119,6 +155,9 @@ def _attempt_table(attempts: Sequence["Attempt"]) -> Any:
         )
         for each in attempts
     ]
+    if any(each.get("failure") for each in attempts):
+        heads = (*heads, "failure")
+        rows = [(*row, each["failure"] or words.NOTHING) for row, each in zip(rows, attempts, strict=True)]
     return terminal.table(heads, rows, flexible=("node", "gpu"))
 
 
@@ -128,9 +167,11 @@ def _number(attempt: "Attempt") -> str:
 
 
 def _metric_table(metrics: "Metrics") -> Any:
+    columns = ("last", "best", "best_step", "best_min", "best_max", "count")
     rows = [
-        (stage or words.NOTHING, name, *(words.number(trend[key]) for key in ("last", "best_min", "best_max", "count")))
+        (stage or words.NOTHING, name, *(words.number(trend.get(key)) for key in columns))
         for stage, trends in metrics["summary"].items()
         for name, trend in trends.items()
     ]
-    return terminal.table(("stage", "metric", "last>", "least>", "most>", "points>"), rows, flexible=("metric",))
+    heads = ("stage", "metric", "last>", "best>", "at step>", "least>", "most>", "points>")
+    return terminal.table(heads, rows, flexible=("metric",))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from levare.checkout import code_of
 from levare.cli import terminal, words
 from levare.cli.groups import array_options, taken_from
 from levare.cli.kinds import AMOUNT, DURATION, ENDING, HOURS, JOB, LABEL, MOMENT, NEED, SIZE, VARIABLE, WARNING
@@ -25,7 +26,10 @@ _RESOURCE = "A custom resource and how many of it, such as licence=1; repeatable
 _REQUIRE = "Only machines with this label, such as disk=nvme; repeatable."
 _PREFER = "Rather on machines with this label; repeatable."
 _AVOID = "Only machines without this label, such as node=atlas; repeatable."
-_RETRY_ON = "Retry only after this ending: failed, timed_out, out_of_memory, lost, preempted, exit:N[-N]; repeatable."
+_RETRY_ON = (
+    "Retry only after this: failed, timed_out, out_of_memory, lost, exit:N[-N], or a class of failure; repeatable."
+)
+_DATA = "What data it trains on, such as imagenet@v3: its variable LEVARE_DATA, and told when a later run fails."
 _GROWTH = "What its memory is multiplied with after it ran out of it, such as 1.5."
 _MIN_RUNTIME = "So long it is not ended to make room; 5m by default."
 _WARNING = "A signal before TERM, such as USR1@60s, when it makes room or at its limit."
@@ -89,6 +93,7 @@ def _as_mapping(ctx: click.Context, param: click.Parameter, pairs: Iterable[tupl
 @click.option("--only-between", metavar="HH:MM-HH:MM", type=HOURS, help="Start only in these hours of the day, in UTC.")
 @click.option("--timeout", "timeout_seconds", type=DURATION, help="End it after this long: 90s, 15m, 2h, 1d.")
 @click.option("--grace", "grace_seconds", type=DURATION, help="Time from TERM to KILL; 10s by default.")
+@click.option("--data", metavar="ID", help=_DATA)
 @click.option("--env", multiple=True, type=VARIABLE, help="Set a variable, or with NAME alone pass it on; repeatable.")
 @click.option("--at", "start_after", type=MOMENT, help="Start no earlier: 2030-12-24T20:00, or +30m.")
 @click.option("--cwd", metavar="DIRECTORY", help="Where to run: here by default, '' for a directory of its own.")
@@ -107,7 +112,7 @@ def submit(command: Sequence[str], *, dry_run: bool, follow: bool, as_json: bool
     The job gets PATH, VIRTUAL_ENV, CONDA_PREFIX, CONDA_DEFAULT_ENV and LANG of this shell and what
     --env says; nothing else of this environment.
     """
-    wish = wish_of(options)
+    wish = wish_of(options) | _code_of(options)
     with terminal.connect() as client:
         if dry_run:
             return _tell_dry_run(client.dry_run(command, **wish), as_json=as_json)
@@ -143,11 +148,18 @@ def wish_of(options: dict[str, Any]) -> Any:
     return taken_from(options) | _wish(**options)
 
 
+def _code_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What the checkout holds that it is to run in, so that a failure can be traced to what was changed."""
+    code = code_of(Path.cwd() if options["cwd"] is None else Path(options["cwd"]).absolute())
+    return {"code": code} if code and code["commit"] else {}
+
+
 def _wish(
     env: Sequence[tuple[str, str]],
     cwd: str | None,
     warning: tuple[str, int] | None,
     start_after: datetime | None = None,
+    data: str | None = None,
     **rest: Any,
 ) -> Any:
     """What was said, and what goes without saying: where we are, and the variables of SENT."""
@@ -156,7 +168,8 @@ def _wish(
     place = str(Path.cwd()) if cwd is None else cwd and str(Path(cwd).absolute())
     later = {"start_after": start_after} if start_after else {}
     warned = {"warning_signal": warning[0], "warning_seconds": warning[1]} if warning else {}
-    return {**said, **later, **warned, "env": {**sent, **dict(env)}, "cwd": place}
+    named = {"LEVARE_DATA": data} if data else {}
+    return {**said, **later, **warned, "env": {**sent, **named, **dict(env)}, "cwd": place}
 
 
 def _tell(client: "Client", job: "Job", *, follow: bool, as_json: bool) -> int:

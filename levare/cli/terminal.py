@@ -41,6 +41,10 @@ _STYLES = {
     "skipped": "yellow",
     "error": "red",
     "warning": "yellow",
+    "critical": "red",
+    "info": "cyan",
+    "sent": "green",
+    "pending": "yellow",
 }
 _LEAST_FLEXIBLE, _GAP = 8, 2
 _NATURAL_WIDTH = 1000  # off a terminal nothing is cut: there is no edge to keep to

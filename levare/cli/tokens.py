@@ -30,7 +30,7 @@ def list_(*, as_json: bool) -> None:
 
 @tokens.command()
 @click.argument("name")
-@click.option("--role", help="What it may do.")
+@click.option("--role", help="What it may do: admin, the default, does all; metrics reads /metrics and nothing else.")
 @click.option("--expires", "expires_at", type=MOMENT, help="Until when it is valid: 2030-12-24T20:00, or +90d.")
 @terminal.json_option
 def create(name: str, role: str | None, expires_at: datetime | None, *, as_json: bool) -> None:

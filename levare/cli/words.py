@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the answers come with httpx, which takes longer to import than --help may take
-    from levare.client.answers import Attempt, Job, Need, Trend
+    from levare.client.answers import Attempt, Job, Need
+    from levare.client.metrics import Trend
 
 NOTHING = "-"
 _SHORT_SECONDS, _STEP, _LARGE, _CENT, _THOUSAND = 10, 1024, 1e9, 0.01, 1000
@@ -154,12 +155,21 @@ def lasted(job: "Job") -> str:
     return between(job["created_at"] if waits else job["started_at"] or job["created_at"], job["finished_at"])
 
 
-def time_left(job: "Job", now: datetime | None = None) -> str | None:
-    """The rest at the pace so far; None where there is nothing to go by."""
-    begun, done = moment(job["started_at"]), job["progress"]
-    if job["state"] != "running" or not begun or not done or done >= 1:
+_BASIS = {"history": ", by earlier runs", "steps": ", by its steps", "epochs": ", by its epochs"}
+
+
+def time_left(job: "Job") -> str | None:
+    """`about 14m left, by its steps`: how long it still runs, and what that is taken from if not from its progress."""
+    if job.get("left_seconds") is None:
         return None
-    return span(round(((now or datetime.now(UTC)) - begun).total_seconds() * (1 / done - 1)))
+    return f"about {span(round(job['left_seconds']))} left{_BASIS.get(job['left_from'] or '', '')}"
+
+
+def left(job: "Job") -> str:
+    """As `time_left`, in a column: `14m02s`, with `~` where it is learned from earlier runs."""
+    if job.get("left_seconds") is None:
+        return NOTHING
+    return ("~" if job["left_from"] == "history" else "") + span(round(job["left_seconds"]))
 
 
 def held(attempt: "Attempt") -> str:

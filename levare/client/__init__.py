@@ -1,6 +1,7 @@
 """The client of levare's API: `Client` has one method per endpoint and answers typed dicts."""
 
 from levare.client.address import Address, find
+from levare.client.alerts import Alert, AlertRule, BackTest, Channel, Delivery, Firing, Silence
 from levare.client.answers import (
     ArrayProgress,
     ArrayWish,
@@ -14,7 +15,6 @@ from levare.client.answers import (
     LogEnd,
     LogEvent,
     LogText,
-    Metrics,
     Need,
     Node,
     Orphan,
@@ -29,12 +29,12 @@ from levare.client.answers import (
     StepState,
     Team,
     Token,
-    Trend,
     Turn,
     Window,
     Wish,
 )
 from levare.client.api import Client
+from levare.client.metrics import ComparedMetric, ComparedRun, Comparison, Curve, CurvePoint, Metrics, Thinned, Trend
 from levare.client.schedules import (
     CalendarHour,
     Declared,
@@ -60,14 +60,24 @@ __all__ = [
     "Activation",
     "Address",
     "Ahead",
+    "Alert",
+    "AlertRule",
     "ArrayProgress",
     "ArrayWish",
     "Attempt",
+    "BackTest",
     "CalendarHour",
     "Change",
+    "Channel",
     "Client",
+    "ComparedMetric",
+    "ComparedRun",
+    "Comparison",
+    "Curve",
+    "CurvePoint",
     "Declared",
     "Definition",
+    "Delivery",
     "Device",
     "DryRun",
     "Due",
@@ -78,6 +88,7 @@ __all__ = [
     "Family",
     "Finding",
     "Fire",
+    "Firing",
     "Health",
     "Job",
     "Log",
@@ -103,6 +114,7 @@ __all__ = [
     "Samples",
     "Schedule",
     "ScheduleRun",
+    "Silence",
     "Simulated",
     "Simulation",
     "Slot",
@@ -111,6 +123,7 @@ __all__ = [
     "Step",
     "StepState",
     "Team",
+    "Thinned",
     "Token",
     "Trend",
     "Trigger",

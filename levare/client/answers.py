@@ -70,6 +70,7 @@ class Wish(TypedDict, total=False):
     cwd: str
     start_after: str | datetime | None
     array: ArrayWish | None
+    code: Mapping[str, Any] | None
     on_lost: str
 
 
@@ -117,7 +118,11 @@ class Job(TypedDict):
     node: str | None
     exit_code: int | None
     reason: str | None
+    failure: str | None
     progress: float | None
+    progress_from: str | None
+    left_seconds: float | None
+    left_from: str | None
     cost: float | None
     energy_joules: float | None
     currency: str
@@ -194,6 +199,7 @@ class Attempt(TypedDict):
     exit_code: int | None
     signal: int | None
     reason: str | None
+    failure: str | None
     peak_memory_mib: int | None
     cpu_seconds: float | None
     gpu_memory_mib: int | None
@@ -259,21 +265,6 @@ class Point(TypedDict):
     step: int | None
     epoch: float | None
     values: dict[str, float | str]
-
-
-class Trend(TypedDict):
-    """What became of one metric in one stage."""
-
-    last: float | str
-    best_min: float | None
-    best_max: float | None
-    count: int
-
-
-class Metrics(TypedDict):
-    items: list[Point]
-    next: int | None
-    summary: dict[str, dict[str, Trend]]
 
 
 class Samples(TypedDict):

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from types import TracebackType
@@ -12,6 +12,7 @@ from uuid import uuid4
 import httpx
 
 from levare.client import address
+from levare.client.alerts import AlertCalls
 from levare.client.answers import (
     ArrayWish,
     Attempt,
@@ -20,7 +21,6 @@ from levare.client.answers import (
     Job,
     Log,
     LogEvent,
-    Metrics,
     Node,
     Pipeline,
     Reap,
@@ -32,10 +32,13 @@ from levare.client.answers import (
     Window,
     Wish,
 )
+from levare.client.metrics import Direction, MetricCalls, Metrics, ways
+from levare.client.monitoring import MonitoringCalls
 from levare.client.parts import dry as _dry
 from levare.client.parts import given as _given
 from levare.client.parts import instant as _instant
 from levare.client.parts import part as _part
+from levare.client.parts import span as _span
 from levare.client.schedules import ScheduleCalls
 from levare.client.stream import follow_attempt
 from levare.client.triggers import Activation, Definition, Event, Simulation, Trigger, WhyNot
@@ -49,7 +52,7 @@ _PAGE = 200
 _EVENT = "application/cloudevents+json"
 
 
-class Client(ScheduleCalls):
+class Client(ScheduleCalls, MetricCalls, AlertCalls, MonitoringCalls):
     """
     A client of levare's API, usable from several threads and as a context manager.
 
@@ -106,27 +109,21 @@ class Client(ScheduleCalls):
         name: str | None = None,
         user: str | None = None,
         array: str | None = None,
+        failure: str | Sequence[str] | None = None,
         order: str | None = None,
         limit: int | None = None,
     ) -> Iterator[Job]:
         """
         At most `limit` jobs, newest first unless `order` says otherwise; pages are fetched as they are needed.
 
-        An array is one job here. Its elements are listed with `array`, and where a `state` is asked for.
+        An array is one job here. Its elements are listed with `array`, and where a `state` or a `failure` is asked for.
         """
         wanted = {"state": state, "team": team, "project": project, "name": name, "user": user}
-        wanted |= {"array": array, "order": order}
+        wanted |= {"array": array, "failure": failure, "order": order}
         return self._pages("/v1/jobs", limit, **wanted)
 
     def _pages(self, path: str, limit: int | None, **wanted: Any) -> Iterator[Any]:
-        cursor, left = None, limit
-        while left is None or left > 0:
-            page = self._get(path, **wanted, cursor=cursor, limit=min(left or _PAGE, _PAGE))
-            yield from page["items"]
-            left = None if left is None else left - len(page["items"])
-            cursor = page["next_cursor"]
-            if not cursor:
-                return
+        return self._wire.pages(path, limit, **wanted)
 
     def job(self, job: str) -> Job:
         return self._get(f"/v1/jobs/{_part(job)}")
@@ -227,16 +224,36 @@ class Client(ScheduleCalls):
         name: str | None = None,
         after: int | None = None,
         limit: int | None = None,
+        points: int | None = None,
+        best: Mapping[str, Direction] | None = None,
     ) -> Metrics:
-        """Points beyond the offset `after`, and a summary per stage of all; `next` is the `after` of the next page."""
+        """
+        Points beyond the offset `after`, and a summary per stage of all; `next` is the `after` of the next page.
+
+        With `points` curves in at most so many points each, instead. `best` is as in `compare`.
+        """
         params = {"attempt": attempt, "rank": rank, "stage": stage, "name": name, "after": after, "limit": limit}
+        params |= {"points": points, "best": ways(best)}
         return self._get(f"/v1/jobs/{_part(job)}/metrics", **params)
 
     def samples(
-        self, job: str, *, attempt: int | None = None, rank: int | None = None, limit: int | None = None
+        self,
+        job: str,
+        *,
+        attempt: int | None = None,
+        rank: int | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        step: int | None = None,
+        limit: int | None = None,
     ) -> Samples:
-        """The newest samples of an attempt, at most `limit`, oldest first."""
-        return self._get(f"/v1/jobs/{_part(job)}/samples", attempt=attempt, rank=rank, limit=limit)
+        """
+        What an attempt used, oldest first: second by second, at most the newest `limit`.
+
+        With a time or a `step` in seconds it is down-sampled, and goes back as far as samples are kept.
+        """
+        params = {"attempt": attempt, "rank": rank, "step": step, "limit": limit, **_span(since, until)}
+        return self._get(f"/v1/jobs/{_part(job)}/samples", **params)
 
     def why(self, job: str) -> Why:
         """Why a job waits, when it will start, who comes first, and what would start it now."""
@@ -252,8 +269,18 @@ class Client(ScheduleCalls):
     def node(self, name: str) -> Node:
         return self._get(f"/v1/nodes/{_part(name)}")
 
-    def node_samples(self, name: str) -> list[dict[str, Any]]:
-        return self._get(f"/v1/nodes/{_part(name)}/samples")["items"]
+    def node_samples(
+        self,
+        name: str,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        step: int | None = None,
+        limit: int | None = None,
+    ) -> list[dict[str, Any]]:
+        """What a node measured of itself, oldest first, as `samples` gives it of an attempt."""
+        params = {"step": step, "limit": limit, **_span(since, until)}
+        return self._get(f"/v1/nodes/{_part(name)}/samples", **params)["items"]
 
     def set_node_state(self, name: str, state: str) -> Node:
         """

@@ -21,3 +21,8 @@ def instant(moment: str | datetime | None) -> str | None:
 def part(name: str) -> str:
     """A name as one part of a path."""
     return quote(name, safe="")
+
+
+def span(since: str | datetime | None, until: str | datetime | None) -> dict[str, str | None]:
+    """A time, as parameters."""
+    return {"since": instant(since), "until": instant(until)}

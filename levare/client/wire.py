@@ -16,6 +16,7 @@ from levare.client.address import Address
 
 _BUSY = (502, 503, 504)
 _LONGEST_PAUSE = 2.0
+_PAGE = 200
 _WITHOUT_TOKEN = "Set LEVARE_TOKEN, or LEVARE_HOME to the state directory of the API on this machine."  # noqa: S105  # no secret
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -101,6 +102,18 @@ class Wire:
             return response.json()
         except ValueError:
             raise _stranger(self.url, response) from None
+
+    def pages(self, path: str, limit: int | None, **wanted: Any) -> Iterator[Any]:
+        """At most `limit` items of a list; pages are fetched as they are needed."""
+        cursor, left = None, limit
+        while left is None or left > 0:
+            asked = {**wanted, "cursor": cursor, "limit": min(left or _PAGE, _PAGE)}
+            page = self.ask("GET", path, params={name: value for name, value in asked.items() if value is not None})
+            yield from page["items"]
+            left = None if left is None else left - len(page["items"])
+            cursor = page["next_cursor"]
+            if not cursor:
+                return
 
     @contextmanager
     def stream(self, path: str, *, params: Mapping[str, Any], last_event_id: str | None) -> Iterator[httpx.Response]:

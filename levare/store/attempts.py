@@ -36,6 +36,7 @@ from levare.model import (
     Placement,
     Sharing,
 )
+from levare.model.failures import NODE_LOST, PREEMPTION
 from levare.store import arrays, costs, use
 from levare.store.gangs import Gang, gang_of
 from levare.store.messages import Message
@@ -84,6 +85,8 @@ class Outcome:
     gpu_utilisation_percent: float | None = None
     energy_joules: float | None = None
     log_bytes: int = 0
+    failure: str | None = None
+    """The class of its failure."""
 
 
 def place(
@@ -198,7 +201,7 @@ def lose(connection: Connection, attempt_ids: Iterable[str], *, reason: str, now
     connection.execute(
         update(attempts)
         .where(attempts.c.id.in_(list(attempt_ids)), attempts.c.state.in_(LIVE))
-        .values(state=LOST, reason=reason, ended_at=now)
+        .values(state=LOST, reason=reason, ended_at=now, failure=NODE_LOST)
     )
 
 
@@ -333,6 +336,7 @@ _PARTED = and_(_A.peer_ended_at.is_not(None), _NEW["state"] == CANCELLED)
 _AS_TOLD = {
     "state": case((_MADE_ROOM, PREEMPTED), else_=_NEW["state"]),
     "reason": case((or_(_MADE_ROOM, _PARTED), func.coalesce(_A.reason, _NEW["reason"])), else_=_NEW["reason"]),
+    "failure": case((_MADE_ROOM, PREEMPTION), else_=_NEW["failure"]),
 }
 _FINISH = (
     update(attempts).where(_ATTEMPT, is_one_of(_A.state, LIVE)).values(_NEW | _AS_TOLD).returning(_A.job_id, _A.state)

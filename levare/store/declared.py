@@ -16,15 +16,28 @@ Row = Mapping[str, Any]
 Document = Mapping[str, Any]
 
 
+_ACTIVITY = {"before": "active", "after": "paused"}
+
+
 class Kind:
     """
     One kind of it, in a table with `name`, `definition`, `revision`, `owner`, `changed_at` and `paused_...`.
 
-    `whole` is what a look at it selects, the table by default. `wakes` is a column that a pause and its end set to now.
+    `lists` is the command that lists them, by default the plural of the noun. `whole` is what a look at it selects, the
+    table by default. `wakes` is a column that a pause and its end set to now.
     """
 
-    def __init__(self, noun: str, table: Table, *, whole: Select[Any] | None = None, wakes: str | None = None) -> None:
+    def __init__(
+        self,
+        noun: str,
+        table: Table,
+        *,
+        whole: Select[Any] | None = None,
+        wakes: str | None = None,
+        lists: str | None = None,
+    ) -> None:
         self.noun, self._table, self._wakes = noun, table, wakes
+        self._lists, self._key = lists or f"levare {noun}s", noun.replace(" ", "_")
         named, whole = table.c.name == bindparam("of_name"), select(table) if whole is None else whole
         place = table.c.name
         self._by_name = whole.where(named)
@@ -53,7 +66,7 @@ class Kind:
         return row
 
     def unknown(self, name: str) -> NotFound:
-        return NotFound(f"There is no {self.noun} {name!r}.", f"`levare {self.noun}s` lists them.")
+        return NotFound(f"There is no {self.noun} {name!r}.", f"`{self._lists}` lists them.")
 
     def find(self, connection: Connection, *, limit: int, after: str = "") -> list[Row]:
         """Those behind `after` by their names."""
@@ -64,28 +77,30 @@ class Kind:
     ) -> None:
         """Make it what the definition says, as a revision; `others` are columns of this kind alone."""
         before = self.get(connection, name)
-        change = Change(self.noun, name, before and before["definition"], definition)
+        change = Change(self._key, name, before and before["definition"], definition)
         number = revisions.record(connection, [change], actor=actor, now=now)
         row = {"definition": definition, "revision": number, "owner": actor.name, "changed_at": now, **others}
         if before:
             connection.execute(self._update.values(row), {"of_name": name})
         else:
             connection.execute(self._insert, {"name": name, **row})
-        audit.record(connection, actor, f"{self.noun}.set", name, now=now, revision=number)
+        revision = {"before": before and before["revision"], "after": number}
+        audit.record(connection, actor, f"{self._key}.set", name, now=now, revision=revision)
 
     def remove(self, connection: Connection, name: str, *, actor: Actor, now: datetime) -> Row:
         """Forget it and return what it was; what it has done stays. Raise NotFound if there is none."""
         row = self.one(connection, name)
-        revisions.record(connection, [Change(self.noun, name, row["definition"], None)], actor=actor, now=now)
+        number = revisions.record(connection, [Change(self._key, name, row["definition"], None)], actor=actor, now=now)
         connection.execute(self._delete, {"of_name": name})
-        audit.record(connection, actor, f"{self.noun}.removed", name, now=now)
+        revision = {"before": row["revision"], "after": number}
+        audit.record(connection, actor, f"{self._key}.removed", name, now=now, revision=revision)
         return row
 
     def pause(self, connection: Connection, name: str, *, reason: str, actor: Actor, now: datetime) -> Row:
         """Have it start nothing, until `resume`. One that is paused stays as it is."""
         self.one(connection, name)
         if connection.execute(self._pause, {"of_name": name, "at": now, "by": actor.name, "why": reason}).rowcount:
-            audit.record(connection, actor, f"{self.noun}.paused", name, now=now, reason=reason)
+            audit.record(connection, actor, f"{self._key}.paused", name, now=now, reason=reason, **_ACTIVITY)
         return self.one(connection, name)
 
     def resume(self, connection: Connection, name: str, *, actor: Actor, now: datetime) -> Row:
@@ -93,5 +108,5 @@ class Kind:
         self.one(connection, name)
         woken = {"at": now} if self._wakes else {}
         if connection.execute(self._resume, {"of_name": name, **woken}).rowcount:
-            audit.record(connection, actor, f"{self.noun}.resumed", name, now=now)
+            audit.record(connection, actor, f"{self._key}.resumed", name, now=now, before="paused", after="active")
         return self.one(connection, name)

@@ -9,7 +9,9 @@ from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, func,
 from levare.decide.declared import Metric, RunFilter
 from levare.decide.happenings import Run, is_of
 from levare.decide.pipelines import state_of
+from levare.decide.summaries import Summary, together
 from levare.model import FINAL, SUCCEEDED
+from levare.store import curves
 from levare.store.tables import attempts, jobs, metrics, pipelines
 from levare.store.tables_triggers import endings
 from levare.store.types import is_one_of
@@ -78,7 +80,19 @@ def values_until(connection: Connection, wanted: Metric, run: Run) -> list[float
 
 def value_of(connection: Connection, wanted: Metric, job_id: str) -> float | None:
     """The number of one run; None if it told none. Of a gang it is rank 0 that counts."""
-    return _aggregate(connection, wanted, attempts.c.id.in_(_LATEST.where(jobs.c.id == job_id)))
+    attempt_id = connection.execute(_LATEST.where(jobs.c.id == job_id)).scalar()
+    if attempt_id is None:
+        return None
+    told = curves.summaries_of(connection, [attempt_id], stage=wanted.stage, name=wanted.metric)
+    whole = together(list(told.get(attempt_id, {}).values()))
+    return _of_whole(whole, wanted.aggregate) if whole else None
+
+
+def _of_whole(told: Summary, aggregate: str) -> float | None:
+    if aggregate == "last":
+        return float(told.last)
+    values = {"min": told.least, "max": told.greatest, "mean": told.mean if told.finite else None}
+    return values[aggregate]
 
 
 def value_in_window(connection: Connection, wanted: Metric, *, begin: datetime) -> float | None:

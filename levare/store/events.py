@@ -8,6 +8,7 @@ from sqlalchemy import Connection, bindparam, insert, literal, select, tuple_, u
 from sqlalchemy.exc import IntegrityError
 
 from levare.decide.events import Event, digest_of
+from levare.store import audit
 from levare.store.audit import Actor
 from levare.store.tables_triggers import events
 from levare.store.types import Utc
@@ -31,6 +32,8 @@ def receive(connection: Connection, event: Event, *, actor: Actor, now: datetime
             connection.execute(insert(events), row)
     except IntegrityError:  # the same came at the same instant, and was faster
         return _known(connection, digest) or row, False
+    detail = {name: named[name] for name in ("source", "type", "subject")}
+    audit.record(connection, actor, "event.received", str(event.get("id")), now=now, **detail)
     return _known(connection, digest) or row, True
 
 

@@ -46,7 +46,8 @@ def release(connection: Connection, name: str, *, actor: Actor, now: datetime) -
     found = family(connection, name, now=now)
     if not connection.execute(_RELEASE, {"family": name, "now": now}).rowcount:
         return found
-    audit.record(connection, actor, "family.released", name, now=now, fast_failures=found["fast_failures"])
+    before = {"held_until": found["held_until"] and found["held_until"].isoformat(), "reason": found["held_reason"]}
+    audit.record(connection, actor, "family.released", name, now=now, before=before, after=None)
     return family(connection, name, now=now)
 
 

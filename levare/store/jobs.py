@@ -15,7 +15,20 @@ from sqlalchemy.exc import IntegrityError
 from levare.decide import arrays as decide
 from levare.decide.placement import can_never_run
 from levare.errors import CanNeverRun, Conflict, Fault, IdempotencyMismatch, InvalidArray, UnknownNeeds
-from levare.model import BLOCKED, FINAL, WAITING, Elements, Need, Node, Parameters, Reason, Request, Rules, scale_of
+from levare.model import (
+    BLOCKED,
+    CANCELLED,
+    FINAL,
+    WAITING,
+    Elements,
+    Need,
+    Node,
+    Parameters,
+    Reason,
+    Request,
+    Rules,
+    scale_of,
+)
 from levare.store import arrays, audit, views
 from levare.store.audit import Actor
 from levare.store.contradictions import refuse_contradictions
@@ -78,6 +91,8 @@ class Submission:
     schedule: str | None = None
     trigger: str | None = None
     due_at: datetime | None = None
+    code: Mapping[str, Any] | None = None
+    """What the checkout held from which it was submitted."""
 
     @property
     def request(self) -> Request:
@@ -169,7 +184,9 @@ def wish_cancel(connection: Connection, job_id: str, *, actor: Actor, now: datet
     )
     if connection.execute(wish).rowcount:
         arrays.wish_cancel(connection, job_id, by=actor.name, now=now)
-        audit.record(connection, actor, "job.cancel_requested", job_id, now=now)
+        job = views.job(connection, job_id)
+        audit.record(connection, actor, "job.cancel_requested", job_id, now=now, before=job["state"], after=CANCELLED)
+        return job
     return views.job(connection, job_id)
 
 
@@ -340,7 +357,7 @@ _WISHED = (
     *("team", "project", "priority", "cwd", *_REQUESTED, "timeout_seconds", "grace_seconds", "retries"),
     *("backoff_seconds", "memory_growth", "preemptible", "min_runtime_seconds", "warning_signal", "warning_seconds"),
     *("deadline", "only_between", "on_lost", "start_after", "pipeline", "step"),
-    *("schedule", "trigger", "due_at"),
+    *("schedule", "trigger", "due_at", "code"),
 )
 _FIELDS = {
     "too-many-gpus": "gpus",

@@ -59,6 +59,16 @@ def renew(connection: Connection, role: str, *, owner: str, epoch: int, now: dat
         raise StaleLeader(f"The lease of {role!r} has moved on from epoch {epoch}.", "Nothing was written.")
 
 
+def hold(connection: Connection, role: str, *, owner: str, epoch: int) -> None:
+    """
+    Fence the writes that follow as `renew` does, without renewing: for whoever works beside the leader's own loop.
+
+    A lease that such a one renewed would outlive a loop that hangs.
+    """
+    if connection.execute(_HOLD, {"of_role": role, "by": owner, "in_epoch": epoch}).first() is None:
+        raise StaleLeader(f"The lease of {role!r} has moved on from epoch {epoch}.", "Nothing was written.")
+
+
 def release(connection: Connection, role: str, *, owner: str, epoch: int) -> None:
     """Give the lease up, so that the next one need not wait."""
     connection.execute(
@@ -66,13 +76,11 @@ def release(connection: Connection, role: str, *, owner: str, epoch: int) -> Non
     )
 
 
-_RENEW = (
-    update(leases)
-    .where(
-        leases.c.role == bindparam("of_role"),
-        leases.c.owner == bindparam("by"),
-        leases.c.epoch == bindparam("in_epoch"),
-    )
-    .values(renewals=leases.c.renewals + 1, renewed_at=bindparam("at", type_=Utc))
+_OURS = (
+    leases.c.role == bindparam("of_role"),
+    leases.c.owner == bindparam("by"),
+    leases.c.epoch == bindparam("in_epoch"),
 )
+_HOLD = select(leases.c.epoch).where(*_OURS).with_for_update(read=True)
+_RENEW = update(leases).where(*_OURS).values(renewals=leases.c.renewals + 1, renewed_at=bindparam("at", type_=Utc))
 """Built once: building a statement costs more than running it, and every decision runs this one."""

@@ -8,6 +8,8 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, case, delete, exists, insert, select, update
 
 from levare.model import FREE, Device
+from levare.store import audit
+from levare.store.audit import BEAT
 from levare.store.tables import devices, nodes
 
 
@@ -111,14 +113,16 @@ def renew(connection: Connection, name: str, *, incarnation: str, now: datetime)
     return bool(renewed.rowcount)
 
 
-def declare_lost(connection: Connection, seen: Mapping[str, int]) -> None:
+def declare_lost(connection: Connection, seen: Mapping[str, int], *, now: datetime) -> None:
     """Nodes (name -> renewals) that have been silent for too long, unless they have renewed since they were seen."""
     for name, renewals in seen.items():
-        connection.execute(
+        lost = connection.execute(
             update(nodes)
             .where(nodes.c.name == name, nodes.c.renewals == renewals, nodes.c.state != "lost")
             .values(state="lost")
         )
+        if lost.rowcount:
+            audit.record(connection, BEAT, "node.lost", name, now=now, renewals=renewals)
 
 
 def set_state(connection: Connection, name: str, state: str) -> bool:

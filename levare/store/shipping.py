@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
 
 from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select, update
 
 from levare.model import LIVE
+from levare.store import curves
 from levare.store.tables import attempts, jobs, logs, metrics
 from levare.store.types import Utc, is_one_of
 
@@ -33,6 +33,8 @@ class Points:
     points: list[Point] = field(default_factory=list)
     dropped: int = 0
     progress: float | None = None
+    params: dict[str, str | float | bool] = field(default_factory=dict)
+    read_at: datetime | None = None
 
 
 def log_position(connection: Connection, attempt_id: str) -> int:
@@ -42,10 +44,9 @@ def log_position(connection: Connection, attempt_id: str) -> int:
 
 
 def metrics_position(connection: Connection, attempt_id: str) -> tuple[int, int]:
-    """Up to which byte its metrics have been shipped, and how many points that were."""
-    columns = select(attempts.c.metrics_offset, attempts.c.points).where(attempts.c.id == attempt_id)
-    row = connection.execute(columns).one()
-    return row.metrics_offset, row.points
+    """Up to which byte its metrics have been shipped, and how many points of it are kept."""
+    offset = connection.execute(select(attempts.c.metrics_offset).where(attempts.c.id == attempt_id)).scalar_one()
+    return offset, curves.kept_of(connection, attempt_id)[0]
 
 
 def append_log(connection: Connection, attempt_id: str, pieces: Sequence[tuple[int, bytes]], *, size: int) -> None:
@@ -68,27 +69,42 @@ def saved(connection: Connection, attempt_id: str, *, at: datetime) -> None:
 
 
 def append_points(connection: Connection, attempt_id: str, read: Points) -> bool:
-    """Add what was read, unless somebody has shipped that stretch already: then False, and nothing is written."""
-    advanced = connection.execute(
-        update(attempts)
-        .where(attempts.c.id == attempt_id, attempts.c.metrics_offset == read.begin)
-        .values(
-            metrics_offset=read.end,
-            points=attempts.c.points + len(read.points),
-            points_dropped=attempts.c.points_dropped + read.dropped,
-        )
-        .returning(attempts.c.job_id)
-    ).one_or_none()
+    """
+    Add what was read and sum it up, unless somebody has shipped that stretch already: then False, and nothing is done.
+
+    Of an attempt that has been thinned, what belongs to no curve of that resolution is summed up and not kept.
+    """
+    values = {"attempt": attempt_id, "begin": read.begin, "end": read.end, "more": len(read.points)}
+    advanced = connection.execute(_ADVANCE, values | {"bad": read.dropped}).one_or_none()
     if advanced is None:
         return False
-    rows: list[dict[str, Any]] = [{"attempt_id": attempt_id, **vars(point)} for point in read.points]
-    if rows:
-        connection.execute(insert(metrics), rows)
-    if read.progress is not None:
-        connection.execute(update(jobs).where(jobs.c.id == advanced.job_id).values(progress=read.progress))
+    if not read.points and read.progress is None and not read.params:
+        return True
+    now = read.read_at or max((point.at for point in read.points), default=datetime.now(UTC))
+    news = curves.news_of(read.points, read.progress, read.params, now)
+    kept, course = curves.note(connection, attempt_id, read.points, news)
+    if kept:
+        connection.execute(insert(metrics), [{"attempt_id": attempt_id, **vars(point)} for point in kept])
+    if course.progress is not None:
+        connection.execute(_PROGRESS, {"job": advanced.job_id, "now_done": course.progress})
     return True
 
 
+_ADVANCE = (
+    update(attempts)
+    .where(attempts.c.id == bindparam("attempt"), attempts.c.metrics_offset == bindparam("begin"))
+    .values(
+        metrics_offset=bindparam("end"),
+        points=attempts.c.points + bindparam("more"),
+        points_dropped=attempts.c.points_dropped + bindparam("bad"),
+    )
+    .returning(attempts.c.job_id)
+)
+_PROGRESS = (
+    update(jobs)
+    .where(jobs.c.id == bindparam("job"), jobs.c.progress.is_distinct_from(bindparam("now_done")))
+    .values(progress=bindparam("now_done"))
+)
 _SAVED = (
     update(attempts)
     .where(attempts.c.id == bindparam("attempt"), is_one_of(attempts.c.state, LIVE))

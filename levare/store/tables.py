@@ -16,6 +16,7 @@ from levare.store.columns import Table, instant, json_column, json_list, metadat
 
 _IS_ARRAY = text("array_size IS NOT NULL")
 _IS_UNWANTED = text("cancel_requested_at IS NOT NULL")
+_IS_OPEN = text("hash IS NULL")
 
 
 class JobRow(Table, table=True):
@@ -125,6 +126,8 @@ class JobRow(Table, table=True):
     """The schedule that submitted it, for `due_at` or because somebody asked."""
     trigger: str | None
     due_at: datetime | None = Field(sa_column=instant())
+    code: dict[str, Any] | None = Field(sa_column=json_column(nullable=True))
+    """What the checkout held from which it was submitted: commit, branch, whether it was dirty, a digest of that."""
 
 
 class NeedRow(Table, table=True):
@@ -153,6 +156,7 @@ class IdempotencyRow(Table, table=True):
     """One submit under a key of one token, and the digest of its body, so that a repeat makes no second job."""
 
     __tablename__ = "idempotency"
+    __table_args__ = (Index("ix_idempotency_age", "created_at"),)
 
     token_id: str = Field(primary_key=True)
     key: str = Field(primary_key=True)
@@ -176,6 +180,7 @@ class AttemptRow(Table, table=True):
         Index("ix_attempts_settled", "settled", "node"),
         Index("ix_attempts_preempted", "preempted_at"),
         Index("ix_attempts_ended", "node", "ended_at"),
+        Index("ix_attempts_ended_at", "ended_at"),
     )
 
     id: str = Field(primary_key=True)
@@ -228,6 +233,8 @@ class AttemptRow(Table, table=True):
     """How many bytes of its metrics file are in SQL."""
     points: int
     points_dropped: int
+    failure: str | None
+    """The class of its failure; NULL while it lives, and where it succeeded or was cancelled."""
 
 
 class LogRow(Table, table=True):
@@ -434,9 +441,13 @@ class TokenRow(Table, table=True):
 
 
 class AuditRow(Table, table=True):
-    """Who changed what, when, from where."""
+    """Who changed what, when, from where. `place` and `hash` seal it: see `levare.store.seal`."""
 
     __tablename__ = "audit"
+    __table_args__ = (
+        Index("ix_audit_place", "place", unique=True),
+        Index("ix_audit_open", "id", sqlite_where=_IS_OPEN, postgresql_where=_IS_OPEN),
+    )
 
     id: int | None = Field(default=None, primary_key=True)
     at: datetime = Field(sa_column=instant(nullable=False, index=True))
@@ -445,6 +456,9 @@ class AuditRow(Table, table=True):
     object: str = Field(index=True)
     source: str
     detail: dict[str, Any] = Field(sa_column=json_column())
+    place: int | None = Field(sa_type=BigInteger)
+    """In the chain; NULL until it is sealed."""
+    hash: str | None
 
 
 jobs = metadata.tables["jobs"]

@@ -58,6 +58,7 @@ class ActivationRow(Table, table=True):
         Index("ix_activations_outcome", "trigger", "outcome", "decided_at"),
         Index("ix_activations_same", "trigger", "same"),
         Index("ix_activations_at", "trigger", "at", "number"),
+        Index("ix_activations_age", "decided_at"),
     )
 
     number: int | None = Field(default=None, primary_key=True)

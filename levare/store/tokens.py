@@ -81,7 +81,8 @@ def revoke(connection: Connection, token_id: str, *, actor: Actor, now: datetime
         return row
     if not connection.execute(_revocation(token_id, now)).rowcount:
         raise Conflict(f"Token {row['name']!r} is the last valid admin token.", "Create another admin token first.")
-    audit.record(connection, actor, "token.revoked", token_id, now=now, name=row["name"])
+    change = {"before": "valid", "after": "revoked"}
+    audit.record(connection, actor, "token.revoked", token_id, now=now, name=row["name"], **change)
     return token(connection, token_id)
 
 

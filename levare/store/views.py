@@ -30,15 +30,12 @@ from levare.store.types import Utc
 
 Row = Mapping[str, Any]
 
-MOST_NAMES = 1000
-"""A summary of metrics has at most so many names, the first by stage and name."""
-
 _INTERNAL = ("lane", "family", "losses", "cancelled_by", "array", "shunned")
 _OF_ARRAY = ("array_size", "array_cap", "array_next")
 _latest = and_(attempts.c.job_id == jobs.c.id, attempts.c.number == jobs.c.attempt, attempts.c.rank == 0)
 _node = case((jobs.c.state.not_in((BLOCKED, WAITING)), attempts.c.node)).label("node")
 _job_columns = [column for column in jobs.c if column.name not in _INTERNAL]
-_whole_job = select(*_job_columns, _node).select_from(jobs.outerjoin(attempts, _latest))
+_whole_job = select(*_job_columns, _node, attempts.c.failure).select_from(jobs.outerjoin(attempts, _latest))
 _job_by_id = _whole_job.where(jobs.c.id == bindparam("job_id"))  # built once, for building costs more than asking
 _size_by_id = select(jobs.c.array_size).where(jobs.c.id == bindparam("job_id"))
 _needs_by_id = select(needs).where(needs.c.job_id == bindparam("job_id"))
@@ -54,15 +51,19 @@ class JobFilter:
     name: str | None = None
     user: str | None = None
     array: str | None = None
-    """Only elements of this array. Without it elements are listed only where `states` are asked for."""
+    """Only elements of this array. Without it elements are listed only where `states` or `failures` are asked for."""
+    failures: Sequence[str] = ()
+    """Only jobs whose latest attempt has failed so."""
 
     def conditions(self) -> list[ColumnElement[bool]]:
         equal = {name: getattr(self, name) for name in ("team", "project", "name", "user")}
         conditions = [jobs.c[name] == value for name, value in equal.items() if value is not None]
         if self.array is not None:
             conditions.append(jobs.c.array_id == self.array)
-        elif not self.states:
+        elif not self.states and not self.failures:
             conditions.append(jobs.c.array_id.is_(None))
+        if self.failures:
+            conditions.append(attempts.c.failure.in_(self.failures))
         return [*conditions, jobs.c.state.in_(self.states)] if self.states else conditions
 
 
@@ -131,7 +132,7 @@ def shown_needs(needed: Mapping[str, str]) -> list[str | Mapping[str, str]]:
 def new_job(row: Row, needed: Mapping[str, str]) -> Row:
     """What `job` gives for a row that has just been written."""
     shown = {name: value for name, value in row.items() if name not in _INTERNAL}
-    return _with_array({**shown, "node": None, "needs": shown_needs(needed)}, {})
+    return _with_array({**shown, "node": None, "failure": None, "needs": shown_needs(needed)}, {})
 
 
 def find_jobs(
@@ -200,6 +201,11 @@ def _devices(connection: Connection, uuids: Iterable[str]) -> Mapping[str, Row]:
     return {row["uuid"]: row for row in rows}
 
 
+def models_of(connection: Connection, held: Mapping[str, int]) -> list[str]:
+    """The models of the GPUs that an attempt holds or held, as far as they are known."""
+    return sorted(card["model"] for card in _devices(connection, held).values()) if held else []
+
+
 def _gpus(held: Mapping[str, int], cards: Mapping[str, Row]) -> list[Row]:
     """What an attempt holds of each GPU; of a GPU that has left its machine only that is known."""
     gone = {"index": None, "model": ""}
@@ -262,35 +268,6 @@ def points(
     return [{**row, "values": {name: row["values"][name]}} for row in rows]
 
 
-def summary(
-    connection: Connection, attempt_id: str, *, stage: str | None = None, name: str | None = None
-) -> Mapping[str, Mapping[str, Row]]:
-    """
-    Stage -> metric -> its last value, its least and greatest finite value, and how often it was told.
-
-    What was told without a stage is under the stage "".
-    """
-    entries, number = entries_of(connection)
-    of_name = [entries.c.key == name] if name is not None else []
-    query = select(
-        metrics.c.stage,
-        entries.c.key,
-        func.min(number).label("best_min"),
-        func.max(number).label("best_max"),
-        func.count().label("count"),
-        func.max(metrics.c.offset).label("offset"),
-    )
-    query = _metrics(connection, query, attempt_id, stage, None).where(*of_name)
-    query = query.group_by(metrics.c.stage, entries.c.key)
-    rows = _rows(connection, query.order_by(metrics.c.stage, entries.c.key).limit(MOST_NAMES))
-    last = _values_at(connection, attempt_id, {row["offset"] for row in rows})
-    found: dict[str, dict[str, Row]] = defaultdict(dict)
-    for row in rows:
-        best = {name: row[name] for name in ("best_min", "best_max", "count")}
-        found[row["stage"] or ""][row["key"]] = {"last": last[row["offset"]][row["key"]], **best}
-    return found
-
-
 def _metrics(connection: Connection, query: Any, attempt_id: str, stage: str | None, name: str | None) -> Any:
     query = query.where(metrics.c.attempt_id == attempt_id)
     if stage is not None:
@@ -309,12 +286,6 @@ def entries_of(connection: Connection) -> tuple[TableValuedAlias, ColumnElement[
         return entries, case((entries.c.type.in_(("integer", "real")), entries.c.value))
     entries = func.jsonb_each(values).table_valued("key", "value", joins_implicitly=True)
     return entries, case((func.jsonb_typeof(entries.c.value) == "number", cast(entries.c.value, Float)))
-
-
-def _values_at(connection: Connection, attempt_id: str, offsets: Iterable[int]) -> Mapping[int, Row]:
-    columns = select(metrics.c.offset, metrics.c["values"])
-    wanted = columns.where(metrics.c.attempt_id == attempt_id, metrics.c.offset.in_(list(offsets)))
-    return {row["offset"]: row["values"] for row in _rows(connection, wanted)}
 
 
 def _rows(connection: Connection, query: Any) -> list[Row]:

@@ -12,6 +12,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, bindparam, case, exists, func, or_, select, update
 
 from levare.model import CANCELLED, LIVE, PLACED, PREEMPTED, RUNNING, STARTING, Parting, Preemption
+from levare.store import audit
+from levare.store.audit import BEAT
 from levare.store.tables import attempts, jobs
 from levare.store.types import Utc, is_one_of
 
@@ -35,7 +37,11 @@ def preempt(connection: Connection, preemptions: Sequence[Preemption], *, now: d
     told: set[str] = set()
     for each in preemptions:
         asked = {"attempt": each.attempt_id, "job": each.job_id, "for_job": each.for_job, "why": each.reason, "at": now}
-        told |= set(connection.execute(_PREEMPT, asked).scalars())
+        parts = set(connection.execute(_PREEMPT, asked).scalars())
+        told |= parts
+        if parts:
+            detail = {"attempt": each.attempt_id, "for_job": each.for_job, "reason": each.reason}
+            audit.record(connection, BEAT, "job.preempted", each.job_id, now=now, **detail)
     return sorted(told)
 
 

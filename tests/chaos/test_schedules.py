@@ -1,7 +1,9 @@
 """
 Schedules under two beats that are stopped, continued and killed, and under a clock that jumps.
 
-`LEVARE_TRIAL_SECONDS=600 make test ARGS='tests/chaos/test_schedules.py -s'` makes a long trial of it.
+A long trial of it, ten minutes for each database, which is longer than a test may take otherwise:
+
+    LEVARE_TRIAL_SECONDS=600 make test ARGS='tests/chaos/test_schedules.py -s -n 0 -o faulthandler_timeout=1500'
 """
 
 import os

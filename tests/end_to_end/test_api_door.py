@@ -133,7 +133,7 @@ def test_a_held_family_is_listed_and_released(api: Api):
 def test_a_lost_node_cannot_be_drained(api: Api):
     api.join()
     with api.database.writing() as connection:
-        nodes.declare_lost(connection, {"n1": 1})
+        nodes.declare_lost(connection, {"n1": 1}, now=datetime.now(UTC))
 
     refused(api.client.put("/v1/nodes/n1/state", json={"state": "draining"}), 409, "conflict")
 

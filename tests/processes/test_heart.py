@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,8 @@ def supervise() -> Iterator[Callable[[str], tuple[int, str]]]:
     for process in started:
         tree = table.trees([Tracked("it", process.pid)]).get("it")
         for pid in tree.pids if tree else ():
-            os.kill(pid, 9)
+            with suppress(ProcessLookupError):  # a parent that was killed first may have taken it along
+                os.kill(pid, 9)
         process.communicate()
 
 
@@ -151,6 +153,16 @@ def test_a_cgroup_that_is_gone_leaves_the_descendants(supervise: Supervise, tmp_
     supervisor, escaped = supervise(ESCAPE)
 
     assert int(escaped) in tree_of(supervisor, str(tmp_path / "gone")).pids
+
+
+def test_what_is_started_later_is_found_though_others_are_passed_over() -> None:
+    table, one = ProcessTable(), [Tracked("it", os.getpid())]
+    before = table.trees(one)["it"].pids
+
+    with subprocess.Popen(["sleep", "600"]) as later:
+        assert set(table.trees(one)["it"].pids) - set(before) == {later.pid}
+        assert table._others._known
+        later.kill()
 
 
 def test_an_attempt_whose_supervisor_is_gone_has_no_tree() -> None:

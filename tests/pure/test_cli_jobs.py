@@ -61,6 +61,15 @@ def test_jobs_are_a_table_of_what_people_look_for():
     assert lines[2].endswith("node-a  3m12s   99%")
 
 
+def test_how_long_jobs_still_run_has_a_column_where_it_is_known():
+    jobs = [a_job(left_seconds=125.0, left_from="history"), a_job()]
+    api = Api().on("GET /v1/jobs", {"items": jobs, "next_cursor": None})
+
+    lines = levare_run(api, "jobs").stdout.splitlines()
+
+    assert [line.split()[-1] for line in lines] == ["left", "~2m05s", "-"]
+
+
 def test_jobs_send_their_filters_and_stop_at_the_limit():
     api = Api().on("GET /v1/jobs", {"items": [a_job(id=f"j{number}") for number in range(3)], "next_cursor": "c"})
 
@@ -84,11 +93,12 @@ def test_a_name_cannot_steer_the_terminal():
 
 
 def test_show_tells_the_request_the_attempts_the_metrics_and_the_reason():
-    trend = {"last": 0.31234567, "best_min": 0.3, "best_max": 2.3, "count": 1200}
+    trend = {"last": 0.31234567, "best": 0.3, "best_step": 90, "best_min": 0.3, "best_max": 2.3, "count": 1200}
     metrics = {
         "items": [],
         "next": None,
         "summary": {"train": {"loss": trend}, "val": {"acc": trend | {"last": "NaN"}}},
+        "params": {"lr": 0.1},
     }
     reason = {"code": "x", "kind": "will-wait", "message": "No room.", "asked": None, "available": None}
     api = Api().on(f"GET /v1/jobs/{JOB}", a_job(attempt=1)).on(f"GET /v1/jobs/{JOB}/metrics", metrics)
@@ -100,6 +110,7 @@ def test_show_tells_the_request_the_attempts_the_metrics_and_the_reason():
     rows = [line.split() for line in text.splitlines()]
     assert ["command", "python", "train.py", "--note", "'two", "words'"] in rows
     assert "  - No room." in text.splitlines()
+    assert "given: lr=0.1" in text.splitlines()
     assert [
         "1",
         "node-a",
@@ -115,8 +126,8 @@ def test_show_tells_the_request_the_attempts_the_metrics_and_the_reason():
         "88%",
         "17.6GiB",
     ] in rows
-    assert ["train", "loss", "0.3123", "0.3", "2.3", "1,200"] in rows
-    assert ["val", "acc", "NaN", "0.3", "2.3", "1,200"] in rows
+    assert ["train", "loss", "0.3123", "0.3", "90", "0.3", "2.3", "1,200"] in rows
+    assert ["val", "acc", "NaN", "0.3", "90", "0.3", "2.3", "1,200"] in rows
 
 
 def test_show_tells_what_few_jobs_ask_for_and_nothing_of_it_for_the_others():

@@ -59,6 +59,7 @@ def seen(status: Status) -> list[str]:
 
 def a_job(**other: Any) -> dict[str, Any]:
     job = {"id": JOB, "name": "resnet", "state": "running", "node": "node-a", "attempt": 1, "progress": 0.5}
+    job |= {"left_seconds": 60.0, "left_from": "progress"}
     times = {"created_at": "2030-01-01T12:00:00Z", "started_at": "2030-01-01T12:00:00Z", "finished_at": None}
     return job | times | other
 
@@ -91,7 +92,7 @@ def test_a_running_job_shows_its_progress_its_metrics_and_what_it_uses():
 
 def test_a_waiting_job_shows_why_it_waits():
     reason = {"code": "gpus-busy", "kind": "will-wait", "message": "Asks for 4 GPUs; 2 are free."}
-    job = a_job(state="waiting", node=None, progress=None, attempt=0)
+    job = a_job(state="waiting", node=None, progress=None, attempt=0, left_seconds=None)
     status = Status(an_api(job=job, why={"reasons": [reason]}), JOB)
 
     status._look(with_samples=True)

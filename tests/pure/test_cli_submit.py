@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -137,7 +138,7 @@ def test_rerun_sends_the_same_request_again():
     assert result.stdout == "n3w\n"
     seen_once = {"id", "user", "state", "start_after", "deadline", "attempt", "node", "exit_code", "reason", "progress"}
     seen_once |= {"created_at", "started_at", "finished_at", "cancel_requested_at", "cost", "currency", "energy_joules"}
-    seen_once |= {"schedule", "due_at"}
+    seen_once |= {"schedule", "due_at", "progress_from", "left_seconds", "left_from"}
     of_a_group = {"pipeline", "step", "parameters", "array", "array_id", "array_index"}
     assert api.body() == {name: old[name] for name in old.keys() - seen_once - of_a_group}
 
@@ -163,7 +164,7 @@ def test_submit_sends_what_jobs_rarely_ask_for():
     )
 
     assert result.exit_code == 0, result.stderr
-    assert {name: value for name, value in api.body().items() if name not in ("command", "env", "cwd")} == {
+    assert {name: value for name, value in api.body().items() if name not in ("command", "env", "cwd", "code")} == {
         "scratch_mib": 2097152,
         "gpu_model": "H100",
         "resources": {"licence": 2, "port": 1},
@@ -189,7 +190,7 @@ def test_submit_sends_nothing_that_was_not_said():
 
     levare_run(api, "submit", "--", "true")
 
-    assert api.body().keys() == {"command", "env", "cwd"}
+    assert api.body().keys() - {"code"} == {"command", "env", "cwd"}
 
 
 @pytest.mark.parametrize(
@@ -248,3 +249,32 @@ def test_a_need_of_an_unknown_outcome_is_a_misuse():
 
     assert result.exit_code == 2
     assert "'a1:maybe' is not JOB, JOB:failure or JOB:always" in result.stderr
+
+
+def test_submit_tells_of_the_checkout_that_it_is_called_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=ann", "-c", "user.email=ann@example.org"]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.py").write_text("print(1)")
+    for arguments in (["init", "-q"], ["add", "."], ["commit", "-qm", "first"]):
+        subprocess.run([*git, *arguments], check=True)
+
+    def code() -> dict[str, object]:
+        api = Api().on("POST /v1/jobs", a_job())
+        levare_run(api, "submit", "--", "true")
+        return api.body()["code"]
+
+    clean = code()
+    (tmp_path / "train.py").write_text("print(2)")
+    changed = code()
+
+    assert (clean["dirty"], clean["diff"], clean["root"]) == (False, None, str(tmp_path))
+    assert (changed["commit"], changed["dirty"]) == (clean["commit"], True)
+    assert changed["diff"]
+
+
+def test_the_id_of_the_data_is_a_variable_of_the_job():
+    api = Api().on("POST /v1/jobs", a_job())
+
+    levare_run(api, "submit", "--data", "imagenet@v3", "--", "true")
+
+    assert api.body()["env"]["LEVARE_DATA"] == "imagenet@v3"

@@ -84,12 +84,19 @@ def test_what_every_job_has_is_not_told(asked: dict[str, Any], text: str):
     assert words.resources(job) == text
 
 
-def test_the_time_left_goes_by_the_pace_so_far():
-    job: Any = {"state": "running", "progress": 0.25, "started_at": "2030-01-01T11:50:00Z"}
+@pytest.mark.parametrize(
+    ("basis", "told", "short"),
+    [
+        ("progress", "about 30m00s left", "30m00s"),
+        ("steps", "about 30m00s left, by its steps", "30m00s"),
+        ("history", "about 30m00s left, by earlier runs", "~30m00s"),
+    ],
+)
+def test_the_time_left_is_told_with_what_it_is_taken_from(basis: str, told: str, short: str):
+    job: Any = {"left_seconds": 1799.6, "left_from": basis}
 
-    assert words.time_left(job, NOON) == "30m00s"
-    assert words.time_left(job | {"progress": 0.0}, NOON) is None
-    assert words.time_left(job | {"state": "failed"}, NOON) is None
+    assert (words.time_left(job), words.left(job)) == (told, short)
+    assert (words.time_left(job | {"left_seconds": None}), words.left(job | {"left_seconds": None})) == (None, "-")
 
 
 def test_a_retried_job_that_waits_tells_how_long_it_has_been_there():

@@ -8,9 +8,9 @@ from worker.points import LONGEST_LINE, MOST_VALUES, read_points
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
-def read(*lines: object, room: int = 100, final: bool = False, tail: bytes = b""):
+def read(*lines: object, final: bool = False, tail: bytes = b""):
     text = b"".join((line if isinstance(line, bytes) else json.dumps(line).encode()) + b"\n" for line in lines)
-    return read_points(text + tail, 0, room=room, now=NOON, final=final)
+    return read_points(text + tail, 0, now=NOON, final=final)
 
 
 def test_a_line_becomes_a_point_with_its_stage_step_and_epoch():
@@ -58,13 +58,6 @@ def test_at_the_end_a_last_line_without_its_newline_counts():
     assert len(read({"loss": 1}, tail=b'{"loss": 2}', final=True).points) == 2
 
 
-def test_a_flood_is_bounded_and_counted():
-    result = read(*({"step": i, "loss": i} for i in range(10)), room=4)
-
-    assert [point.step for point in result.points] == [0, 1, 2, 3]
-    assert result.dropped == 6
-
-
 def test_progress_is_read_and_makes_no_point():
     result = read({"progress": 0.25}, {"progress": 7})
 
@@ -74,3 +67,23 @@ def test_progress_is_read_and_makes_no_point():
 
 def test_the_offset_of_a_point_is_where_its_line_begins():
     assert [point.offset for point in read({"a": 1}, {"a": 2}).points] == [0, len(b'{"a": 1}\n')]
+
+
+def test_what_the_training_was_given_comes_beside_its_points():
+    result = read({"params": {"lr": 0.1, "name": "x" * 600, "deep": [1, 2], "on": True}}, {"params": 3.0})
+
+    assert result.params == {"lr": 0.1, "name": "x" * 497 + "...", "deep": "[1, 2]", "on": True}
+    assert [point.values for point in result.points] == [{"params": 3.0}]
+
+
+@pytest.mark.parametrize("line", [b'{"step": Infinity, "a": 1}', b'{"a\\u0000": 1}', b'{"\\ud800": 1}'])
+def test_what_no_database_can_keep_is_dropped(line: bytes):
+    result = read(line, {"a": 1})
+
+    assert (result.dropped, len(result.points)) == (1, 1)
+
+
+def test_no_point_is_of_the_future():
+    [point] = read({"a": 1, "time": NOON.timestamp() + 1e6}).points
+
+    assert point.at == NOON

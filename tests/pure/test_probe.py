@@ -1,20 +1,18 @@
 """What is made of what the probes read: rates, shares of GPUs, simulated GPUs."""
 
-import json
 import re
 import shutil
 import socket
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from levare import settings
-from levare.model import Device
+from levare.model import Device, counters
 from levare.written import LABEL
-from worker.probe import address, nvml, simulated
+from worker import files
+from worker.probe import address, simulated
 from worker.probe.attempts import Attempts
 from worker.probe.energy import Energy
 from worker.probe.facts import facts, gpus, labels, scratch_mib
@@ -26,20 +24,8 @@ from worker.probe.reading import Reading
 from worker.probe.simulated import Simulated, utilisation_percent
 from worker.probe.tracked import Tracked
 
-NODE = {
-    "cpu_percent",
-    "load_1m",
-    "memory_used_mib",
-    "memory_total_mib",
-    "swap_used_mib",
-    "disk_free_gib",
-    "disk_used_percent",
-    "disk_read_mib_per_second",
-    "disk_write_mib_per_second",
-    "network_in_mib_per_second",
-    "network_out_mib_per_second",
-}
-GPU = {"utilisation_percent", "memory_used_mib", "power_watts", "energy_joules", "temperature_celsius"}
+OF_THE_WORKER = {"heart_milliseconds", "claims", "claims_refused", "samples_waiting"}
+NODE = counters.NODE.keys() - OF_THE_WORKER
 
 
 def a_gpu(uuid: str, *, processes: dict[int, int] | None = None, **counters: float) -> Reading:
@@ -97,6 +83,21 @@ def test_an_attempt_without_gpus_has_no_gpu_numbers(monkeypatch: pytest.MonkeyPa
     sample = sampled(monkeypatch, a_tree(11), Tracked("a-1", 10), [a_gpu("gpu-a", processes={}, power_watts=7.0)])
 
     assert set(sample) == {"memory_mib", "processes", "threads"}
+
+
+def test_an_attempt_is_told_its_part_of_the_power_and_the_heat_of_its_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    readings = [
+        a_gpu("gpu-a", power_watts=400.0, temperature_celsius=60.0, throttled_by_heat_percent=100.0),
+        a_gpu("gpu-b", power_watts=200.0, temperature_celsius=70.0, throttled_by_heat_percent=0.0),
+        a_gpu("gpu-c", power_watts=700.0, temperature_celsius=90.0),
+    ]
+    mine = Tracked("a-1", 10, None, {"gpu-a": 81920, "gpu-b": 20480})
+
+    sample = sampled(monkeypatch, a_tree(11), mine, readings)
+
+    assert sample["gpu_power_watts"] == 450  # of the second it holds a quarter
+    assert sample["gpu_temperature_celsius"] == 70
+    assert sample["gpu_throttled_percent"] == 50
 
 
 def test_an_attempt_consumes_what_the_counters_of_its_gpus_grow_by() -> None:
@@ -171,14 +172,34 @@ def test_an_attempt_on_a_simulated_gpu_uses_four_fifths_of_what_it_holds(monkeyp
 
 
 def test_a_node_says_all_that_is_promised(tmp_path: Path) -> None:
-    readings = Simulated("n1", "2x80GiB").readings([])
+    machine = Machine(tmp_path / "not" / "made" / "yet")
 
-    sample = Machine(tmp_path / "not" / "made" / "yet").sample(readings)
+    sample = machine.sample(Simulated("n1", "2x80GiB").readings([]))
+    machine.close()
 
     may_lack = {"disk_read_mib_per_second", "disk_write_mib_per_second"}  # a container may show no disks
-    assert sample.keys() | may_lack == NODE | {f"gpu{index}_{name}" for index in (0, 1) for name in GPU}
+    plain = {name for name in sample if ":" not in name and not re.fullmatch(r"cpu\d+_percent", name)}
+    may_lack |= {"cpu_percent", "cpu_busiest_percent"}  # no tick may have passed between the two looks
+    assert plain | may_lack == NODE | {f"gpu{index}_{name}" for index in (0, 1) for name in counters.GPU}
     assert 0 < sample["memory_used_mib"] < sample["memory_total_mib"]
     assert 0 <= sample["disk_used_percent"] <= 100
+
+
+def test_what_a_machine_cannot_read_drops_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine, read = Machine(tmp_path), files.read
+    while "cpu_percent" not in (whole := machine.sample([])):  # until a tick has passed
+        assert whole
+    for hidden in ("stat", "meminfo", "loadavg", "diskstats", "net/dev", "uptime"):
+
+        def refusing(path: str, hidden: str = hidden) -> str:
+            if path == f"/proc/{hidden}":
+                raise PermissionError(path)
+            return read(path)
+
+        monkeypatch.setattr(files, "read", refusing)
+        left = machine.sample([])
+        assert 0 < len(whole.keys() - left.keys()) < len(whole) / 2, hidden
+    machine.close()
 
 
 def test_a_node_offers_what_is_set_or_else_what_it_has(tmp_path: Path) -> None:
@@ -252,73 +273,3 @@ def test_without_any_route_the_host_name_has_to_do(tmp_path: Path, monkeypatch: 
 
 def test_without_simulated_gpus_the_real_ones_are_asked(tmp_path: Path) -> None:
     assert isinstance(gpus(settings.load({"LEVARE_HOME": str(tmp_path)})), Nvidia)
-
-
-FAKE_PYNVML = """
-from types import SimpleNamespace
-
-class NVMLError(Exception): pass
-class NVMLError_LibraryNotFound(NVMLError): pass
-NVML_TEMPERATURE_GPU = 0
-
-def lacking(*_):
-    raise NVMLError("Not Supported")
-
-def nvmlInit(): {init}
-def nvmlDeviceGetCount(): return 3
-def nvmlDeviceGetHandleByIndex(index):
-    if index == 1: raise NVMLError("GPU is lost")
-    return index
-def nvmlDeviceGetUUID(handle): return f"GPU-{{handle}}".encode()
-def nvmlDeviceGetName(handle): return "NVIDIA Test"
-def nvmlDeviceGetMemoryInfo(handle): return SimpleNamespace(total=80 * 2**30, used=3 * 2**30)
-def nvmlDeviceGetUtilizationRates(handle): return SimpleNamespace(gpu=55)
-def nvmlDeviceGetTemperature(handle, sensor): return 41
-def nvmlDeviceGetTotalEnergyConsumption(handle): return 7500
-nvmlDeviceGetPowerUsage = lacking
-def nvmlDeviceGetComputeRunningProcesses(handle):
-    if handle == 2: lacking()
-    return [SimpleNamespace(pid=7, usedGpuMemory=2**30), SimpleNamespace(pid=8, usedGpuMemory=None)]
-def nvmlDeviceGetGraphicsRunningProcesses(handle):
-    if handle == 2: lacking()
-    return [SimpleNamespace(pid=7, usedGpuMemory=2**30)]
-"""
-
-
-def said_by_nvml(folder: Path, init: str) -> tuple[dict, int | None]:
-    (folder / "pynvml.py").write_text(FAKE_PYNVML.format(init=init))
-    command = [sys.executable, "-P", str(Path(nvml.__file__))]
-    with subprocess.Popen(command, env={"PYTHONPATH": str(folder)}, stdout=subprocess.PIPE) as child:
-        assert child.stdout
-        line = json.loads(child.stdout.readline())
-        if "error" not in line:
-            child.kill()
-        return line, child.wait(10)
-
-
-def test_a_counter_that_a_gpu_lacks_drops_no_other(tmp_path: Path) -> None:
-    line, _ = said_by_nvml(tmp_path, "pass")
-
-    assert [device["uuid"] for device in line["devices"]] == ["GPU-0", "GPU-2"]
-    assert line["devices"][0] == {
-        "uuid": "GPU-0",
-        "index": 0,
-        "model": "NVIDIA Test",
-        "memory_mib": 81920,
-        "counters": {
-            "utilisation_percent": 55,
-            "memory_used_mib": 3072.0,
-            "energy_joules": 7.5,
-            "temperature_celsius": 41,
-        },
-        "processes": {"7": 1024, "8": 0},
-    }
-    assert line["devices"][1]["processes"] is None
-
-
-def test_a_machine_without_nvml_is_told_from_one_in_trouble(tmp_path: Path) -> None:
-    assert said_by_nvml(tmp_path, "raise NVMLError_LibraryNotFound('not found')") == (
-        {"error": "NVML: not found"},
-        nvml.NEVER,
-    )
-    assert said_by_nvml(tmp_path, "raise NVMLError('driver mismatch')") == ({"error": "NVML: driver mismatch"}, 1)

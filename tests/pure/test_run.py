@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -449,3 +450,15 @@ def test_the_client_is_loaded_when_it_is_named() -> None:
     code = "import sys, levare; print('levare.client' in sys.modules, levare.Client.__name__)"
 
     assert in_python(code, cwd=Path(__file__).parents[2]).stdout == "False Client\n"
+
+
+def test_the_package_knows_its_version_where_nobody_has_installed_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert levare.__version__ == version("levare")
+
+    monkeypatch.setattr("importlib.metadata.version", _unknown)
+
+    assert levare.__version__ == "0"
+
+
+def _unknown(name: str) -> str:
+    raise PackageNotFoundError(name)

@@ -196,9 +196,9 @@ def test_a_node_that_renewed_meanwhile_is_not_declared_lost(database: Database, 
     with database.writing() as connection:
         seen = snapshot.load(connection, now=NOON).renewals
         nodes.renew(connection, "n1", incarnation="i1", now=NOON)
-        nodes.declare_lost(connection, seen)
+        nodes.declare_lost(connection, seen, now=NOON)
         assert fleet.load_nodes(connection, now=NOON)[0].state == "ready"
-        nodes.declare_lost(connection, snapshot.load(connection, now=NOON).renewals)
+        nodes.declare_lost(connection, snapshot.load(connection, now=NOON).renewals, now=NOON)
         assert fleet.load_nodes(connection, now=NOON)[0].state == "lost"
         nodes.renew(connection, "n1", incarnation="i1", now=NOON)
         assert fleet.load_nodes(connection, now=NOON)[0].state == "ready"

@@ -3,11 +3,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
 
 from levare.errors import NotFound
 from levare.model import Placement, Request
-from levare.store import attempts, shipping, tables, views
+from levare.store import attempts, shipping, tables, trends, views
 from levare.store.engine import Database
 from levare.store.shipping import Point, Points
 from levare.store.views import JobFilter
@@ -35,11 +34,6 @@ def tell(database: Database, attempt_id: str, *lines: tuple[str | None, dict[str
         begin, _ = shipping.metrics_position(connection, attempt_id)
         points = [Point(begin + 10 * i, NOON, stage, i, None, values) for i, (stage, values) in enumerate(lines)]
         assert shipping.append_points(connection, attempt_id, Points(begin, begin + 10 * len(lines), points))
-
-
-def summary(database: Database, attempt_id: str, **wanted: Any) -> Any:
-    with database.reading() as connection:
-        return views.summary(connection, attempt_id, **wanted)
 
 
 def points(database: Database, attempt_id: str, **wanted: Any) -> list[Any]:
@@ -172,38 +166,6 @@ def attempt(database: Database, add_job: AddJob, add_node: AddNode) -> str:
     return place(database, "job")
 
 
-def test_a_summary_tells_last_best_and_count_by_stage(database: Database, attempt: str):
-    tell(
-        database,
-        attempt,
-        ("train", {"loss": 2.5, "lr": 1}),
-        ("train", {"loss": 0.5}),
-        ("val", {"loss": 3.0}),
-        ("train", {"loss": 1.5}),
-        (None, {"loss": 9.0}),
-    )
-
-    assert summary(database, attempt) == {
-        "": {"loss": {"last": 9.0, "best_min": 9.0, "best_max": 9.0, "count": 1}},
-        "train": {
-            "loss": {"last": 1.5, "best_min": 0.5, "best_max": 2.5, "count": 3},
-            "lr": {"last": 1, "best_min": 1, "best_max": 1, "count": 1},
-        },
-        "val": {"loss": {"last": 3.0, "best_min": 3.0, "best_max": 3.0, "count": 1}},
-    }
-    assert summary(database, attempt, stage="val", name="loss").keys() == {"val"}
-    assert summary(database, attempt, name="lr").keys() == {"train"}
-
-
-def test_what_is_not_finite_is_counted_and_never_the_best(database: Database, attempt: str):
-    tell(database, attempt, ("t", {"loss": 1.0}), ("t", {"loss": "Infinity"}), ("t", {"loss": "NaN", "only": "NaN"}))
-
-    assert summary(database, attempt)["t"] == {
-        "loss": {"last": "NaN", "best_min": 1.0, "best_max": 1.0, "count": 3},
-        "only": {"last": "NaN", "best_min": None, "best_max": None, "count": 1},
-    }
-
-
 def test_points_come_by_stage_name_and_offset(database: Database, attempt: str):
     tell(database, attempt, ("t", {"a": 1}), ("v", {"a": 2, "b": 3}), (None, {"b": 4}))
 
@@ -218,15 +180,5 @@ def test_a_metric_may_have_any_name(database: Database, attempt: str, name: str)
     tell(database, attempt, ("t", {name: 1.0}), ("t", {"other": 2.0}))
 
     assert points(database, attempt, name=name) == [(0, {name: 1.0})]
-    assert summary(database, attempt, name=name)["t"][name]["count"] == 1
-
-
-def test_the_names_in_a_summary_are_bounded(database: Database, attempt: str):
-    rows = [
-        {"attempt_id": attempt, "offset": 10 * i, "at": NOON, "values": {f"m{10 * i + k}": 1.0 for k in range(10)}}
-        for i in range(150)
-    ]
-    with database.writing() as connection:
-        connection.execute(insert(tables.metrics), rows)
-
-    assert len(summary(database, attempt)[""]) == views.MOST_NAMES
+    with database.reading() as connection:
+        assert trends.summary(connection, attempt, name=name)["t"][name]["count"] == 1

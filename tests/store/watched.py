@@ -10,11 +10,12 @@ from sqlalchemy import insert, select, update
 from beat.leader import Leader
 from beat.trigger_watch import TriggerWatch
 from levare.model import FINAL, Rules
-from levare.store import activations, events, triggers
+from levare.store import activations, events, shipping, triggers
 from levare.store.audit import Actor
 from levare.store.engine import Database
 from levare.store.jobs import Intake
-from levare.store.tables import attempts, jobs, metrics
+from levare.store.shipping import Point, Points
+from levare.store.tables import attempts, jobs
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 ADA = Actor("t1", "ada")
@@ -72,8 +73,9 @@ class Watched:
             if not connection.execute(select(attempts.c.id).where(attempts.c.id == attempt)).first():
                 connection.execute(insert(attempts), _an_attempt(job_id, at))
                 connection.execute(update(jobs).where(jobs.c.id == job_id).values(attempt=1))
-            row = {"attempt_id": attempt, "offset": next(self._ids), "at": at, "stage": stage, "values": values}
-            connection.execute(insert(metrics), row)
+            begin, _ = shipping.metrics_position(connection, attempt)
+            point = Point(begin, at, stage, None, None, values)
+            assert shipping.append_points(connection, attempt, Points(begin, begin + 1, [point]))
 
 
 def _an_attempt(job_id: str, at: datetime) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from time import monotonic
 
-from worker.probe.energy import Energy
+from worker.probe.energy import Energy, part_of
 from worker.probe.processes import ProcessTable, Tree
 from worker.probe.rates import Rates
 from worker.probe.reading import Reading
@@ -35,6 +35,7 @@ class Attempts:
             "memory_mib": tree.memory_mib,
             "processes": tree.processes,
             "threads": tree.threads,
+            **({} if tree.open_files is None else {"open_files": tree.open_files}),
             **self._rates_of(one.attempt_id, tree, at),
             **_gpu_share(one, tree, readings),
             **self._energy_of(one, readings),
@@ -56,9 +57,35 @@ class Attempts:
 
 
 def _gpu_share(one: Tracked, tree: Tree, readings: Sequence[Reading]) -> dict[str, float]:
-    """How busy its devices are, on average, and what its own processes use of their memory."""
+    """Of its devices how busy they are on average, how hot the hottest is, and its part of their power and memory."""
     own = [reading for reading in readings if reading.device.uuid in one.devices]
-    busy = [percent for reading in own if (percent := reading.counters.get("utilisation_percent")) is not None]
     used = [mib for reading in own if (mib := reading.memory_of([one.supervisor_pid, *tree.pids])) is not None]
-    share: dict[str, float] = {"gpu_utilisation_percent": sum(busy) / len(busy)} if busy else {}
-    return share | ({"gpu_memory_mib": sum(used)} if used else {})
+    power = [watts * part_of(one, each) for each in own if (watts := each.counters.get("power_watts")) is not None]
+    heat, held_down = _all("temperature_celsius", own), [_throttled(reading) for reading in own]
+    return {
+        **_mean("gpu_utilisation_percent", _all("utilisation_percent", own)),
+        **_mean("gpu_memory_utilisation_percent", _all("memory_utilisation_percent", own)),
+        **({"gpu_memory_mib": sum(used)} if used else {}),
+        **({"gpu_power_watts": sum(power)} if power else {}),
+        **({"gpu_temperature_celsius": max(heat)} if heat else {}),
+        **_mean("gpu_throttled_percent", [percent for percent in held_down if percent is not None]),
+    }
+
+
+def _all(name: str, own: Sequence[Reading]) -> list[float]:
+    return [number for reading in own if (number := reading.counters.get(name)) is not None]
+
+
+def _mean(name: str, numbers: Sequence[float]) -> dict[str, float]:
+    return {name: sum(numbers) / len(numbers)} if numbers else {}
+
+
+def _throttled(reading: Reading) -> float | None:
+    """Whether anything but idleness or a setting held its clocks down."""
+    parts = [
+        percent for why in _THROTTLES if (percent := reading.counters.get(f"throttled_by_{why}_percent")) is not None
+    ]
+    return max(parts, default=None)
+
+
+_THROTTLES = ("power", "heat", "hardware")

@@ -1,6 +1,6 @@
 """What attempts have had GPUs consume, from the counters of energy of their GPUs."""
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Sequence
 
 from worker.probe.reading import Reading
 from worker.probe.tracked import Tracked
@@ -23,7 +23,7 @@ class Energy:
             if count is not None and reading.device.uuid in one.devices:
                 grown = self._grown((one.attempt_id, reading.device.uuid), count)
                 before = self._joules.get(one.attempt_id, 0.0)
-                self._joules[one.attempt_id] = before + grown * _part(one.devices, reading)
+                self._joules[one.attempt_id] = before + grown * part_of(one, reading)
         return self._joules.get(one.attempt_id)
 
     def keep(self, attempts: Container[str]) -> None:
@@ -38,6 +38,7 @@ class Energy:
         return count - before if count >= before else count
 
 
-def _part(held: Mapping[str, int], reading: Reading) -> float:
+def part_of(one: Tracked, reading: Reading) -> float:
+    """What part of a device an attempt holds, by its memory."""
     device = reading.device
-    return min(1.0, held[device.uuid] / device.memory_mib) if device.memory_mib else 1.0
+    return min(1.0, one.devices[device.uuid] / device.memory_mib) if device.memory_mib else 1.0

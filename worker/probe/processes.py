@@ -13,8 +13,8 @@ from worker.probe.tracked import Tracked
 
 _PAGE_MIB = os.sysconf("SC_PAGE_SIZE") / 2**20
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
-_KTHREADD = 2
 _PARENT, _STATE, _THREADS, _RESIDENT = 1, 0, 17, 21  # where they stand in /proc/PID/stat, after the name
+_WRITTEN = 11  # where the bytes written stand in /proc/PID/io, each number behind its name; those read stand before
 _OWN_CPU, _WAITED_CPU = slice(11, 13), slice(13, 15)
 
 Stat = Sequence[bytes]
@@ -37,18 +37,23 @@ class Tree:
     cpu_seconds: float
     read_mib: float
     write_mib: float
+    open_files: int | None = None
+    """As it was at most 10 s ago."""
 
 
 class ProcessTable:
     """Finds the trees of attempts. Not for several threads at once."""
 
     def __init__(self) -> None:
-        self._kernel_threads = _KernelThreads()
+        self._others = _Others()
         self._sharing = _Sharing()
+        self._open = _OpenFiles()
 
     def trees(self, tracked: Sequence[Tracked]) -> dict[str, Tree]:
         """The tree of each attempt; none for an attempt whose supervisor is gone."""
-        self._sharing.keep({one.attempt_id for one in tracked})
+        attempts = {one.attempt_id for one in tracked}
+        self._sharing.keep(attempts)
+        self._open.keep(attempts)
         members = self._members(tracked)
         stats = {one.attempt_id: _stat(one.supervisor_pid) for one in tracked}
         return {
@@ -62,9 +67,11 @@ class ProcessTable:
         members = {one.attempt_id: _in_cgroup(one.cgroup) for one in tracked}
         if all(members.values()):
             return members
-        table = self._kernel_threads.all_but_these()
+        table = self._others.all_but_these({one.supervisor_pid for one in tracked})
         children = _children(table)
-        return {one.attempt_id: members[one.attempt_id] or _below(one, table, children) for one in tracked}
+        below = {one.attempt_id: _below(one, table, children) for one in tracked}
+        self._others.are(table.keys() - set().union(*below.values()))
+        return {attempt_id: members[attempt_id] or below[attempt_id] for attempt_id in members}
 
     def _tree(self, one: Tracked, supervisor: Stat, members: Mapping[int, Stat]) -> Tree:
         own = {pid: stat for pid, stat in members.items() if pid != one.supervisor_pid}
@@ -79,24 +86,32 @@ class ProcessTable:
             cpu_seconds=_cpu_seconds(supervisor, own.values()),
             read_mib=read / 2**20,
             write_mib=written / 2**20,
+            open_files=self._open.of(one.attempt_id, list(alive)),
         )
 
 
-class _KernelThreads:
-    """The kernel's own threads are most of a big machine's table. They are known, so they are read every 30 s only."""
+class _Others:
+    """
+    Processes below no supervisor: most of a table, and none of them gets below one later.
+
+    So they are passed over until a supervisor comes or goes, or for 30 s, as their ids may be those of others by then.
+    """
 
     def __init__(self) -> None:
         self._known: set[int] = set()
+        self._supervisors: set[int] = set()
         self._again_at = 0.0
 
-    def all_but_these(self) -> dict[int, Stat]:
-        if monotonic() >= self._again_at:
-            self._known, self._again_at = set(), monotonic() + 30
+    def all_but_these(self, supervisors: set[int]) -> dict[int, Stat]:
+        if monotonic() >= self._again_at or supervisors != self._supervisors:
+            self._known, self._supervisors, self._again_at = set(), supervisors, monotonic() + 30
         with os.scandir("/proc") as entries:
             pids = [pid for entry in entries if entry.name.isdigit() and (pid := int(entry.name)) not in self._known]
-        table = {pid: stat for pid in pids if (stat := _stat(pid))}
-        self._known |= {pid for pid, stat in table.items() if int(stat[_PARENT]) == _KTHREADD}
-        return table
+        return {pid: stat for pid in pids if (stat := _stat(pid))}
+
+    def are(self, pids: set[int]) -> None:
+        """These are below none."""
+        self._known |= pids - self._supervisors
 
 
 class _Sharing:
@@ -122,6 +137,32 @@ class _Sharing:
 
     def keep(self, attempts: set[str]) -> None:
         self._parts = {attempt_id: part for attempt_id, part in self._parts.items() if attempt_id in attempts}
+
+
+class _OpenFiles:
+    """How many files a tree has open: counted every 10 s, for kernels before 6.2 have to list them."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, tuple[int, float]] = {}
+
+    def of(self, attempt_id: str, pids: Sequence[int]) -> int:
+        count, again_at = self._counts.get(attempt_id, (0, 0.0))
+        if (begin := monotonic()) >= again_at:
+            count = sum(map(_open_files, pids))
+            self._counts[attempt_id] = count, begin + max(10.0, 200 * (monotonic() - begin))
+        return count
+
+    def keep(self, attempts: set[str]) -> None:
+        self._counts = {attempt_id: count for attempt_id, count in self._counts.items() if attempt_id in attempts}
+
+
+def _open_files(pid: int) -> int:
+    """None of a process that is gone, or that is not ours to look into."""
+    folder = f"/proc/{pid}/fd"
+    try:
+        return os.stat(folder).st_size or len(os.listdir(folder))  # noqa: PTH116, PTH208 - once per process
+    except OSError:
+        return 0
 
 
 def _proportional(pids: Iterable[int]) -> float:
@@ -163,11 +204,8 @@ def _cpu_seconds(supervisor: Stat, own: Iterable[Stat]) -> float:
 
 def _io(pids: Iterable[int]) -> tuple[int, int]:
     """Bytes read from and written to disks. A parent's include those of the children it has waited for."""
-    fields = [dict(line.split() for line in _read(f"/proc/{pid}/io").splitlines()) for pid in pids]
-    return (
-        sum(int(each.get(b"read_bytes:", 0)) for each in fields),
-        sum(int(each.get(b"write_bytes:", 0)) for each in fields),
-    )
+    files = [fields for pid in pids if len(fields := _read(f"/proc/{pid}/io", at_once=True).split()) > _WRITTEN]
+    return sum(int(fields[_WRITTEN - 2]) for fields in files), sum(int(fields[_WRITTEN]) for fields in files)
 
 
 def _stat(pid: int) -> Stat:

@@ -12,7 +12,7 @@ class Reading:
 
     device: Device
     counters: Mapping[str, float] = field(default_factory=dict)
-    """Of utilisation_percent, memory_used_mib, power_watts, temperature_celsius and energy_joules, which only grows."""
+    """By their names with their units, as docs/monitoring-samples.md has them; energy_joules only grows."""
     processes: Mapping[int, int] | None = None
     """Process id -> MiB of the device that it uses."""
 

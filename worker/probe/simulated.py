@@ -14,6 +14,7 @@ from worker.probe.tracked import Tracked
 _IDLE_WATTS, _FULL_WATTS = 60.0, 700.0
 _COOL_CELSIUS, _HOT_CELSIUS = 31.0, 78.0
 _USED_PART = 0.8
+_IS_IDLE = 1  # the bit of the reason why clocks are low
 
 
 class Simulated:
@@ -62,13 +63,38 @@ def _reading(device: Device, tracked: Sequence[Tracked], at: float) -> Reading:
         if device.uuid in one.devices
     }
     busy = utilisation_percent(device.uuid, at) if used else 0.0
-    return Reading(
-        device,
-        {
-            "utilisation_percent": busy,
-            "memory_used_mib": sum(used.values()),
-            "power_watts": _IDLE_WATTS + (_FULL_WATTS - _IDLE_WATTS) * busy / 100,
-            "temperature_celsius": _COOL_CELSIUS + (_HOT_CELSIUS - _COOL_CELSIUS) * busy / 100,
-        },
-        used,
-    )
+    return Reading(device, _counters(device, sum(used.values()), busy, len(used)), used)
+
+
+def _counters(device: Device, used_mib: int, busy: float, processes: int) -> dict[str, float]:
+    """All that a real one counts, healthy, and as busy as that."""
+    load = busy / 100
+    return {
+        "utilisation_percent": busy,
+        "memory_utilisation_percent": busy * 0.6,
+        "memory_used_mib": used_mib,
+        "memory_total_mib": device.memory_mib,
+        "power_watts": _IDLE_WATTS + (_FULL_WATTS - _IDLE_WATTS) * load,
+        "power_limit_watts": _FULL_WATTS,
+        "temperature_celsius": _COOL_CELSIUS + (_HOT_CELSIUS - _COOL_CELSIUS) * load,
+        "memory_temperature_celsius": _COOL_CELSIUS + (_HOT_CELSIUS - _COOL_CELSIUS) * load * 1.1,
+        "sm_clock_mhz": 345 + 1635 * (busy > 0),
+        "memory_clock_mhz": 2619 if busy else 1593,
+        "fan_percent": 30 + 50 * load,
+        "performance_state": 0 if busy else 8,
+        "throttle_reasons": 0 if busy else _IS_IDLE,
+        "throttled_by_power_percent": 0,
+        "throttled_by_heat_percent": 0,
+        "throttled_by_hardware_percent": 0,
+        "ecc_corrected": 0,
+        "ecc_uncorrected": 0,
+        "pcie_sent_mib_per_second": 900 * load,
+        "pcie_received_mib_per_second": 2400 * load,
+        "pcie_generation": 5,
+        "pcie_width": 16,
+        "encoder_percent": 0,
+        "decoder_percent": 0,
+        "xid_errors": 0,
+        "xid": 0,
+        "processes": processes,
+    }

@@ -6,7 +6,15 @@ from alembic import context
 from sqlalchemy import JSON
 from sqlmodel import AutoString
 
-from levare.store import tables, tables_time, tables_triggers  # noqa: F401 - so that the metadata knows all tables
+from levare.store import (  # noqa: F401 - so that the metadata knows all tables
+    tables,
+    tables_alerts,
+    tables_failures,
+    tables_metrics,
+    tables_samples,
+    tables_time,
+    tables_triggers,
+)
 from levare.store.types import Utc
 
 

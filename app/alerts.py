@@ -1,0 +1,124 @@
+"""Alerts: what is not as it should be, since when, and who looks after it; and silences."""
+
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Path, Query
+from pydantic import Field
+from starlette.responses import Response
+
+from app.alert_answers import Alert, Alerts, Silence, Silences
+from app.alert_bodies import NODE_NAME, Severity
+from app.answers import answer
+from app.bodies import Body, JobId, Label, Time
+from app.call import Asked, DryRun
+from app.document import refusals
+from app.pages import Cursor, Limit, fields_of, number_of, numbered_cursor, picked, selected
+from app.patterns import ONE_LINE
+from levare.errors import Conflict, Contradiction, Fault
+from levare.store import alerts, silences
+from levare.store.alerts import AlertFilter
+
+router = APIRouter(tags=["alerts"])
+
+_LONGEST_SILENCE = timedelta(days=366)
+Number = Annotated[int, Path(ge=1, le=2**31 - 1, description="The number of an alert.", examples=[17])]
+SilenceNumber = Annotated[int, Path(ge=1, le=2**31 - 1, description="The number of a silence.", examples=[3])]
+AlertFields = Annotated[str | None, fields_of(Alert)]
+State = Annotated[Literal["open", "ended", "any"], Query(description="Which alerts.", examples=["any"])]
+OfRule = Annotated[Label | None, Query(description="Only of this rule.", examples=["hang"])]
+OfSeverity = Annotated[Severity | None, Query(description="Only of this severity.", examples=["critical"])]
+OfJob = Annotated[JobId | None, Query(description="Only about this job.", examples=["k3v9x2m1qa"])]
+OfNode = Annotated[str | None, Query(pattern=NODE_NAME, description="Only about this node.", examples=["node-a"])]
+OfTeam = Annotated[Label | None, Query(description="Only about jobs of this team.", examples=["vision"])]
+_ALERT, _SILENCE = tuple(Alert.model_fields), tuple(Silence.model_fields)
+
+
+class Acknowledgement(Body):
+    """That somebody looks after it."""
+
+    note: str = Field("", pattern=ONE_LINE, max_length=500, description="For people.", examples=["I am on it."])
+
+
+class SilenceRequest(Body):
+    """Of which alerts nobody is told, until when, and why. All that is said must be so."""
+
+    rule: Label | None = Field(None, description="Of this rule.", examples=["gpu-idle"])
+    job: JobId | None = Field(None, description="About this job.", examples=["k3v9x2m1qa"])
+    team: Label | None = Field(None, description="About jobs of this team.", examples=["vision"])
+    node: Annotated[str, Field(pattern=NODE_NAME)] | None = Field(
+        None, description="About this node, or what runs there.", examples=["node-a"]
+    )
+    ends_at: Time = Field(description="Until when; at most a year from now.")
+    reason: str = Field(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=500, description="Why.", examples=["A new driver."])
+
+
+@router.get("/v1/alerts", response_model=Alerts)
+def list_alerts(
+    call: Asked,
+    *,
+    state: State = "open",
+    rule: OfRule = None,
+    severity: OfSeverity = None,
+    job: OfJob = None,
+    node: OfNode = None,
+    team: OfTeam = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    fields: AlertFields = None,
+) -> Response:
+    """List alerts, newest first; those that are open, unless `state` says otherwise."""
+    names, place = selected(Alert, fields), number_of(cursor)
+    wanted = AlertFilter(None if state == "any" else state == "open", rule, severity, job, node, team)
+    with call.database.reading() as connection:
+        rows = alerts.find(connection, wanted, limit=limit + 1, after=place)
+    following = numbered_cursor(rows[limit - 1], "begun_at") if len(rows) > limit else None
+    return answer({"items": [picked(row, names) for row in rows[:limit]], "next_cursor": following})
+
+
+@router.get("/v1/alerts/{number}", response_model=Alert)
+def read_alert(number: Number, call: Asked, fields: AlertFields = None) -> Response:
+    """Look at an alert."""
+    names = selected(Alert, fields)
+    with call.database.reading() as connection:
+        row = alerts.one(connection, number)
+    return answer(picked(row, names))
+
+
+@router.put("/v1/alerts/{number}/acknowledgement", response_model=Alert, responses=refusals(Conflict))
+def acknowledge_alert(number: Number, body: Acknowledgement, call: Asked, dry_run: DryRun = False) -> Response:
+    """Say that you look after an open alert. It stays open; of two who say so the first is kept."""
+    with call.writing(dry_run=dry_run) as connection:
+        row = alerts.acknowledge(connection, number, note=body.note, actor=call.actor, now=call.now)
+    return answer(picked(row, _ALERT))
+
+
+@router.get("/v1/silences", response_model=Silences)
+def list_silences(call: Asked) -> Response:
+    """List the silences that have not ended, by their end."""
+    with call.database.reading() as connection:
+        rows = silences.find(connection, now=call.now)
+    return answer({"items": [picked(row, _SILENCE) for row in rows]})
+
+
+@router.post("/v1/silences", response_model=Silence, status_code=201, responses=refusals(Contradiction))
+def add_silence(body: SilenceRequest, call: Asked, dry_run: DryRun = False) -> Response:
+    """Have nobody told of some alerts for a time; they are recorded all the same."""
+    said = {name: getattr(body, name) for name in ("rule", "job", "team", "node")}
+    if not any(said.values()):
+        fault = Fault("rule", "must be said, or job, team or node", None, "at least one of rule, job, team and node")
+        raise Contradiction("The silence says of nothing what it is about.", "To stop a rule, pause it.", [fault])
+    if not call.now < body.ends_at <= call.now + _LONGEST_SILENCE:
+        fault = Fault("ends_at", "must be in the future, within a year", body.ends_at.isoformat(), "now to a year")
+        raise Contradiction("The silence would not end within a year from now.", "Set a time to come.", [fault])
+    with call.writing(dry_run=dry_run) as connection:
+        row = silences.add(connection, said, ends_at=body.ends_at, reason=body.reason, actor=call.actor, now=call.now)
+    return answer(picked(row, _SILENCE), 201)
+
+
+@router.delete("/v1/silences/{number}", response_model=Silence)
+def remove_silence(number: SilenceNumber, call: Asked, dry_run: DryRun = False) -> Response:
+    """End a silence now; one that has ended stays as it is."""
+    with call.writing(dry_run=dry_run) as connection:
+        row = silences.remove(connection, number, actor=call.actor, now=call.now)
+    return answer(picked(row, _SILENCE))

@@ -1,0 +1,100 @@
+"""What the API takes of channels. Secrets are never in it, only their names."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from app.alert_bodies import Description, Severity
+from app.bodies import Body
+from app.values import WHOLE, Label
+from levare.errors import Contradiction, Fault
+
+_ADDRESS = r"^[^\s@<>\x00-\x1f\x7f]+@[^\s@<>\x00-\x1f\x7f]+$"
+_URL = r"^https?://[^\s/?#@]+([/?][^\s#]*)?$"
+Address = Annotated[str, Field(pattern=_ADDRESS, max_length=254)]
+SecretName = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]{0,62}$")]
+
+
+class Secret(Body):
+    """The name of a secret: beat reads LEVARE_SECRET_<NAME>, or the 0600 file LEVARE_HOME/secrets/<NAME>."""
+
+    secret: SecretName = Field(examples=["OPS_WEBHOOK"])
+
+
+class Webhook(Body):
+    """Each message is a POST of a CloudEvent 1.0."""
+
+    url: Annotated[str, Field(pattern=_URL, max_length=2000)] | Secret = Field(
+        description="Where to; what nobody may see is a secret.", examples=["https://hooks.example.org/levare"]
+    )
+    key: Secret | None = Field(None, description="What messages are signed with, by HMAC-SHA256.")
+
+
+class Email(Body):
+    """Each message is a mail by SMTP."""
+
+    host: Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?$")] = Field(
+        description="Of the SMTP server.", examples=["smtp.example.org"]
+    )
+    port: Annotated[int, Field(ge=1, le=65535), WHOLE] = Field(587, description="Its port.", examples=[587])
+    security: Literal["starttls", "tls", "none"] = Field(
+        "starttls", description="`none` only where the way there is safe.", examples=["tls"]
+    )
+    sender: Address = Field(description="From whom.", examples=["levare@example.org"])
+    to: list[Address] = Field(min_length=1, max_length=50, description="To whom.", examples=[["ops@example.org"]])
+    user: Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=254)] | None = Field(
+        None, description="Who logs in there.", examples=["levare"]
+    )
+    password: Secret | None = Field(None, description="The password of this user.")
+
+
+class AppriseUrl(Body):
+    """Any of the services that Apprise knows; needs `pip install 'levare[notify]'` where beat runs."""
+
+    url: Secret = Field(description="The Apprise URL, which holds secrets and so is one.")
+
+
+class Routes(Body):
+    """Which alerts it takes of rules that name no channel."""
+
+    at_least: Severity = Field("info", description="Only what is as bad as this, or worse.", examples=["warning"])
+    teams: list[Label] = Field(
+        default_factory=list, max_length=100, description="Only about these teams.", examples=[["vision"]]
+    )
+
+
+class ChannelRequest(Body):
+    """A way to tell people: exactly one of `webhook`, `email` and `apprise`."""
+
+    webhook: Webhook | None = Field(None, description="A POST to a URL.")
+    email: Email | None = Field(None, description="Mails by SMTP.")
+    apprise: AppriseUrl | None = Field(None, description="Slack, Telegram, and a hundred more.")
+    routes: Routes | None = Field(None, description="Which alerts it takes; all by default.")
+    description: Description = Field("", description="For people.", examples=["Whoever is on duty."])
+
+    @property
+    def kind(self) -> str:
+        return next(name for name in _KINDS if getattr(self, name) is not None)
+
+    def definition(self) -> dict[str, Any]:
+        """As it is kept. Raise Contradiction for what cannot be meant."""
+        faults = list(_contradictions(self))
+        if faults:
+            raise Contradiction(f"{faults[0].field} {faults[0].message}.", "docs/monitoring.md shows examples.", faults)
+        found = self.model_dump(mode="json", exclude_unset=True)
+        return {name: value for name, value in found.items() if value is not None}
+
+
+_KINDS = ("webhook", "email", "apprise")
+
+
+def _contradictions(body: ChannelRequest) -> Iterator[Fault]:
+    said = [name for name in _KINDS if getattr(body, name) is not None]
+    if len(said) != 1:
+        yield Fault("webhook", "must be said, or email or apprise, and one of them", ", ".join(said) or None, _KINDS)
+    mail = body.email
+    if mail and (mail.user is None) != (mail.password is None):
+        yield Fault("email.password", "must be said together with user", None, "both, or neither")
+    if mail and mail.password and mail.security == "none":
+        yield Fault("email.security", "must not be none where a password is sent", "none", "starttls or tls")

@@ -1,0 +1,119 @@
+"""Channels: ways to tell people of alerts, and what became of each message."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Path
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from app.answers import At, answer
+from app.bodies import Label
+from app.call import Asked, DryRun
+from app.channel_bodies import ChannelRequest
+from app.document import refusals
+from app.pages import Cursor, Limit, cursor_after, fields_of, picked, place_of, selected
+from levare.errors import Contradiction
+from levare.store import channels, deliveries
+from levare.store.ids import new_id
+
+router = APIRouter(prefix="/v1/channels", tags=["alerts"])
+
+
+class Channel(BaseModel):
+    """A way to tell people."""
+
+    name: str = Field(examples=["ops"])
+    kind: Literal["webhook", "email", "apprise"] = Field(examples=["webhook"])
+    definition: dict[str, Any] = Field(
+        description="As it was declared; of secrets only the names.",
+        examples=[{"webhook": {"url": "https://hooks.example.org/levare", "key": {"secret": "OPS_KEY"}}}],
+    )
+    revision: int = Field(description="The revision that declared it so.", examples=[12])
+    owner: str = Field(description="The name of the token that did.", examples=["ada"])
+    changed_at: At
+
+
+class Channels(BaseModel):
+    items: list[Channel]
+
+
+class Delivery(BaseModel):
+    """A message that a channel is to say: at least once, always with the same id."""
+
+    id: str = Field(description="By which a receiver knows it again.", examples=["5f1d7a9c0b3e4f6a8d2c1b0e"])
+    channel: str = Field(examples=["ops"])
+    rule: str = Field(examples=["hang"])
+    news: Literal["begin", "recovery", "test"] = Field(examples=["begin"])
+    alerts: list[int] = Field(description="The numbers of the alerts that it is about.", examples=[[17]])
+    state: Literal["pending", "sent", "failed"] = Field(examples=["sent"])
+    attempts: int = Field(description="How often it was tried.", examples=[1])
+    next_at: At = Field(description="When it is tried next, while it is pending.")
+    created_at: At
+    sent_at: At | None
+    last_error: str | None = Field(description="Why the last try failed.", examples=["It answered 503."])
+
+
+class Deliveries(BaseModel):
+    items: list[Delivery]
+    next_cursor: str | None = Field(description="The `cursor` of the next page; null on the last.")
+
+
+ChannelName = Annotated[Label, Path(description="The name of a channel.", examples=["ops"])]
+ChannelFields = Annotated[str | None, fields_of(Channel)]
+_FIELDS, _DELIVERY = tuple(Channel.model_fields), tuple(Delivery.model_fields)
+
+
+@router.get("", response_model=Channels)
+def list_channels(call: Asked, fields: ChannelFields = None) -> Response:
+    """List the channels by name."""
+    names = selected(Channel, fields)
+    with call.database.reading() as connection:
+        rows = channels.every(connection)
+    return answer({"items": [picked(row, names) for row in rows]})
+
+
+@router.get("/{name}", response_model=Channel)
+def read_channel(name: ChannelName, call: Asked, fields: ChannelFields = None) -> Response:
+    """Look at a channel."""
+    names = selected(Channel, fields)
+    with call.database.reading() as connection:
+        row = channels.one(connection, name)
+    return answer(picked(row, names))
+
+
+@router.put("/{name}", response_model=Channel, responses=refusals(Contradiction))
+def set_channel(name: ChannelName, body: ChannelRequest, call: Asked, dry_run: DryRun = False) -> Response:
+    """Declare a channel, or declare it anew, as a revision; the same again changes nothing."""
+    definition = body.definition()
+    with call.writing(dry_run=dry_run) as connection:
+        row = channels.put(connection, name, definition, kind=body.kind, actor=call.actor, now=call.now)
+    return answer(picked(row, _FIELDS))
+
+
+@router.delete("/{name}", response_model=Channel)
+def remove_channel(name: ChannelName, call: Asked, dry_run: DryRun = False) -> Response:
+    """Remove a channel, as a revision. What it was still to say is never said."""
+    with call.writing(dry_run=dry_run) as connection:
+        row = channels.remove(connection, name, actor=call.actor, now=call.now)
+    return answer(picked(row, _FIELDS))
+
+
+@router.post("/{name}/test", response_model=Delivery, status_code=202)
+def try_channel(name: ChannelName, call: Asked, dry_run: DryRun = False) -> Response:
+    """Have a channel say that it works. The deliveries tell whether it did."""
+    with call.writing(dry_run=dry_run) as connection:
+        channels.one(connection, name)
+        row = deliveries.enqueue_test(connection, name, delivery_id=new_id(), now=call.now)
+    return answer(picked(row, _DELIVERY), 202)
+
+
+@router.get("/{name}/deliveries", response_model=Deliveries)
+def list_deliveries(name: ChannelName, call: Asked, limit: Limit = 50, cursor: Cursor = None) -> Response:
+    """List what a channel was to say and what became of it, newest first; also of one that was removed."""
+    place = place_of(cursor)
+    with call.database.reading() as connection:
+        rows = deliveries.find(connection, name, limit=limit + 1, after=place)
+        if not rows and place is None:
+            channels.one(connection, name)
+    following = cursor_after(rows[limit - 1]) if len(rows) > limit else None
+    return answer({"items": [picked(row, _DELIVERY) for row in rows[:limit]], "next_cursor": following})

@@ -1,0 +1,95 @@
+"""What SQL knows of how the whole fleet does, for eyes and monitors: few and bounded questions."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, func, select
+
+from levare.model import FINAL, JOB_STATES, LIVE
+from levare.store.tables import attempts, decisions, devices, jobs, leases, nodes
+from levare.store.tables_time import fires
+from levare.store.types import Utc, is_one_of
+
+WAITS_OF = timedelta(hours=1)
+FIRES_OF = timedelta(hours=24)
+_MOST_WAITS = 5000
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds some of a GPU."""
+
+    attempt: str
+    job: str
+    team: str
+
+
+@dataclass(frozen=True)
+class Telemetry:
+    jobs: Mapping[tuple[str, str], int]
+    """(state, team) -> how many; of jobs that are over the team is empty."""
+    waits: Sequence[float]
+    """Seconds from submit to start of the jobs that started in the last hour, shortest first."""
+    fires: Mapping[str, int]
+    """Outcome -> how many in the last 24 hours."""
+    leases: Sequence[Any]
+    nodes: Sequence[Any]
+    devices: Sequence[Any]
+    holders: Mapping[str, Sequence[Holder]]
+    """UUID of a GPU -> who holds some of it."""
+
+
+def load(connection: Connection, *, now: datetime) -> Telemetry:
+    counts = {(row.state, row.team): row.number for row in connection.execute(_OPEN)}
+    over = {(row.state, ""): row.number for row in connection.execute(_OVER)}
+    hours = {"begin": now - WAITS_OF, "most": _MOST_WAITS}
+    waits = [max(0.0, (row.at - row.created_at).total_seconds()) for row in connection.execute(_WAITS, hours)]
+    fired = {row.outcome: row.number for row in connection.execute(_FIRES, {"begin": now - FIRES_OF})}
+    return Telemetry(
+        jobs={(state, ""): 0 for state in JOB_STATES} | counts | over,
+        waits=sorted(waits),
+        fires=fired,
+        leases=connection.execute(_LEASES).all(),
+        nodes=connection.execute(_NODES).all(),
+        devices=connection.execute(_DEVICES).all(),
+        holders=_holders(connection),
+    )
+
+
+def _holders(connection: Connection) -> Mapping[str, Sequence[Holder]]:
+    found: dict[str, list[Holder]] = defaultdict(list)
+    for row in connection.execute(_HELD):
+        for uuid in row.devices:
+            found[uuid].append(Holder(row.id, row.job_id, row.team))
+    return found
+
+
+_COUNT = func.count().label("number")
+_OPEN = (
+    select(jobs.c.state, jobs.c.team, _COUNT)
+    .where(is_one_of(jobs.c.state, tuple(state for state in JOB_STATES if state not in FINAL)))
+    .group_by(jobs.c.state, jobs.c.team)
+)
+_OVER = select(jobs.c.state, _COUNT).where(is_one_of(jobs.c.state, FINAL)).group_by(jobs.c.state)
+_WAITS = (
+    select(decisions.c.at, jobs.c.created_at)
+    .join(jobs, jobs.c.id == decisions.c.job_id)
+    .where(decisions.c.at >= bindparam("begin", type_=Utc))
+    .order_by(decisions.c.at.desc())
+    .limit(bindparam("most"))
+)
+_FIRES = (
+    select(fires.c.outcome, _COUNT).where(fires.c.decided_at >= bindparam("begin", type_=Utc)).group_by(fires.c.outcome)
+)
+_LEASES = select(leases.c.role, leases.c.epoch, leases.c.renewed_at, leases.c.owner).order_by(leases.c.role)
+_NODES = select(nodes.c.name, nodes.c.state, nodes.c.renewed_at).order_by(nodes.c.name)
+_DEVICES = select(devices).order_by(devices.c.node, devices.c.index)
+_HELD = (
+    select(attempts.c.id, attempts.c.job_id, attempts.c.devices, jobs.c.team)
+    .join(jobs, jobs.c.id == attempts.c.job_id)
+    .where(is_one_of(attempts.c.state, LIVE))
+    .order_by(attempts.c.id)
+)

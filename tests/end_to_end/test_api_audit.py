@@ -1,0 +1,185 @@
+"""The audit at the door: every write leaves a row with who, from where, before and after."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from fastapi.routing import APIRoute
+from sqlalchemy import insert
+
+from app.main import create
+from levare.store import reaping, seal
+from levare.store.reaping import Orphan
+from levare.store.tables import audit, families
+from tests.end_to_end.serving import Api, refused
+
+JOB = {"command": ["true"]}
+SCHEDULE = {"cron": "0 3 * * *", "job": JOB}
+TRIGGER = {"when": {"event": {"type": "data.*"}}, "job": JOB}
+EVENT = {"specversion": "1.0", "id": "a1", "source": "/lake", "type": "data.ready"}
+PIPELINE = {"name": "p", "jobs": [{"step": "a", "command": ["true"]}]}
+SOON = datetime.now(UTC) + timedelta(days=7)
+WINDOW = {"nodes": ["n1"], "starts": SOON.isoformat(), "ends": (SOON + timedelta(days=1)).isoformat()}
+PAUSED = {"state": "paused", "reason": "A move."}
+
+Make = Callable[[Api], Any]
+
+
+def ask(method: str, path: str, body: Any = None, **extra: Any) -> Make:
+    def make(api: Api) -> Any:
+        answer = api.client.request(method, path, json=body, **extra)
+        assert answer.is_success, answer.text
+        return answer.json() if answer.content else None
+
+    return make
+
+
+def held_family(api: Api) -> None:
+    until = datetime.now(UTC) + timedelta(hours=1)
+    row = {"name": "a/b/c", "seconds": [], "fast_failures": 5, "held_until": until, "held_reason": "It fails."}
+    with api.database.writing() as connection:
+        connection.execute(insert(families), row | {"updated_at": until})
+    ask("DELETE", "/v1/families/a/b/c/hold")(api)
+
+
+def reap(api: Api) -> None:
+    with api.database.writing() as connection:
+        left = Orphan(4711, 1, "x-1", "ann", "python", (0,))
+        assert reaping.set_orphans(connection, "n1", [left], incarnation="i1") is not False
+    ask("POST", "/v1/nodes/n1/reap")(api)
+
+
+def cancel_job(api: Api) -> None:
+    ask("DELETE", f"/v1/jobs/{api.submit('true')}")(api)
+
+
+def cancel_pipeline(api: Api) -> None:
+    made = ask("POST", "/v1/pipelines", PIPELINE)(api)
+    ask("DELETE", f"/v1/pipelines/{made['id']}")(api)
+
+
+def revoke(api: Api) -> None:
+    made = ask("POST", "/v1/tokens", {"name": "phone"})(api)
+    ask("DELETE", f"/v1/tokens/{made['id']}")(api)
+
+
+WRITES: dict[tuple[str, str], tuple[Make | list[Make], str]] = {
+    ("POST", "/v1/jobs"): (ask("POST", "/v1/jobs", JOB), "job.submitted"),
+    ("DELETE", "/v1/jobs/{job_id}"): (cancel_job, "job.cancel_requested"),
+    ("POST", "/v1/pipelines"): (ask("POST", "/v1/pipelines", PIPELINE), "pipeline.submitted"),
+    ("DELETE", "/v1/pipelines/{pipeline_id}"): (cancel_pipeline, "job.cancel_requested"),
+    ("POST", "/v1/events"): (
+        ask("POST", "/v1/events", EVENT, headers={"content-type": "application/cloudevents+json"}),
+        "event.received",
+    ),
+    ("DELETE", "/v1/families/{name:path}/hold"): (held_family, "family.released"),
+    ("PUT", "/v1/nodes/{name}/state"): (ask("PUT", "/v1/nodes/n1/state", {"state": "draining"}), "node.state_set"),
+    ("POST", "/v1/nodes/{name}/reap"): (reap, "node.reap_requested"),
+    ("PUT", "/v1/schedules/{name}"): (ask("PUT", "/v1/schedules/s", SCHEDULE), "schedule.set"),
+    ("PUT", "/v1/schedules/{name}/state"): (
+        [ask("PUT", "/v1/schedules/s2", SCHEDULE), ask("PUT", "/v1/schedules/s2/state", PAUSED)],
+        "schedule.paused",
+    ),
+    ("POST", "/v1/schedules/{name}/run"): (
+        [ask("PUT", "/v1/schedules/s3", SCHEDULE), ask("POST", "/v1/schedules/s3/run", {})],
+        "schedule.run",
+    ),
+    ("DELETE", "/v1/schedules/{name}"): (
+        [ask("PUT", "/v1/schedules/s4", SCHEDULE), ask("DELETE", "/v1/schedules/s4")],
+        "schedule.removed",
+    ),
+    ("PUT", "/v1/triggers/{name}"): (ask("PUT", "/v1/triggers/t5", TRIGGER), "trigger.set"),
+    ("PUT", "/v1/triggers/{name}/state"): (
+        [ask("PUT", "/v1/triggers/t6", TRIGGER), ask("PUT", "/v1/triggers/t6/state", PAUSED)],
+        "trigger.paused",
+    ),
+    ("DELETE", "/v1/triggers/{name}"): (
+        [ask("PUT", "/v1/triggers/t7", TRIGGER), ask("DELETE", "/v1/triggers/t7")],
+        "trigger.removed",
+    ),
+    ("PUT", "/v1/teams/{name}"): (ask("PUT", "/v1/teams/vision8", {"weight": 2.0}), "team.set"),
+    ("DELETE", "/v1/teams/{name}"): (
+        [ask("PUT", "/v1/teams/vision9", {"weight": 2.0}), ask("DELETE", "/v1/teams/vision9")],
+        "team.removed",
+    ),
+    ("PUT", "/v1/windows/{name}"): (ask("PUT", "/v1/windows/w10", WINDOW), "window.set"),
+    ("DELETE", "/v1/windows/{name}"): (
+        [ask("PUT", "/v1/windows/w11", WINDOW), ask("DELETE", "/v1/windows/w11")],
+        "window.removed",
+    ),
+    ("POST", "/v1/tokens"): (ask("POST", "/v1/tokens", {"name": "laptop"}), "token.created"),
+    ("DELETE", "/v1/tokens/{token_id}"): (revoke, "token.revoked"),
+}
+
+
+def test_there_is_a_trial_for_every_route_that_writes(local_api: Api):
+    app = create(local_api.settings)
+    app.state.parts.database.dispose()
+    routes = [route for route in app.state.routes if isinstance(route, APIRoute)]
+    writing = {(method, route.path) for route in routes for method in (route.methods or set()) - {"GET", "HEAD"}}
+
+    assert writing == set(WRITES)
+
+
+def test_every_route_that_writes_leaves_a_row_with_who_and_from_where(local_api: Api):
+    local_api.join(gpus=2)
+    for (method, path), (makes, action) in WRITES.items():
+        with local_api.database.writing() as connection:
+            connection.execute(audit.delete())
+        for make in makes if isinstance(makes, list) else [makes]:
+            make(local_api)
+
+        (row, *_) = local_api.get("/v1/audit", action=action)["items"]
+
+        assert (row["actor"], row["source"]) == ("admin", "127.0.0.1"), (method, path)
+
+
+def test_a_dry_run_leaves_no_row(local_api: Api):
+    local_api.join()
+    trial, before = {"dry_run": "true"}, local_api.count("audit")
+
+    local_api.client.put("/v1/teams/vision", json={"weight": 2.0}, params=trial)
+    local_api.client.post("/v1/jobs", json=JOB, params=trial)
+
+    assert local_api.count("audit") == before
+
+
+def test_what_is_replaced_is_told_before_and_after(local_api: Api):
+    for weight in (2.0, 3.0):
+        ask("PUT", "/v1/teams/vision", {"weight": weight})(local_api)
+        ask("PUT", "/v1/schedules/s", {**SCHEDULE, "cron": f"0 {weight:.0f} * * *"})(local_api)
+
+    team, *_ = local_api.get("/v1/audit", action="team.set")["items"]
+    schedule, *_ = local_api.get("/v1/audit", object="s")["items"]
+
+    assert (team["detail"]["before"]["weight"], team["detail"]["after"]["weight"]) == (2.0, 3.0)
+    revisions = schedule["detail"]["revision"]
+    assert revisions["after"] > revisions["before"]
+
+
+def test_the_audit_is_listed_in_pages_and_by_what_it_is_about(local_api: Api):
+    for number in range(5):
+        ask("PUT", f"/v1/teams/team-{number}", {"weight": 2.0})(local_api)
+
+    first = local_api.get("/v1/audit", action="team", limit=3)
+    second = local_api.get("/v1/audit", action="team", limit=3, before=first["next"])
+
+    assert [row["object"] for row in [*first["items"], *second["items"]]] == [f"team-{n}" for n in (4, 3, 2, 1, 0)]
+    assert second["next"] is None
+    assert local_api.get("/v1/audit", since="2100-01-01T00:00:00Z")["items"] == []
+    refused(local_api.client.get("/v1/audit", params={"acter": "anna"}), 422, "invalid-request")
+
+
+def test_the_end_of_the_chain_serves_as_an_anchor(local_api: Api):
+    ask("PUT", "/v1/teams/vision", {"weight": 2.0})(local_api)
+    with local_api.database.writing() as connection:
+        sealed = seal.seal(connection, now=datetime.now(UTC))
+
+    found = local_api.get("/v1/audit/verification")
+    place, _, digest = found["head"].partition(":")
+
+    assert (found["ok"], found["sealed"], place) == (True, sealed, str(sealed))
+    assert local_api.get("/v1/audit/verification", anchor=f"{place}:{digest[:16]}")["ok"]
+    other = local_api.get("/v1/audit/verification", anchor=f"{place}:{'0' * 16}")
+    assert other["broken"]["reason"] == "its hash is not the one that was noted: the chain was made anew"
+    refused(local_api.client.get("/v1/audit/verification", params={"anchor": f"99:{'0' * 16}"}), 422, "invalid-request")
