@@ -7,13 +7,15 @@ may use a kept node meanwhile; nothing else may.
 """
 
 from bisect import insort
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from levare.decide.capacity import Room, held_by
 from levare.decide.durations import corrected
 from levare.decide.fleet import Fleet, Spot, ascending, without_licences
+from levare.decide.once import once
 from levare.model import Duration, Held, Node, Promise, Request, Waiting
 
 _FAR = timedelta(days=3650)
@@ -38,7 +40,7 @@ class Calendar:
     def __init__(self, fleet: Fleet) -> None:
         self._fleet, self._now = fleet, fleet.now
         self._endings: dict[str, Sequence[Ending]] = {}
-        self._freed: dict[str, list[datetime]] = {}
+        self._freed: dict[str, Sequence[datetime]] = {}
         self._started: dict[str, list[Ending]] = {}
         self._never = fleet.now + _FAR
 
@@ -68,9 +70,8 @@ class Calendar:
 
     def _first_openings(self, job: Waiting, request: Request) -> list[_Opening]:
         """As many as the request has nodes; a room whose GPUs come free later than these is not looked into."""
-        suitable = [room for room in self._fleet.rooms.values() if self._may_keep(room, job, request)]
         found: list[tuple[datetime, str, _Opening]] = []
-        for bound, name in ascending((self._bound(room, request), room.name) for room in suitable):
+        for bound, name in ascending(self._bounds(job, request)):
             if bound >= self._never or (len(found) == request.nodes and (bound, name) > found[-1][:2]):
                 break
             opening = self._opening(self._fleet.rooms[name], job, request)
@@ -79,23 +80,34 @@ class Calendar:
                 del found[request.nodes :]
         return [opening for *_, opening in found]
 
-    def _may_keep(self, room: Room, job: Waiting, request: Request) -> bool:
-        is_free = room.is_open and room.name not in job.shunned and room.name not in self._fleet.kept
-        return is_free and len(room.total) >= request.gpus and room.suits(request)
+    def _bounds(self, job: Waiting, request: Request) -> list[tuple[datetime, str]]:
+        """
+        Of each room that may be kept a time before which too few GPUs are free, roughly: each ending frees what it
+        holds. Where that is never the room is left out.
+        """
+        kept, parts, asked = self._fleet.kept, request.gpu_memory_mib is not None, request.gpus
+        bounds: list[tuple[datetime, str]] = []
+        for room, most in self._open:
+            if most < asked or room.name in kept:
+                continue
+            missing = asked - (most if parts else room.whole)
+            freed = self._freed_in(room) if missing > 0 else ()
+            if missing <= len(freed) and room.name not in job.shunned and room.suits(request):
+                bounds.append((freed[missing - 1] if freed else self._now, room.name))
+        return bounds
 
-    def _bound(self, room: Room, request: Request) -> datetime:
-        """A time before which too few GPUs are free, roughly: each ending frees what it holds."""
-        missing = request.gpus - (room.whole if request.gpu_memory_mib is None else len(room.total))
-        if missing <= 0:
-            return self._now
-        freed = self._freed_in(room)
-        return freed[missing - 1] if missing <= len(freed) else self._never
+    @cached_property
+    def _open(self) -> list[tuple[Room, int]]:
+        """The rooms that take anything, each with how many GPUs it has."""
+        return [(room, len(room.total)) for room in self._fleet.rooms.values() if room.is_open]
 
-    def _freed_in(self, room: Room) -> list[datetime]:
+    def _freed_in(self, room: Room) -> Sequence[datetime]:
         """When each of the GPUs that are held is freed, in that order."""
-        if room.name not in self._freed:
-            self._freed[room.name] = [ends for ends, _, held in self._endings_of(room) for _ in held.devices]
-        return self._freed[room.name]
+        freed = self._freed.get(room.name)
+        if freed is None:
+            ends, usual = self._endings_of(room), room.node.usual_endings
+            freed = self._freed[room.name] = _usually_freed(room.node) if ends is usual else _freed(ends)
+        return freed
 
     def _opening(self, room: Room, job: Waiting, request: Request) -> _Opening | None:
         later, at, over = room.copy(), self._now, set[str]()
@@ -131,6 +143,15 @@ class Calendar:
             return held.usual_end
         whole = expected_of(held, self._now)
         return held.placed_at + whole.promised if whole and held.placed_at else self._never
+
+
+@once
+def _usually_freed(node: Node) -> Sequence[datetime]:
+    return _freed(node.usual_endings)
+
+
+def _freed(endings: Iterable[Ending]) -> list[datetime]:
+    return [ends for ends, _, held in endings for _ in held.devices]
 
 
 def _when(ending: Ending) -> tuple[datetime, str]:

@@ -13,22 +13,21 @@ comes first in the queue would otherwise take it, and be ended in its turn.
 """
 
 from bisect import insort
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import cached_property
-from typing import NamedTuple
 
 from levare.decide.capacity import Room
 from levare.decide.fleet import Fleet, ascending, without_licences
+from levare.decide.once import instant, once
+from levare.decide.prey import MARGIN, Pack, den_on, saved_at
 from levare.decide.sharing import Books
-from levare.model import Held, Preemption, Request, Sharing, Waiting
+from levare.model import Held, Node, Preemption, Request, Sharing, Waiting
 
-MARGIN = 2
-"""So many levels of priority make a claim strictly stronger: less reorders the queue, and ends nothing."""
-Price = tuple[timedelta, int]
-"""Work that is lost, in the time of one GPU, and how many jobs lose it."""
+__all__ = ["MARGIN", "Claims", "Clearing"]
+
+Price = tuple[int, int]
+"""Work that is lost, in microseconds of one GPU, and how many jobs lose it."""
 
 
 @dataclass(frozen=True)
@@ -47,60 +46,15 @@ class _Option:
     victims: Sequence[Held]
 
 
-class _Prey(NamedTuple):
-    """A run that could be had: what it holds, what its end would lose, and for whom it may be ended."""
-
-    job_id: str
-    gpus: int
-    cpus: int
-    loss: timedelta
-    """For each of its GPUs."""
-    ends_for: int
-    """From this priority on."""
-    borrower: str | None
-    """The team that has borrowed it."""
-
-
-class _Hunt(NamedTuple):
-    """A room, and the runs in it that somebody could have, those that lose least first."""
-
-    room: Room
-    prey: Sequence[_Prey]
-    widest: int
-    """The most CPUs that one of them holds."""
-
-    def least_loss(self, request: Request, priority: int, team: str | None) -> timedelta | None:
-        """
-        What the request loses there at the least, roughly: by the GPUs and by the number of runs that it has to free.
-
-        None if it cannot be had. `team` is one that may have what others have borrowed.
-        """
-        room, by_gpus, by_runs = self.room, _NOTHING, _NOTHING
-        gpus = max(0, request.gpus - room.whole) if request.gpu_memory_mib is None else 0
-        runs = -(min(0, room.cpus - request.cpus) // self.widest) if self.widest else 0
-        for _, has, _, loss, ends_for, borrower in self.prey:
-            if gpus <= 0 and runs <= 0:
-                break
-            if ends_for <= priority or (team is not None and borrower not in (None, team)):
-                by_gpus += loss * min(max(gpus, 0), has)
-                by_runs += loss if runs > 0 else _NOTHING
-                gpus, runs = gpus - has, runs - 1
-        return max(by_gpus, by_runs) if gpus <= 0 and runs <= 0 else None
-
-
-_NOTHING = timedelta()
-_ANY, _NONE = -1, 99
-"""Of priorities: all of them have it, or no one has."""
-
-
 class Claims:
     """Who may end whom, in one decision."""
 
     def __init__(self, fleet: Fleet, books: Books, sharing: Sharing, waiting: Iterable[Waiting]) -> None:
         self._fleet, self._books, self._sharing, self._now = fleet, books, sharing, fleet.now
-        self._held = [held for room in fleet.rooms.values() for held in room.node.held]
-        self._weakest = min((each.priority for each in self._held), default=9)
-        for_whom = {each.ending_for for each in self._held if each.ending_for}
+        self._instant = instant(fleet.now)
+        nodes = [room.node for room in fleet.rooms.values()]
+        self._weakest = min((weakest for node in nodes if (weakest := _weakest_on(node)) is not None), default=9)
+        for_whom = {each for node in nodes for each in _makes_room_for(node)}
         self._cleared_for = for_whom & {job.job_id for job in waiting} if for_whom else set[str]()
         self._ended: set[str] = set()
         self._hopeless: set[tuple[object, ...]] = set()
@@ -126,12 +80,12 @@ class Claims:
         """What is to be told to end: of a gang all parts."""
         ended = {held.job_id: held for held in victims}
         self._ended |= ended.keys()
-        if any(len(self._parts[each]) > 1 for each in ended):
-            vars(self).pop("_hunts", None)  # other rooms have become cheaper; the room that is cleared is kept
+        if any(len(self._books.parts.of(each)) > 1 for each in ended):
+            vars(self).pop("_packs", None)  # other rooms have become cheaper; the room that is cleared is kept
         return [
             Preemption(part.attempt_id, part.job_id, job.job_id, self._sentence(job, victim))
             for job_id, victim in sorted(ended.items())
-            for part in self._parts[job_id]
+            for part in self._books.parts.of(job_id)
         ]
 
     def _outranks_somebody(self, job: Waiting) -> bool:
@@ -149,11 +103,18 @@ class Claims:
                 del found[request.nodes :]
         return [option for *_, option in found]
 
-    def _by_least_loss(self, job: Waiting, request: Request) -> Iterator[tuple[timedelta, str, Room]]:
+    def _by_least_loss(self, job: Waiting, request: Request) -> Iterator[tuple[int, str, Room]]:
         """Rooms where enough could be freed, with a bound of what that loses."""
-        team = job.team if self._has_a_right(job) else None
-        bounds = ((hunt.least_loss(request, job.priority, team), hunt.room) for hunt in self._hunts)
-        return ascending((least, room.name, room) for least, room in bounds if least is not None)
+        gpus = request.gpus if request.gpu_memory_mib is None else 0
+        asked = (gpus, request.cpus, job.priority, job.team if self._has_a_right(job) else None)
+        now, bounds = self._instant, list[tuple[int, str, Room]]()
+        for room, pack in self._packs:
+            loss = pack.known.get(asked)
+            if loss is None:
+                loss = pack.least_loss(asked)
+            if loss:
+                bounds.append((max(loss[0] * now - loss[1], loss[2] * now - loss[3]), room.name, room))
+        return ascending(bounds)
 
     def _option(self, room: Room, job: Waiting, request: Request) -> _Option | None:
         """What has to end on a node so that the job fits; nothing that need not."""
@@ -178,7 +139,7 @@ class Claims:
     def _needed(self, job: Waiting, options: Sequence[_Option]) -> list[Held]:
         """The victims of all options, but for those that the end of others' gangs makes needless."""
         victims = {held.job_id: held for option in options for held in option.victims}
-        if len(options) == 1 or all(len(self._parts[each]) == 1 for each in victims):
+        if len(options) == 1 or all(len(self._books.parts.of(each)) == 1 for each in victims):
             return list(victims.values())
         trials = {option.room.name: option.room.copy() for option in options}
         request = without_licences(job.request, self._fleet.licences)
@@ -223,49 +184,31 @@ class Claims:
         )
 
     def _price(self, victims: Sequence[Held]) -> Price:
-        parts = [part for held in victims for part in self._parts[held.job_id]]
-        return sum((self._loss(part)[0] for part in parts), timedelta()), len(victims)
+        parts = [part for held in victims for part in self._books.parts.of(held.job_id)]
+        return sum(self._loss(part)[0] for part in parts), len(victims)
 
-    def _loss(self, held: Held) -> tuple[timedelta, str]:
+    def _loss(self, held: Held) -> tuple[int, str]:
         """The work that is lost: the time since it was last saved, for each GPU."""
-        return self._unsaved(held) * max(1, len(held.devices)), held.attempt_id
-
-    def _unsaved(self, held: Held) -> timedelta:
-        placed = held.placed_at or self._now
-        return self._now - (max(held.safe_at, placed) if held.safe_at else placed)
+        saved = saved_at(held)
+        unsaved = 0 if saved is None else self._instant - saved
+        return unsaved * max(1, len(held.devices)), held.attempt_id
 
     @cached_property
-    def _hunts(self) -> list[_Hunt]:
-        return [self._hunt_in(room) for room in self._fleet.rooms.values() if room.is_open]
-
-    def _hunt_in(self, room: Room) -> _Hunt:
-        """What has been told to end costs nothing any more."""
-        prey = sorted([prey for held in room.node.held if (prey := self._prey_of(held))], key=_loss_of)
-        return _Hunt(room, prey, max([each.cpus for each in prey], default=0))
-
-    def _prey_of(self, held: Held) -> _Prey | None:
-        holds = (held.job_id, len(held.devices), held.cpus)
-        if self._is_ending(held):
-            return _Prey(*holds, _NOTHING, _ANY, None)
-        if held.placed_at is None or self._now - held.placed_at < held.min_runtime:
-            return None
-        borrower = held.team if held.job_id in self._borrowed else None
-        return _Prey(*holds, self._unsaved(held), held.priority + MARGIN if held.preemptible else _NONE, borrower)
+    def _packs(self) -> list[tuple[Room, Pack]]:
+        """What could be had of each room that is open."""
+        open_rooms = (room for room in self._fleet.rooms.values() if room.is_open)
+        return [
+            (room, den_on(room.node).pack(self._instant, ended=self._ended, borrowed=self._borrowed))
+            for room in open_rooms
+        ]
 
     @cached_property
     def _borrowed(self) -> set[str]:
         """What was borrowed when the decision began: what is, is among it."""
         if all(account.quota.gpus is None for account in self._sharing.accounts.values()):
             return set()
-        return {held.job_id for held in self._held if self._books.is_borrowed(held)}
-
-    @cached_property
-    def _parts(self) -> Mapping[str, list[Held]]:
-        """What each job holds: of a gang one part on each of its nodes."""
-        found: dict[str, list[Held]] = defaultdict(list)
-        for held in self._held:
-            found[held.job_id].append(held)
-        return found
+        everything = (held for room in self._fleet.rooms.values() for held in room.node.held)
+        return {held.job_id for held in everything if self._books.is_borrowed(held)}
 
     @staticmethod
     def _sentence(job: Waiting, victim: Held) -> str:
@@ -274,8 +217,15 @@ class Claims:
         return f"Made room for job {job.job_id} of team {job.team}, within whose quota it had borrowed."
 
 
-def _loss_of(prey: _Prey) -> timedelta:
-    return prey.loss
+@once
+def _weakest_on(node: Node) -> int | None:
+    """The lowest priority of what runs there."""
+    return min((held.priority for held in node.held), default=None)
+
+
+@once
+def _makes_room_for(node: Node) -> Collection[str]:
+    return {held.ending_for for held in node.held if held.ending_for}
 
 
 def _spare(trial: Room, victims: Sequence[Held], request: Request) -> list[Held]:

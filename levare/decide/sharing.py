@@ -6,25 +6,28 @@ so that nobody pays for ever; what runs counts at once as if it had run for its 
 a burst of starts does not go unnoticed until it has lasted. What each holds now bounds this: `levare.decide.present`.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import cached_property
+from math import fsum
+from operator import mul
 from statistics import median
 
 from levare.decide.durations import corrected
+from levare.decide.once import instant, span
 from levare.decide.present import Part, Present
 from levare.decide.quota import LIMITS, SLACK, Kept, Ledger, exceeds, keeps_from
+from levare.decide.running import ENTRY, Owner, Parts, Run, by_owner, ending_on, entry, memory_of
 from levare.decide.standing import Standing
-from levare.decide.use import GPUS_PER_CPU, accrued, cost, gpus_held, gpus_of
-from levare.model import Account, Duration, Held, Node, Reason, Sharing, Waiting
+from levare.decide.use import accruals, accrued, cost, gpus_held, gpus_of
+from levare.model import Account, Held, Node, Reason, Sharing, Waiting
 
 __all__ = ["ENTRY", "PATIENCE", "Books", "Standing"]
 
-ENTRY = timedelta(hours=1)
-"""What starts counts at once as if it had run for so long, or for its typical time if that is shorter."""
 PATIENCE = timedelta(minutes=30)
 """From then on something is kept for a job that does not fit, even where nobody can tell when it will."""
 _HOUR = timedelta(hours=1)
+_HOUR_US = span(_HOUR)
 
 
 class Books:
@@ -36,22 +39,19 @@ class Books:
     """
 
     def __init__(self, sharing: Sharing, nodes: Sequence[Node], *, now: datetime) -> None:
-        self._sharing, self._now = sharing, now
-        self._memory_mib = {device.uuid: device.memory_mib for node in nodes for device in node.devices}
-        self._typical_mib = median(self._memory_mib.values()) if self._memory_mib else 0.0
+        self._sharing, self._now, self._nodes = sharing, now, nodes
+        sizes = [mib for node in nodes for mib in memory_of(node).values()]
+        self._typical_mib = median(sizes) if sizes else 0.0
         self._ledgers = {name: Ledger.of(account) for name, account in sharing.accounts.items()}
-        self._known: dict[tuple[str, str, str], tuple[Ledger, Ledger, Ledger]] = {}
-        self._gpus: dict[str, float] = {}
+        self._known: dict[Owner, tuple[Ledger, Ledger, Ledger]] = {}
         self._leaving: set[str] = set()
         self._teams, self._users = Present(), dict[str, Present]()
-        held = sorted((each for node in nodes for each in node.held), key=_attempt)  # sums depend on their order
-        self._held = held
-        for runs in self._by_owner(held):
-            self._enter(runs)
-        for each in held:
-            if each.is_ending:
+        for owner, runs in by_owner(nodes):
+            self._enter(owner, runs)
+        for node in nodes:
+            for each in ending_on(node):
                 self.release(each)
-        self._borrowed = {name: self._beyond(name, runs) for name, runs in self._runs_by_account(held).items()}
+        self._borrowed = {name: self._beyond(name, runs) for name, runs in self._runs_by_account().items()}
 
     def team_claim(self, team: str) -> float:
         """Effective use per weight; who has the smallest comes first."""
@@ -88,7 +88,7 @@ class Books:
     def refusal(self, job: Waiting) -> Reason | None:
         """The first hard limit of its team, project or user that its start would break; None if there is none."""
         gpus, hours = self._asked(job)
-        for ledger in self._of(job):
+        for ledger in self._of(*_owner(job)):
             for limit in LIMITS:
                 reason = limit(ledger, gpus, hours)
                 if reason:
@@ -104,7 +104,7 @@ class Books:
         Else smaller ones could fill the quota for ever. What ends before enough can be free may start meanwhile.
         """
         gpus, _ = self._asked(job)
-        for ledger in self._of(job):
+        for ledger in self._of(*_owner(job)):
             quota = ledger.account.quota
             full = not quota.borrow and exceeds(quota.gpus, ledger.gpus, gpus) and not exceeds(quota.gpus, 0, gpus)
             if full and ledger.kept is None and self._now - job.since >= PATIENCE:
@@ -115,7 +115,7 @@ class Books:
         gpus, _ = self._asked(job)
         return any(
             ledger.account.quota.borrow and exceeds(ledger.account.quota.gpus, ledger.gpus, gpus)
-            for ledger in self._of(job)
+            for ledger in self._of(*_owner(job))
         )
 
     def is_borrowed(self, held: Held) -> bool:
@@ -127,16 +127,16 @@ class Books:
         """
         return held.job_id not in self._leaving and any(
             held.job_id in self._borrowed.get(ledger.account.name, ()) and ledger.excess > SLACK
-            for ledger in self._of(held)
+            for ledger in self._of(*_owner(held))
         )
 
     def charge(self, job: Waiting) -> None:
         """One job, one element of an array or one whole gang starts now."""
         gpus, hours = self._asked(job)
         rate = self.asked(job)
-        use = self._accrued(rate, _entry(job.expected))
-        self._take(job, rate)
-        for ledger in self._of(job):
+        use = accrued(rate, entry(job.expected), self._sharing.half_life)
+        self._take(job.team, job.user, rate)
+        for ledger in self._of(*_owner(job)):
             ledger.gpus += gpus
             ledger.gpu_hours += hours
             ledger.use += use
@@ -150,8 +150,9 @@ class Books:
         """
         if held.job_id not in self._leaving:
             self._leaving.add(held.job_id)
-            for ledger in self._of(held):
-                ledger.leaving += self._gpus[held.job_id]
+            gpus = self._gpus_of(held.job_id)
+            for ledger in self._of(*_owner(held)):
+                ledger.leaving += gpus
 
     def standing(self, team: str) -> Standing:
         teams = {name for name in self._ledgers if not set(name) & set("/:")} | {team}
@@ -186,58 +187,56 @@ class Books:
             self._users[team] = Present()
         return self._users[team]
 
+    @cached_property
+    def parts(self) -> Parts:
+        """What each job holds that runs when the decision begins."""
+        return Parts(self._nodes)
+
+    @cached_property
+    def _memory_mib(self) -> Mapping[str, int]:
+        return {uuid: mib for node in self._nodes for uuid, mib in memory_of(node).items()}
+
+    def _gpus_of(self, job_id: str) -> float:
+        return fsum(gpus_held(part.devices, self._memory_mib) for part in self.parts.of(job_id))
+
     def _frees_at(self, ledger: Ledger, missing: float) -> datetime:
         """When so many GPUs of an account are free; now, so that nothing ends before, where nobody can tell."""
-        ends = ((_end(held, self._now), held) for held in self._held if any(each is ledger for each in self._of(held)))
+        everything = (held for node in self._nodes for held in node.held)
+        of_it = (held for held in everything if any(each is ledger for each in self._of(*_owner(held))))
+        ends = ((_end(held, self._now), held) for held in of_it)
         for end, held in sorted(((end, held) for end, held in ends if end), key=lambda ending: ending[0]):
             missing -= gpus_held(held.devices, self._memory_mib)
             if missing <= SLACK:
                 return end
         return self._now
 
-    def _take(self, whose: Waiting | Held, rate: float) -> None:
-        self._teams.take(whose.team, self._weight_of(whose.team), rate)
-        self._users_of(whose.team).take(whose.user, 1.0, rate)
+    def _take(self, team: str, user: str, rate: float) -> None:
+        self._teams.take(team, self._weight_of(team), rate)
+        self._users_of(team).take(user, 1.0, rate)
 
-    def _enter(self, runs: Sequence[Held]) -> None:
-        """What runs when the decision begins, of one user in one project."""
-        gpus, hours, use, total, before = 0.0, 0.0, 0.0, 0.0, len(self._gpus)
-        for held in runs:
-            holds = gpus_held(held.devices, self._memory_mib)
-            elapsed = self._now - (held.placed_at or self._now)
-            ran = elapsed if elapsed >= ENTRY else max(_entry(held.expected), elapsed)
-            rate = holds + GPUS_PER_CPU * held.cpus
-            gpus += holds
-            total += rate
-            hours += holds * (ran / _HOUR)
-            use += self._accrued(rate, ran)
-            self._gpus[held.job_id] = self._gpus.get(held.job_id, 0.0) + holds
-        self._take(runs[0], total)
-        for ledger in self._of(runs[0]):
+    def _enter(self, owner: Owner, runs: Sequence[Run]) -> None:
+        """What runs when the decision begins, of one user in one project. The sums are exact, so in any order."""
+        now = instant(self._now)
+        jobs, held, rates, placed, entries = zip(*runs, strict=True)
+        lasted = list(map(max, entries, [now - start for start in placed]))
+        gpus, hours = fsum(held), fsum(map(mul, held, lasted)) / _HOUR_US
+        use = fsum(accruals(rates, lasted, self._sharing.half_life))
+        team, _, user = owner
+        self._take(team, user, fsum(rates))
+        for ledger in self._of(*owner):
             ledger.gpus += gpus
             ledger.gpu_hours += hours
             ledger.use += use
-            ledger.running += len(self._gpus) - before
-
-    @staticmethod
-    def _by_owner(held: Iterable[Held]) -> Iterable[Sequence[Held]]:
-        runs: dict[tuple[str, str, str], list[Held]] = defaultdict(list)
-        for each in held:
-            runs[each.team, each.project, each.user].append(each)
-        return runs.values()
-
-    def _accrued(self, rate: float, elapsed: timedelta) -> float:
-        return accrued(rate, elapsed, self._sharing.half_life)
+            ledger.running += len(set(jobs))
 
     def _asked(self, job: Waiting) -> tuple[float, float]:
         """The GPUs that a start takes, and the GPU-hours that it counts for at once."""
         gpus = gpus_of(job.request, self._typical_mib)
-        return gpus, gpus * (_entry(job.expected) / _HOUR)
+        return gpus, gpus * (entry(job.expected) / _HOUR)
 
-    def _of(self, whose: Waiting | Held) -> tuple[Ledger, Ledger, Ledger]:
-        key = (whose.team, whose.project, whose.user)
+    def _of(self, team: str, project: str, user: str) -> tuple[Ledger, Ledger, Ledger]:
+        key = (team, project, user)
         if key not in self._known:
-            team, project, user = key
             self._known[key] = (self._ledger(team), self._ledger(f"{team}/{project}"), self._ledger(f"{team}:{user}"))
         return self._known[key]
 
@@ -246,13 +245,13 @@ class Books:
             self._ledgers[name] = Ledger.of(Account(name))
         return self._ledgers[name]
 
-    def _runs_by_account(self, held: Iterable[Held]) -> dict[str, list[Held]]:
+    def _runs_by_account(self) -> dict[str, list[Held]]:
         """What holds GPUs, by the accounts whose quota allows borrowing and is exceeded."""
         runs: dict[str, list[Held]] = {}
         if not any(ledger.excess > SLACK for ledger in self._ledgers.values()):
             return runs
-        for each in held:
-            for ledger in self._of(each) if each.devices else ():
+        for each in (held for node in self._nodes for held in node.held if held.devices):
+            for ledger in self._of(*_owner(each)):
                 if ledger.account.quota.borrow and ledger.excess > SLACK:
                     runs.setdefault(ledger.account.name, []).append(each)
         return runs
@@ -261,25 +260,22 @@ class Books:
         """The jobs that do not fit into the nominal quota, a gang as one; those that leave come last."""
         left, beyond = float(self._ledger(account).account.quota.gpus or 0), set[str]()
         for job in dict.fromkeys(each.job_id for each in sorted(runs, key=self._by_claim)):
-            if self._gpus[job] > left + SLACK:
+            gpus = self._gpus_of(job)
+            if gpus > left + SLACK:
                 beyond.add(job)
             else:
-                left -= self._gpus[job]
+                left -= gpus
         return beyond
 
     def _by_claim(self, held: Held) -> tuple[bool, int, datetime, str]:
         return (held.job_id in self._leaving, -held.priority, held.placed_at or self._now, held.job_id)
 
 
-def _attempt(held: Held) -> str:
-    return held.attempt_id
+def _owner(whose: Waiting | Held) -> Owner:
+    return whose.team, whose.project, whose.user
 
 
 def _end(held: Held, now: datetime) -> datetime | None:
     elapsed = now - held.placed_at if held.placed_at else timedelta()
     whole = corrected(held.expected, max(elapsed, timedelta()), held.progress, held.limit)
     return now - elapsed + whole.promised if whole else None
-
-
-def _entry(expected: Duration | None) -> timedelta:
-    return min(expected.typical, ENTRY) if expected else ENTRY

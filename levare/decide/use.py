@@ -5,7 +5,7 @@ The unit of a rate is the weighted GPU: a whole GPU is 1, a part of one is its p
 as one GPU. Use is a rate over time, in weighted GPU-seconds, and halves with each half-life that has passed since.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, time, timedelta
 from functools import cache
 from math import log
@@ -15,6 +15,7 @@ from levare.model import Request
 GPUS_PER_CPU = 0.05
 """20 CPUs weigh as much as one GPU."""
 _SECOND, _DAY, _NO_TIME = timedelta(seconds=1), timedelta(days=1), timedelta()
+_MICROSECOND = timedelta(microseconds=1)
 
 
 def gpus_of(request: Request, typical_mib: float) -> float:
@@ -49,6 +50,12 @@ def accrued(rate: float, elapsed: timedelta, half_life: timedelta) -> float:
     taken down at any moment: what is accrued in two parts, the first faded over the second, is what is accrued in one.
     """
     return rate * _mean_life_seconds(half_life) * (1.0 - fading(elapsed, half_life))
+
+
+def accruals(rates: Iterable[float], elapsed: Iterable[int], half_life: timedelta) -> list[float]:
+    """The same of many, each of which has lasted for so many microseconds, and not less than none."""
+    weight, half = _mean_life_seconds(half_life), half_life // _MICROSECOND
+    return [rate * weight * (1.0 - 0.5 ** (lasted / half)) for rate, lasted in zip(rates, elapsed, strict=True)]
 
 
 def by_day(start: datetime, end: datetime) -> Iterator[tuple[str, float]]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select
 
+from levare.decide.once import once
 from levare.errors import NotFound
 from levare.model import Node, Sharing, Turn, Waiting
 from levare.store.messages import Message
@@ -67,10 +68,15 @@ def digest_of(waiting: Iterable[Waiting], nodes: Iterable[Node], sharing: Sharin
     """Of what a decision is made from."""
     facts = [
         sorted(f"{job.job_id} {job.count}" for job in waiting),
-        sorted([node.name, node.state, node.note, *sorted(held.attempt_id for held in node.held)] for node in nodes),
+        sorted(_facts_of(node) for node in nodes),
         sorted(f"{account.name} {account.weight} {account.use:.3f}" for account in sharing.accounts.values()),
     ]
     return sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+
+@once
+def _facts_of(node: Node) -> str:
+    return " ".join([node.name, node.state, repr(node.note), *sorted(held.attempt_id for held in node.held)])
 
 
 def _row(message: Message, at: Mapping[str, int], turns: Sequence[Turn], digest: str, now: datetime) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """How long jobs take, by their families' history and their own limits."""
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -13,20 +14,25 @@ from levare.store.reading import Group, Groups, Reading
 from levare.store.tables import families
 
 
-class Expectations:
-    """Of rows that name a family and a limit."""
+Known = dict[tuple[str, int | None], tuple[Group, Duration | None]]
+"""What is expected of a family within a limit, with the history that says so."""
+_NEW = Group((), ())
+_MOST_KNOWN = 20_000
 
-    def __init__(self, histories: Mapping[str, Group]) -> None:
-        self._histories = histories
-        self._known: dict[tuple[str, int | None], Duration | None] = {}
+
+class Expectations:
+    """Of rows that name a family and a limit; what is `known` of a history that is as it was is not worked out anew."""
+
+    def __init__(self, histories: Mapping[str, Group], known: Known) -> None:
+        self._histories, self._known = histories, known
 
     def of(self, row: Any) -> Duration | None:
-        key = (row.family, row.timeout_seconds)
-        if key not in self._known:
+        key, history = (row.family, row.timeout_seconds), self._histories.get(row.family, _NEW)
+        known = self._known.get(key)
+        if known is None or known[0] is not history:
             limit = None if key[1] is None else timedelta(seconds=key[1])
-            history = self._histories.get(row.family)
-            self._known[key] = expected(history.rows[0].seconds if history else (), limit)
-        return self._known[key]
+            known = self._known[key] = (history, expected(history.rows[0].seconds if history.rows else (), limit))
+        return known[1]
 
 
 @dataclass
@@ -34,12 +40,18 @@ class Histories:
     """What the last runs of families took, as it was read last; the next reading makes anew only what differs."""
 
     known: Groups = field(default_factory=dict)
+    asked: AbstractSet[str] = frozenset()
+    _expected: Known = field(default_factory=dict)
 
-    def read(self, connection: Connection, names: Iterable[str]) -> Expectations:
-        """Of these families, as far as anything is known of them."""
-        asked = sorted(names)
-        self.known = _FAMILIES.groups(connection, self.known, {"names": asked}) if asked else {}
-        return Expectations(self.known)
+    def read(self, connection: Connection, names: Iterable[str], *, beside: "Histories | None" = None) -> Expectations:
+        """Of these families, as far as anything is known; what is read `beside` in the same view is not read again."""
+        others = beside or Histories()
+        self.asked = set(names) - others.asked
+        given = {"names": sorted(self.asked)}
+        self.known = _FAMILIES.groups(connection, self.known, given) if self.asked else {}
+        if len(self._expected) > _MOST_KNOWN:
+            self._expected.clear()
+        return Expectations({**others.known, **self.known}, self._expected)
 
 
 _FAMILIES = Reading(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, select
 
@@ -31,15 +31,18 @@ class Fleet:
 
     def read(self, connection: Connection, held: Mapping[str, Sequence[Held]], *, now: datetime | None) -> None:
         """All nodes with what each of them holds; without a time nothing is excluded."""
-        before = {node.name: node for node in self.nodes}
+        before, rows = {node.name: node for node in self.nodes}, self._rows
         self._rows = _NODES.groups(connection, self._rows)
         self._read_cards(connection, now)
         kept = windows.by_node(connection, now=now) if now else {}
-        rows = [group.rows[0] for group in self._rows.values()]
-        fresh = (_node(row, self._cards, held, kept, now) for row in rows)
-        read = (_same_or_new(before.get(node.name), node) for node in fresh)
+        read: list[Node] = []
+        for name, group in self._rows.items():
+            known, row = before.get(name), group.rows[0]
+            parts = _Parts(self._cards.get(name, ()), held.get(name, ()), kept.get(name, ()), _exclusion(row, now))
+            is_same = known is not None and rows.get(name) is group and parts == _Parts.of(known)
+            read.append(known if known is not None and is_same else _same_or_new(known, _node(row, parts)))
         self.nodes = sorted(read, key=lambda node: node.name)
-        self.renewals = {row.name: row.renewals for row in rows}
+        self.renewals = {group.rows[0].name: group.rows[0].renewals for group in self._rows.values()}
 
     def _read_cards(self, connection: Connection, now: datetime | None) -> None:
         before, self._devices = self._devices, _DEVICES.groups(connection, self._devices)
@@ -64,26 +67,33 @@ def load_nodes(connection: Connection, *, now: datetime) -> Sequence[Node]:
     return fleet.nodes
 
 
-def _node(
-    row: Any,
-    cards: Mapping[str, Sequence[Device]],
-    held: Mapping[str, Sequence[Held]],
-    kept: Mapping[str, Sequence[Window]],
-    now: datetime | None,
-) -> Node:
+class _Parts(NamedTuple):
+    """What a node consists of besides its own row."""
+
+    cards: Sequence[Device]
+    held: Sequence[Held]
+    windows: Sequence[Window]
+    note: str
+
+    @classmethod
+    def of(cls, node: Node) -> "_Parts":
+        return cls(node.devices, node.held, node.windows, node.note)
+
+
+def _node(row: Any, parts: _Parts) -> Node:
     return Node(
         row.name,
         row.state,
         row.cpus,
         row.memory_mib,
-        cards.get(row.name, ()),
-        held.get(row.name, ()),
+        parts.cards,
+        parts.held,
         row.incarnation,
         row.labels,
         row.scratch_mib,
         row.resources,
-        kept.get(row.name, ()),
-        _exclusion(row, now),
+        parts.windows,
+        parts.note,
         row.price,
     )
 
@@ -124,4 +134,5 @@ _NODES = Reading("NodeRow", select(*(nodes.c[name] for name in _NODE)))
 _DEVICES = Reading(
     "CardRow",
     select(devices.c.node, devices.c.uuid, _SLOT, *(devices.c[name] for name in _CARD)).order_by(devices.c.node),
+    marks=(devices.c.uuid, devices.c["index"], *(devices.c[name] for name in _CARD)),
 )

@@ -43,9 +43,10 @@ class Running:
     held: Mapping[str, Sequence[Held]] = field(default_factory=dict)
     """By node."""
     to_part: Sequence[Parting] = ()
+    histories: Histories = field(default_factory=Histories)
+    """Of what runs."""
     _groups: Groups = field(default_factory=dict)
     _parties: dict[str, Party] = field(default_factory=dict)
-    _histories: Histories = field(default_factory=Histories)
 
     def read(self, connection: Connection) -> None:
         self._groups = _UNSETTLED.groups(connection, self._groups)
@@ -65,13 +66,13 @@ class Running:
 
     def _hold(self, connection: Connection) -> None:
         """What a run holds and how long it will take is as before if its row and its family's history are."""
-        before, parties = self._histories.known, self._parties
+        before, parties = self.histories.known, self._parties
         known = {node: parties.get(node, _NOBODY) for node in self._groups}
         fresh = {node: group for node, group in self._groups.items() if known[node].group is not group}
         names = {name for node, party in known.items() if node not in fresh for name in party.families}
         names |= {row.family for group in fresh.values() for row in group.rows if row.state in _LIVE}
-        expectations = self._histories.read(connection, names)
-        news = {name for name, history in self._histories.known.items() if before.get(name) is not history}
+        expectations = self.histories.read(connection, names)
+        news = {name for name, history in self.histories.known.items() if before.get(name) is not history}
         self._parties = {
             node: party
             if node not in fresh and news.isdisjoint(party.families)
@@ -147,11 +148,15 @@ _OF_JOB = (
     *("on_lost", "cancel_requested_at", "team", "project", "user", "family", "priority", "preemptible"),
     *("min_runtime_seconds", "timeout_seconds", "progress", "nodes"),
 )
+_WRITTEN_OF_ATTEMPT = ("id", "state", "safe_at", "preempted_at", "preempted_for", "peer_ended_at", "sent_at", "sent_to")
+_WRITTEN_OF_JOB = ("cancel_requested_at", "priority", "progress")
+"""What anybody writes of an attempt and its job while it is here; nothing else of what is read ever changes."""
 _UNSETTLED = Reading(
     "AttemptRow",
     select(*(_A[name] for name in _OF_ATTEMPT), *(_J[name] for name in _OF_JOB))
     .join(jobs, and_(_J.id == _A.job_id, _J.attempt == _A.number))
     .where(_A.settled.is_(False))
     .order_by(_A.node),
+    marks=(*(_A[name] for name in _WRITTEN_OF_ATTEMPT), *(_J[name] for name in _WRITTEN_OF_JOB)),
 )
 _PARTS = select(_A.id, _A.job_id, _A.rank, _A.exit_code, _A.ended_at).where(_A.id.in_(bindparam("ids", expanding=True)))

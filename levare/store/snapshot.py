@@ -64,7 +64,7 @@ class Memory:
     running: Running = field(default_factory=Running)
     fleet: Fleet = field(default_factory=Fleet)
     histories: Histories = field(default_factory=Histories)
-    """Of what waits."""
+    """Of what waits, and of nothing that runs."""
 
 
 def load(connection: Connection, *, now: datetime, rules: Rules = _USUAL, memory: Memory | None = None) -> Snapshot:
@@ -75,7 +75,7 @@ def load(connection: Connection, *, now: datetime, rules: Rules = _USUAL, memory
     over = ended(connection, running.over)
     runs = health.runs_beside(connection, over, now=now)
     most = Vacancies(fleet.nodes).most_starts
-    lanes = load_lanes(connection, most=most, now=now, histories=memory.histories)
+    lanes = load_lanes(connection, most=most, now=now, histories=memory.histories, beside=running.histories)
     can_move = movable.load(connection, now=now)
     incarnations = {node.name: node.incarnation for node in fleet.nodes}
     return Snapshot(

@@ -20,7 +20,12 @@ HEADS = 64
 
 
 def load_lanes(
-    connection: Connection, *, most: Callable[[Request], int], now: datetime, histories: Histories | None = None
+    connection: Connection,
+    *,
+    most: Callable[[Request], int],
+    now: datetime,
+    histories: Histories | None = None,
+    beside: Histories | None = None,
 ) -> list[list[Waiting]]:
     """
     The lanes of what waits; of each the first, which may end others.
@@ -30,7 +35,7 @@ def load_lanes(
     firsts = connection.execute(_FIRSTS).all()
     behind = [_behind(connection, first, min(most(request_of(first)), HEADS)) for first in firsts]
     rows = [row for lane in behind for row in lane]
-    expectations = (histories or Histories()).read(connection, {row.family for row in rows})
+    expectations = (histories or Histories()).read(connection, {row.family for row in rows}, beside=beside)
     counts = arrays.startable(connection, rows)
     owed = wishes.owed(connection, since=now - OWED) if rows else {}
     found = [[_counted(job, counts) for job in _lane(lane, expectations)] for lane in behind]
@@ -56,7 +61,20 @@ def _lane(rows: Sequence[Any], expectations: Expectations) -> Iterator[Waiting]:
     first = _as_waiting(rows[0], expectations)
     yield first
     for row in rows[1:]:
-        yield replace(first, job_id=row.id, since=row.created_at, family=row.family, expected=expectations.of(row))
+        yield Waiting(
+            row.id,
+            first.request,
+            first.priority,
+            row.created_at,
+            team=first.team,
+            project=first.project,
+            user=first.user,
+            family=row.family,
+            expected=expectations.of(row),
+            deadline=first.deadline,
+            only_between=first.only_between,
+            shunned=first.shunned,
+        )
 
 
 def _counted(job: Waiting, counts: Mapping[str, int]) -> Waiting:
