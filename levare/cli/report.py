@@ -76,7 +76,7 @@ def of_report(found: Mapping[str, Any]) -> Iterator[str]:
         return
     yield from _totals(found)
     yield from _table("What was asked for and used", _FAMILY_HEADS, map(_family, found["families"][:_MOST]))
-    yield from _table("Failures", ("class", "times"), ([f"`{name}`", str(n)] for name, n in totals["failures"].items()))
+    yield from _table("Failures", ("class", "times"), ([name, str(n)] for name, n in totals["failures"].items()))
     yield from _proposals(found)
 
 

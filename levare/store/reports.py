@@ -71,8 +71,9 @@ def _failures(connection: Connection, condition: ColumnElement[bool]) -> dict[st
 
 
 def _newest(condition: ColumnElement[bool]) -> Any:
-    """What the newest attempt of each family asked for and held."""
-    place = func.row_number().over(partition_by=_J.family, order_by=(_A.ended_at.desc(), _A.id)).label("place")
+    """What the newest attempt of each family asked for and held, of those that succeeded if there are any."""
+    order = (case((_A.state == SUCCEEDED, 0), else_=1), _A.ended_at.desc(), _A.id)
+    place = func.row_number().over(partition_by=_J.family, order_by=order).label("place")
     names = ("cpus", "memory_mib", "gpus", "gpu_memory_mib", "timeout_seconds")
     rows = select(_J.family, *(_J[name] for name in names), _A.devices, place).select_from(_FROM).where(condition)
     newest = rows.subquery()
