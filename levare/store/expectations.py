@@ -13,7 +13,6 @@ from levare.model import Duration
 from levare.store.reading import Group, Groups, Reading
 from levare.store.tables import families
 
-
 Known = dict[tuple[str, int | None], tuple[Group, Duration | None]]
 """What is expected of a family within a limit, with the history that says so."""
 _NEW = Group((), ())
