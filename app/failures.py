@@ -12,6 +12,7 @@ from app.call import Asked, Call
 from app.jobs import JobId
 from app.metrics import AttemptNumber
 from app.pages import picked
+from app.samples import Asking, Series
 from app.values import FailureName
 from levare.store import dossiers
 
@@ -19,6 +20,7 @@ router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["jobs"])
 
 BEFORE = timedelta(minutes=10)
 _MOST_SAMPLES = 600
+_LAST_BUCKET = timedelta(minutes=1)
 Rank = Annotated[int | None, Query(ge=0, le=10_000, description="Which part of a gang.", examples=[0])]
 
 
@@ -123,7 +125,8 @@ def read_failure(job_id: JobId, call: Asked, attempt: AttemptNumber = None, rank
     return answer(picked({**found, "metrics": points, "samples": _samples(call, found)}, _FIELDS))
 
 
-def _samples(call: Call, found: dossiers.Row) -> list[dict[str, float]]:
-    """Those of its last ten minutes, as long as Redis has them."""
-    since = (found["ended_at"] or call.now) - BEFORE
-    return call.pulse.samples("attempt", found["attempt"], since=since, limit=_MOST_SAMPLES)
+def _samples(call: Call, found: dossiers.Row) -> list[dict[str, Any]]:
+    """Those of its last ten minutes: second by second as long as Redis has them, then as they are kept in SQL."""
+    ended = found["ended_at"] or call.now
+    newest = call.pulse.samples("attempt", found["attempt"], since=ended - BEFORE, limit=_MOST_SAMPLES)
+    return newest or Series(call, "attempt", found["attempt"]).items(Asking(ended - BEFORE, ended + _LAST_BUCKET))

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from levare.client.monitoring import Change, Dossier
 
 _MOST_CHANGES = 30
-_LEFT_OUT = frozenset(["at"])
+_ENDS_OF_SPREAD = ("_lowest", "_highest")
+_NO_COUNTERS = ("at", "seconds")
 
 
 def of_dossier(found: "Dossier") -> Iterator[str]:
@@ -103,9 +104,15 @@ def _points(found: "Dossier") -> Iterator[str]:
 
 
 def _samples(samples: Sequence[dict[str, float]]) -> Iterator[str]:
-    names = [name for name in dict.fromkeys(name for sample in samples for name in sample) if name not in _LEFT_OUT]
+    """Buckets of many seconds have a mean and, where it differs, a highest value of each counter."""
+    names = list(dict.fromkeys(name for sample in samples for name in sample if _is_counter(name)))
     width = max(map(len, names), default=0)
     for name in names:
         values = [sample[name] for sample in samples if name in sample]
-        told = [words.number(round(value, 1)) for value in (values[0], values[-1], max(values))]
+        most = max(sample.get(f"{name}_highest", sample[name]) for sample in samples if name in sample)
+        told = [words.number(round(value, 1)) for value in (values[0], values[-1], most)]
         yield f"  {name:{width}}  {told[0]:>10}  {told[1]:>10}  {told[2]:>10}"
+
+
+def _is_counter(name: str) -> bool:
+    return name not in _NO_COUNTERS and not name.endswith(_ENDS_OF_SPREAD)

@@ -25,6 +25,7 @@ from levare.model import Placement, Request, counters
 from levare.model.sampled import Bucket, Spread, begin_of
 from levare.pulse import Pulse
 from levare.store import attempts, samples, tables
+from levare.store.attempts import Outcome
 from levare.store.ids import new_id
 from tests.end_to_end.serving import NOON, Api, refused, serving
 from worker.probe.simulated import Simulated
@@ -291,3 +292,22 @@ def test_without_redis_what_sql_knows_is_told(local_api: Api):
 
     assert {"levare_jobs", "levare_node_state", "levare_gpu_held"} <= found
     assert not {name for name in found if name.startswith(("DCGM", "levare_tick"))}
+
+
+def test_a_dossier_has_from_sql_what_redis_has_no_more(api: Api):
+    api.join("n1")
+    job_id = api.submit("false")
+    attempt = api.start(job_id)
+    ended, spread = datetime.now(UTC) - timedelta(hours=1), Spread(20, 10, 70)
+    last = begin_of(ended.timestamp(), 10)
+    with api.database.writing() as connection:
+        assert attempts.finish(connection, attempt, Outcome("failed", "Code 1.", 1, ended_at=ended, failure="unknown"))
+        measured = [Bucket(last - before, 10, 10, {"memory_mib": spread}) for before in (0, 300, 900)]
+        samples.write(connection, [samples.pack("attempt", attempt, bucket) for bucket in measured])
+
+    told = api.get(f"/v1/jobs/{job_id}/failure")["samples"]
+
+    assert [(each["at"], each["memory_mib"], each["memory_mib_highest"]) for each in told] == [
+        (last - 300, 20, 70),
+        (last, 20, 70),
+    ]
