@@ -71,6 +71,7 @@ def families(facts: Telemetry, heartbeats: Mapping[str, Sample], beat: Sample, *
     """All there is to tell at one moment."""
     found = Families()
     _of_jobs(found, facts)
+    _of_alerts(found, facts)
     _of_leases(found, facts, now)
     _of_nodes(found, facts, heartbeats, now)
     _of_gpus(found, facts, heartbeats)
@@ -92,6 +93,12 @@ def _of_jobs(found: Families, facts: Telemetry) -> None:
     for outcome in ("run", "skipped"):
         text = "Due instants of schedules in the last 24 hours; what was missed is skipped, with its reason in SQL."
         found.add("levare_fires_last_day", text, facts.fires.get(outcome, 0), {"outcome": outcome})
+
+
+def _of_alerts(found: Families, facts: Telemetry) -> None:
+    for severity, count in facts.alerts.items():
+        found.add("levare_alerts_open", "Alerts that are open.", count, {"severity": severity})
+    found.add("levare_deliveries_pending", "What channels have still to be told.", facts.undelivered, {})
 
 
 def _of_leases(found: Families, facts: Telemetry, now: datetime) -> None:

@@ -8,8 +8,10 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, select
 
+from levare.decide.alerts.rules import SEVERITIES
 from levare.model import FINAL, JOB_STATES, LIVE
 from levare.store.tables import attempts, decisions, devices, jobs, leases, nodes
+from levare.store.tables_alerts import PENDING, alerts, deliveries
 from levare.store.tables_time import fires
 from levare.store.types import Utc, is_one_of
 
@@ -35,6 +37,10 @@ class Telemetry:
     """Seconds from submit to start of the jobs that started in the last hour, shortest first."""
     fires: Mapping[str, int]
     """Outcome -> how many in the last 24 hours."""
+    alerts: Mapping[str, int]
+    """Severity -> how many are open."""
+    undelivered: int
+    """What channels have still to be told."""
     leases: Sequence[Any]
     nodes: Sequence[Any]
     devices: Sequence[Any]
@@ -52,6 +58,8 @@ def load(connection: Connection, *, now: datetime) -> Telemetry:
         jobs={(state, ""): 0 for state in JOB_STATES} | counts | over,
         waits=sorted(waits),
         fires=fired,
+        alerts=dict.fromkeys(SEVERITIES, 0) | {row.severity: row.number for row in connection.execute(_ALERTS)},
+        undelivered=connection.execute(_UNDELIVERED).scalar_one(),
         leases=connection.execute(_LEASES).all(),
         nodes=connection.execute(_NODES).all(),
         devices=connection.execute(_DEVICES).all(),
@@ -84,6 +92,8 @@ _WAITS = (
 _FIRES = (
     select(fires.c.outcome, _COUNT).where(fires.c.decided_at >= bindparam("begin", type_=Utc)).group_by(fires.c.outcome)
 )
+_ALERTS = select(alerts.c.severity, _COUNT).where(alerts.c.ended_at.is_(None)).group_by(alerts.c.severity)
+_UNDELIVERED = select(_COUNT).select_from(deliveries).where(deliveries.c.state == PENDING)
 _LEASES = select(leases.c.role, leases.c.epoch, leases.c.renewed_at, leases.c.owner).order_by(leases.c.role)
 _NODES = select(nodes.c.name, nodes.c.state, nodes.c.renewed_at).order_by(nodes.c.name)
 _DEVICES = select(devices).order_by(devices.c.node, devices.c.index)
