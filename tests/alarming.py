@@ -100,6 +100,7 @@ def has_failed() -> tuple[Rule, Facts]:
         seconds=412,
         exit_code=137,
         node="atlas",
+        failure="host_memory",
     )
     return a_rule("failure"), Facts(now=NOON, over=[over])
 

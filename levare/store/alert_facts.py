@@ -125,6 +125,7 @@ def _ended(row: Any) -> Ended:
         seconds=took,
         exit_code=row.exit_code,
         node=row.node,
+        failure=row.failure,
     )
     return Ended(over, run)
 
@@ -179,6 +180,7 @@ _ENDED = (
         _J.exit_code,
         _J.attempt.label("number"),
         _A.ended_at,
+        _A.failure,
     )
     .select_from(alert_endings.join(jobs, _J.id == alert_endings.c.job_id).outerjoin(attempts, _LATEST))
     .order_by(_J.finished_at, _J.id)

@@ -14,6 +14,7 @@ from benchmarks.alerts import EXPECTED, tally
 from levare.decide.alerts.activity import activity
 from levare.decide.alerts.deciding import LONGEST_OPEN, Open, Outcome, decide
 from levare.decide.alerts.defaults import DEFAULTS
+from levare.decide.alerts.endings import failure
 from levare.decide.alerts.facts import Facts, Filling, Job, Live, Node, Over, Summary
 from levare.decide.alerts.learning import goal_of
 from levare.decide.alerts.pace import Pace
@@ -201,6 +202,17 @@ def test_each_failed_job_is_an_alert_and_all_are_over_when_one_of_the_family_suc
 
     assert watched.open == []
     assert "works again" in watched.ended[0]
+
+
+def test_an_alert_of_a_failure_names_its_class_where_that_is_known():
+    sight, plain = failure(a_failure(failure="nan")), failure(a_failure())
+
+    assert sight
+    assert plain
+    assert (
+        "Exited with code 1. It diverged: NaN or infinite values. `levare show k3v9x2m1qa --failure`" in sight.message
+    )
+    assert "Exited with code 1. `levare show" in plain.message
 
 
 def test_the_elements_of_an_array_share_an_alert_and_one_that_succeeds_does_not_end_it():

@@ -9,6 +9,7 @@ from levare.decide.alerts.words import moment, span
 from levare.decide.amounts import counted
 from levare.decide.conditions import BREACH, CLEAR
 from levare.model import FAILED, SUCCEEDED
+from levare.model.failures import FAILURE_CLASSES, UNKNOWN
 
 
 def failure(over: Over) -> Sight | None:
@@ -39,9 +40,11 @@ def _failed(over: Over, code: str) -> str:
     part = f", an element of array {job.array}," if job.array else ""
     reason = over.reason.rstrip(".") or "no reason is known"
     tries = "" if over.attempts <= 1 else f", the last of {counted(over.attempts, 'attempt')}"
+    known = FAILURE_CLASSES.get(over.failure or UNKNOWN)
+    kind = f" It {known.title}." if known and known.name != UNKNOWN else ""
     return (
-        f"{job.title}{part} has failed{where}{after}{tries}: {reason}{code if 'code' not in reason else ''}. "
-        f"`levare logs {job.id}` has its last lines; `levare rerun {job.id}` starts it again once that is mended."
+        f"{job.title}{part} has failed{where}{after}{tries}: {reason}{code if 'code' not in reason else ''}.{kind} "
+        f"`levare show {job.id} --failure` says why; `levare rerun {job.id}` starts it again once that is mended."
     )
 
 

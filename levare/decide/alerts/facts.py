@@ -127,6 +127,8 @@ class Over:
     seconds: float | None = None
     exit_code: int | None = None
     node: str | None = None
+    failure: str | None = None
+    """The class of it, where that is known."""
     summary: Summary | None = None
 
 
