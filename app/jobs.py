@@ -78,7 +78,7 @@ def submit_job(body: JobRequest, call: Asked, dry_run: DryRun = False, idempoten
         return answer(_verdict(body, call, idempotency_key))
     with call.writing() as connection:
         job = _submit(connection, body, call, idempotency_key)
-    call.pulse.ring(beat_bell())
+    call.pulse.ring_soon(beat_bell())
     return answer(shown_job(job, call), HTTPStatus.CREATED, {"Location": f"/v1/jobs/{job['id']}"})
 
 

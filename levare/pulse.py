@@ -18,8 +18,8 @@ a reader finds no number in is left out. Celery's own keys are not ours: see `le
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from math import isfinite
-from threading import Event, Lock
-from time import monotonic, time
+from threading import Event, Lock, Thread
+from time import monotonic, sleep, time
 from typing import Any, TypeVar
 
 from redis import Redis
@@ -41,6 +41,7 @@ SAMPLES_KEPT = 3600
 
 _BEAT_KEY = "levare:beat"
 _RING_SECONDS = 0.25
+_REST_SECONDS = 0.02
 _TALK_SECONDS = 1.0
 _WAIT_SECONDS = 1.0
 _AGAIN_SECONDS = 1.0
@@ -67,6 +68,7 @@ class Pulse:
         self._talking = _Line(url, connect, patience=_TALK_SECONDS)
         self._waiting = _Line(url, connect, patience=_WAIT_SECONDS + _RING_SECONDS)
         self._closed = Event()
+        self._ringer = _Ringer(self.ring)
 
     def close(self) -> None:
         """Drop the connections; a `wait` in another thread returns within a second."""
@@ -89,6 +91,10 @@ class Pulse:
             return bool(commands.execute())
 
         return self._ringing.ask(once, False)
+
+    def ring_soon(self, bell: str) -> None:
+        """As `ring`, apart from whoever asks, and once for all who ask within a moment."""
+        self._ringer.ask(bell)
 
     def wait(self, bell: str, seconds: float) -> bool:
         """Wait until the bell rings, and silence it. False when the time is out, which trouble does not shorten."""
@@ -159,6 +165,36 @@ class Pulse:
             return bool(commands.execute())
 
         return self._talking.ask(send, False)
+
+
+class _Ringer:
+    """A thread that rings at once when it is asked after a rest; it begins with the first who asks."""
+
+    def __init__(self, ring: Callable[[str], object]) -> None:
+        self._ring, self._asked = ring, Event()
+        self._bells: set[str] = set()
+        self._beginning = Lock()
+        self._thread: Thread | None = None
+
+    def ask(self, bell: str) -> None:
+        self._bells.add(bell)
+        self._asked.set()
+        if self._thread is None:
+            with self._beginning:
+                self._thread = self._thread or self._begin()
+
+    def _begin(self) -> Thread:
+        thread = Thread(target=self._run, name="ringer", daemon=True)
+        thread.start()
+        return thread
+
+    def _run(self) -> None:
+        while True:
+            self._asked.wait()
+            self._asked.clear()
+            while self._bells:
+                self._ring(self._bells.pop())
+            sleep(_REST_SECONDS)
 
 
 class _Line:

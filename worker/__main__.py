@@ -63,7 +63,7 @@ def work(configured: Settings) -> None:
     incarnation, lease_file = token_hex(8), configured.home / "lease"
 
     def after_ending(watch: Watch | None) -> None:
-        pulse.ring(beat_bell())
+        pulse.ring_soon(beat_bell())
         if watch and watch.attend():  # no Celery task waits for it, so none will tell
             herald.over(watch)
 

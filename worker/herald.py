@@ -5,12 +5,16 @@ Flower keeps its state in memory: after a restart of it, or of this worker, a ta
 before would be unknown. The events are idempotent, so they are simply repeated.
 """
 
+import sys
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from threading import Event, Thread
 from typing import Any
 
 from celery import Celery
+from celery.events import EventDispatcher
 from structlog import get_logger
 
 from levare.broker import RUN
@@ -25,6 +29,8 @@ Telling = tuple[str, dict[str, Any]]
 """A kind of Celery's events, and its fields."""
 
 _REPEAT_SECONDS = 10.0
+_REST_SECONDS = 0.1  # so that what ends in a burst is told in one message
+_TASK = frozenset(["task"])  # they are told together
 _MOST_UNTOLD = 1000  # endings that are kept while the broker is away
 
 
@@ -33,6 +39,7 @@ class Herald(Thread):
         super().__init__(name="herald", daemon=True)
         self._app, self._hostname, self._live = app, hostname, live
         self._due = Event()
+        self._dispatcher: EventDispatcher | None = None
         self._over: deque[Watch] = deque(maxlen=_MOST_UNTOLD)
 
     def announce(self, watch: Watch) -> None:
@@ -47,28 +54,49 @@ class Herald(Thread):
         self._due.set()
 
     def run(self) -> None:
+        repeat_at = time.monotonic() + _REPEAT_SECONDS
         while True:
-            self._due.wait(_REPEAT_SECONDS)
+            self._due.wait(repeat_at - time.monotonic())
             self._due.clear()
             ended = [self._over.popleft() for _ in range(len(self._over))]
-            running = [watch for watch in self._live() if watch not in ended]
+            running: list[Watch] = []
+            if time.monotonic() >= repeat_at:
+                repeat_at = time.monotonic() + _REPEAT_SECONDS
+                running = [watch for watch in self._live() if watch not in ended]
             if not self._emit([event for watch in (*running, *ended) for event in told_of(watch)]):
                 self._over.extendleft(reversed(ended))
+            time.sleep(_REST_SECONDS)
 
     def _emit(self, events: Sequence[Telling]) -> bool:
         if not events:
             return True
+        dispatcher = self._dispatcher = self._dispatcher or self._connect()
         try:
-            with self._app.connection_for_write() as connection:
-                dispatcher = self._app.events.Dispatcher(
-                    connection, hostname=self._hostname, buffer_while_offline=False
-                )
-                for kind, fields in events:
-                    dispatcher.send(kind, retry=False, **fields)
+            for kind, fields in events:
+                dispatcher.send(kind, **fields)
+            dispatcher.flush()
         except Exception as error:  # noqa: BLE001 - whatever a broker in trouble raises: these are for eyes
             log.info("events.not_sent", error=str(error) or repr(error))
+            self._drop(dispatcher)
             return False
         return True
+
+    def _connect(self) -> EventDispatcher:
+        """One that keeps what it is given until it is flushed."""
+        return self._app.events.Dispatcher(
+            self._app.connection_for_write(),
+            hostname=self._hostname,
+            buffer_while_offline=False,
+            buffer_group=_TASK,
+            buffer_limit=sys.maxsize,
+        )
+
+    def _drop(self, dispatcher: EventDispatcher) -> None:
+        """After trouble nothing of it is used again; what it was given is told anew."""
+        self._dispatcher = None
+        if connection := dispatcher.connection:
+            with suppress(Exception):
+                connection.release()
 
 
 def told_of(watch: Watch) -> list[Telling]:

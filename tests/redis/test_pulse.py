@@ -49,6 +49,20 @@ def test_no_key_is_left_without_a_time_to_live(pulse: Pulse, redis: Redis) -> No
     }
 
 
+def test_what_rings_soon_rings_at_once_after_a_rest_and_once_for_many(pulse: Pulse, monkeypatch: pytest.MonkeyPatch):
+    rung: list[str] = []
+    ring = pulse.ring
+    monkeypatch.setattr(pulse._ringer, "_ring", lambda bell: rung.append(bell) or ring(bell))
+
+    for _ in range(500):
+        pulse.ring_soon(beat_bell())
+
+    assert pulse.wait(beat_bell(), 5)
+    assert len(rung) < 50
+    pulse.ring_soon(node_bell("n1"))
+    assert pulse.wait(node_bell("n1"), 5)
+
+
 def test_a_bell_rung_often_rings_once(pulse: Pulse) -> None:
     for _ in range(3):
         assert pulse.ring(beat_bell())
