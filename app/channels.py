@@ -103,7 +103,7 @@ def try_channel(name: ChannelName, call: Asked, dry_run: DryRun = False) -> Resp
     """Have a channel say that it works. The deliveries tell whether it did."""
     with call.writing(dry_run=dry_run) as connection:
         channels.one(connection, name)
-        row = deliveries.enqueue_test(connection, name, delivery_id=new_id(), now=call.now)
+        row = deliveries.enqueue_test(connection, name, delivery_id=new_id(), actor=call.actor, now=call.now)
     return answer(picked(row, _DELIVERY), 202)
 
 

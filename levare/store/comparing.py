@@ -66,7 +66,7 @@ def of_work(connection: Connection, *, schedule: str | None, family: str | None,
     if family is not None:
         query = query.where(jobs.c.family == family)
     rows = connection.execute(query.limit(most)).mappings().all()
-    return [_run(row, {"id": row["attempt_id"], **row}) for row in reversed(rows)]
+    return [_run(row, {**row, "id": row["attempt_id"]}) for row in reversed(rows)]
 
 
 def _run(job: Row, attempt: Row | None) -> Row:

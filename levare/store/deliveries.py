@@ -9,6 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, insert, literal, select, tuple_, update
 
 from levare.decide.alerts.telling import TEST
+from levare.store import audit
+from levare.store.audit import Actor
 from levare.store.tables_alerts import FAILED, PENDING, SENT, deliveries
 from levare.store.types import Json, Utc
 
@@ -44,10 +46,11 @@ def enqueue(connection: Connection, topic: Topic, numbers: Sequence[int], *, now
     connection.execute(insert(deliveries), _new(topic.id_of(numbers[0]), topic, numbers, opens_at, now))
 
 
-def enqueue_test(connection: Connection, channel: str, *, delivery_id: str, now: datetime) -> Row:
+def enqueue_test(connection: Connection, channel: str, *, delivery_id: str, actor: Actor, now: datetime) -> Row:
     """Have a channel say that it works."""
     row = _new(delivery_id, Topic(channel, "test", TEST), [], now, now)
     connection.execute(insert(deliveries), row)
+    audit.record(connection, actor, "channel.tried", channel, now=now, delivery=delivery_id)
     return row
 
 

@@ -11,6 +11,7 @@ from app.main import create
 from levare.store import reaping, seal
 from levare.store.reaping import Orphan
 from levare.store.tables import audit, families
+from levare.store.tables_alerts import alerts
 from tests.end_to_end.serving import Api, refused
 
 JOB = {"command": ["true"]}
@@ -21,6 +22,10 @@ PIPELINE = {"name": "p", "jobs": [{"step": "a", "command": ["true"]}]}
 SOON = datetime.now(UTC) + timedelta(days=7)
 WINDOW = {"nodes": ["n1"], "starts": SOON.isoformat(), "ends": (SOON + timedelta(days=1)).isoformat()}
 PAUSED = {"state": "paused", "reason": "A move."}
+
+RULE = {"when": {"hang": {}}}
+SILENCE = {"rule": "hang", "ends_at": (datetime.now(UTC) + timedelta(hours=1)).isoformat(), "reason": "A driver."}
+CHANNEL = {"webhook": {"url": "https://hooks.example.org/levare", "key": {"secret": "OPS_KEY"}}}
 
 Make = Callable[[Api], Any]
 
@@ -61,6 +66,20 @@ def cancel_pipeline(api: Api) -> None:
 def revoke(api: Api) -> None:
     made = ask("POST", "/v1/tokens", {"name": "phone"})(api)
     ask("DELETE", f"/v1/tokens/{made['id']}")(api)
+
+
+def acknowledge(api: Api) -> None:
+    open_since = datetime.now(UTC)
+    said = {"rule": "hang", "kind": "hang", "subject": "job:x", "severity": "critical", "message": "It hangs."}
+    row = said | {"detail": {}, "begun_at": open_since, "seen_at": open_since, "is_silenced": False, "told": []}
+    with api.database.writing() as connection:
+        number = connection.execute(insert(alerts).returning(alerts.c.number), row).scalar_one()
+    ask("PUT", f"/v1/alerts/{number}/acknowledgement", {"note": "I look."})(api)
+
+
+def end_silence(api: Api) -> None:
+    made = ask("POST", "/v1/silences", SILENCE)(api)
+    ask("DELETE", f"/v1/silences/{made['number']}")(api)
 
 
 WRITES: dict[tuple[str, str], tuple[Make | list[Make], str]] = {
@@ -106,6 +125,24 @@ WRITES: dict[tuple[str, str], tuple[Make | list[Make], str]] = {
     ("DELETE", "/v1/windows/{name}"): (
         [ask("PUT", "/v1/windows/w11", WINDOW), ask("DELETE", "/v1/windows/w11")],
         "window.removed",
+    ),
+    ("PUT", "/v1/alert-rules/{name}"): (ask("PUT", "/v1/alert-rules/r12", RULE), "alert_rule.set"),
+    ("PUT", "/v1/alert-rules/{name}/state"): (ask("PUT", "/v1/alert-rules/hang/state", PAUSED), "alert_rule.paused"),
+    ("DELETE", "/v1/alert-rules/{name}"): (
+        [ask("PUT", "/v1/alert-rules/r13", RULE), ask("DELETE", "/v1/alert-rules/r13")],
+        "alert_rule.removed",
+    ),
+    ("PUT", "/v1/alerts/{number}/acknowledgement"): (acknowledge, "alert.acknowledged"),
+    ("POST", "/v1/silences"): (ask("POST", "/v1/silences", SILENCE), "silence.set"),
+    ("DELETE", "/v1/silences/{number}"): (end_silence, "silence.removed"),
+    ("PUT", "/v1/channels/{name}"): (ask("PUT", "/v1/channels/c14", CHANNEL), "channel.set"),
+    ("DELETE", "/v1/channels/{name}"): (
+        [ask("PUT", "/v1/channels/c15", CHANNEL), ask("DELETE", "/v1/channels/c15")],
+        "channel.removed",
+    ),
+    ("POST", "/v1/channels/{name}/test"): (
+        [ask("PUT", "/v1/channels/c16", CHANNEL), ask("POST", "/v1/channels/c16/test")],
+        "channel.tried",
     ),
     ("POST", "/v1/tokens"): (ask("POST", "/v1/tokens", {"name": "laptop"}), "token.created"),
     ("DELETE", "/v1/tokens/{token_id}"): (revoke, "token.revoked"),

@@ -9,6 +9,7 @@ import pytest
 from redis import Redis
 
 from tests.end_to_end.serving import serving
+from tests.fleet import eventually
 
 
 @pytest.fixture
@@ -30,13 +31,13 @@ def test_a_submit_rings_for_beat_and_a_cancel_for_the_node_too(
     with serving(tmp_path, make_database_url("sqlite"), url) as api, Redis.from_url(url) as redis:
         api.join()
         job_id = api.submit()
-        assert redis.exists("levare:bell:beat")
+        eventually(lambda: redis.exists("levare:bell:beat"))
         api.start(job_id)
         redis.flushall()
 
         api.client.delete(f"/v1/jobs/{job_id}")
 
-        assert redis.exists("levare:bell:beat", "levare:bell:node:n1") == 2
+        eventually(lambda: redis.exists("levare:bell:beat", "levare:bell:node:n1") == 2)
 
 
 def test_a_redis_that_hangs_costs_a_submit_less_than_a_second(tmp_path: Path, make_database_url: Callable[[str], str]):

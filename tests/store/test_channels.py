@@ -192,7 +192,7 @@ class Carried:
         self.courier = Courier(database, leader, home=home, networks=LOCAL)
         with database.writing() as connection:
             channels.put(connection, "ops", {kind: definition}, kind=kind, actor=ADA, now=NOON)
-            deliveries.enqueue_test(connection, "ops", delivery_id="d1", now=NOON)
+            deliveries.enqueue_test(connection, "ops", delivery_id="d1", actor=ADA, now=NOON)
 
     @property
     def row(self) -> Any:

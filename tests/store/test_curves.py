@@ -226,7 +226,7 @@ def test_runs_stand_beside_each_other_with_the_best_of_each_metric(database: Dat
     assert (accuracy["name"], accuracy["best_run"]) == ("accuracy", 1)
     assert [each and each["last"] for each in accuracy["runs"]] == [0.5, 0.75, None]
     assert (lr["best_run"], lr["runs"][1]) == (None, None)
-    assert [run["job"] for run in nightly] == ["other"]
+    assert [(run["job"], run["attempt"]) for run in nightly] == [("other", other)]
 
 
 def test_what_was_told_before_there_were_summaries_is_summed_up_by_the_migration(database: Database, attempt: str):
