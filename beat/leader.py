@@ -90,6 +90,8 @@ class Leader:
     def _may_take(self, lease: leases.Lease | None) -> bool:
         if lease is None or lease.owner is None:
             return True
+        if self._seen is None:
+            log.info("leadership.observed", owner=lease.owner, epoch=lease.epoch)
         if lease != self._seen or self._seen_at is None:
             self._seen, self._seen_at = lease, self._clock()
         return self._clock() - self._seen_at >= LEASE.total_seconds()

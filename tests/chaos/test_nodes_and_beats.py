@@ -87,7 +87,7 @@ def test_a_job_that_is_kept_holds_its_gpu_and_ends_where_it_ran(nodes: TwoNodes,
 def test_of_two_beats_the_other_places_the_next_job_within_five_seconds(running: Fleet, ledger: Ledger):
     running.await_end(running.submit("true"))
     running.start("beat:2")
-    eventually(lambda: "beat: Starting" in running.output("beat:2"))
+    eventually(lambda: "leadership.observed" in running.output("beat:2"))
 
     running.kill("beat")
     began = time.monotonic()

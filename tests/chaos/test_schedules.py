@@ -110,7 +110,7 @@ def torment(conducted: Fleet, dice: random.Random, *, until: float) -> int:
     """Stop, continue and kill two beats; return how many of them found that another leads and wrote nothing."""
     beats = ("beat", "beat:2")
     eventually(lambda: any("leadership.taken" in conducted.output(name) for name in beats))
-    eventually(lambda: all("beat: Starting" in conducted.output(name) for name in beats))
+    eventually(lambda: any("leadership.observed" in conducted.output(name) for name in beats))
     for name in beats:
         pause(conducted, name, LEASE.total_seconds() + 1.5)
     while time.monotonic() < until:
