@@ -27,7 +27,7 @@ from levare.store.engine import Database
 
 log = get_logger()
 
-EVERY_SECONDS = 2.0
+EVERY_SECONDS = 3.0
 _SHARE = 0.04
 """Of a core it takes at most; where looking costs more it looks less often."""
 _IDLE_SECONDS = 0.5
