@@ -172,6 +172,29 @@ def test_each_incident_gets_its_class_and_the_line_that_says_so(running: Fleet, 
             assert log[each["offset"] :].startswith(each["text"].encode()[:20])
 
 
+def test_each_incident_is_one_alert_that_names_its_class_and_ends_when_its_family_works_again(
+    running: Fleet, jobs: dict[str, str]
+):
+    def alerts(state: str) -> dict[str, list[str]]:
+        """Job -> what was told of it."""
+        asked = {"rule": "failure", "state": state, "limit": 500}
+        told: dict[str, list[str]] = {job_id: [] for job_id in jobs.values()}
+        for alert in running.client.get("/v1/alerts", params=asked).raise_for_status().json()["items"]:
+            told.setdefault(alert["job"], []).append(alert["message"])
+        return told
+
+    running.await_end(*jobs.values())
+    eventually(lambda: all(alerts("any")[job_id] for job_id in jobs.values()), within=60)
+    for what in jobs:
+        running.submit("true", name=what)
+    eventually(lambda: all(alerts("ended")[job_id] for job_id in jobs.values()), within=60)
+
+    for what, job_id in jobs.items():
+        [message] = alerts("any")[job_id]
+        known = FAILURE_CLASSES[ALL[what].name]
+        assert known.name == "unknown" or f"It {known.title}." in message
+
+
 def test_lists_show_the_class_and_find_jobs_by_it(running: Fleet, jobs: dict[str, str]):
     running.await_end(*jobs.values())
 
