@@ -14,6 +14,7 @@ from levare.model.decisions import (
     Silent,
     Turn,
 )
+from levare.model.declared import Declared, DeclaredKind
 from levare.model.nodes import Device, Held, Left, Node, Window
 from levare.model.requests import (
     Amounts,
@@ -95,6 +96,8 @@ __all__ = [
     "Blocked",
     "DayWindow",
     "Decision",
+    "Declared",
+    "DeclaredKind",
     "Device",
     "Duration",
     "Elements",
