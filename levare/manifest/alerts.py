@@ -205,14 +205,14 @@ class AlertRuleRequest(Body):
     description: Description = Field("", description="For people.", examples=["The nightly model must not get worse."])
 
     def definition(self) -> dict[str, Any]:
-        """As it is kept. Raise Contradiction for what cannot be meant."""
+        """As it is kept, without what is as usual. Raise Contradiction for what cannot be meant."""
         faults = list(_contradictions(self))
         if faults:
             raise Contradiction(
                 f"{faults[0].field} {faults[0].message}.", "docs/monitoring.md shows an example of each kind.", faults
             )
         _ = distinct(self.channels)
-        found = self.model_dump(mode="json", exclude_unset=True)
+        found = self.model_dump(mode="json", exclude_defaults=True)
         return found | {"when": {kind: each for kind, each in found["when"].items() if each is not None}}
 
 

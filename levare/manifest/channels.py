@@ -77,11 +77,11 @@ class ChannelRequest(Body):
         return next(name for name in _KINDS if getattr(self, name) is not None)
 
     def definition(self) -> dict[str, Any]:
-        """As it is kept. Raise Contradiction for what cannot be meant."""
+        """As it is kept, without what is as usual. Raise Contradiction for what cannot be meant."""
         faults = list(_contradictions(self))
         if faults:
             raise Contradiction(f"{faults[0].field} {faults[0].message}.", "docs/monitoring.md shows examples.", faults)
-        found = self.model_dump(mode="json", exclude_unset=True)
+        found = self.model_dump(mode="json", exclude_defaults=True)
         return {name: value for name, value in found.items() if value is not None}
 
 

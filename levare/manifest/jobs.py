@@ -72,8 +72,8 @@ class NeededJob(Body):
 
     @model_serializer
     def as_written(self) -> str | dict[str, str]:
-        """The bare id where nothing else was said."""
-        return {"job": self.job, "on": self.on} if "on" in self.model_fields_set else self.job
+        """The bare id where its success is what counts."""
+        return self.job if self.on == "success" else {"job": self.job, "on": self.on}
 
 
 def _as_object(value: Any) -> Any:

@@ -30,7 +30,7 @@ def _a_date(value: Any) -> Any:
     raise refusal("a date such as 2030-12-25")
 
 
-def _clear(values: Mapping[str, Any]) -> Mapping[str, Any]:
+def distinct_in_capitals(values: Mapping[str, Any]) -> Mapping[str, Any]:
     """In the environment the names stand in capitals."""
     if len({name.upper() for name in values}) < len(values):
         raise refusal("free of names that differ only in capitals")
@@ -46,7 +46,7 @@ Dates = Annotated[list[Date], AfterValidator(distinct), Field(max_length=_MOST_D
 Line = Annotated[str, Field(pattern=ONE_LINE, max_length=500)]
 Parameters = Annotated[
     dict[Name, Value],
-    AfterValidator(_clear),
+    AfterValidator(distinct_in_capitals),
     Field(max_length=_MOST_PARAMETERS, json_schema_extra={"additionalProperties": False}),
 ]
 
@@ -125,8 +125,8 @@ class ScheduleRequest(Body):
     pipeline: PipelineRequest | None = Field(None, description="What to submit, as POST /v1/pipelines takes it.")
 
     def definition(self, name: str) -> dict[str, Any]:
-        """As it was written, without what is null; raise InvalidSchedule, or what its work is refused for."""
-        written = _without_null(self.model_dump(mode="json", exclude_unset=True, by_alias=True))
+        """As it is kept, without what is as usual; raise InvalidSchedule, or what its work is refused for."""
+        written = _without_null(self.model_dump(mode="json", exclude_defaults=True, by_alias=True))
         _check_name(name)
         _check_work(written)
         timing_of(written)

@@ -1,7 +1,7 @@
 """Teams: what each weighs, and the most that it may use."""
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -71,3 +71,7 @@ class TeamRequest(Body):
         examples=[{}],
         json_schema_extra={"additionalProperties": False},
     )
+
+    def definition(self) -> dict[str, Any]:
+        """As it is kept, without what is as usual."""
+        return self.model_dump(mode="json", exclude_defaults=True)

@@ -223,13 +223,13 @@ class TriggerRequest(Body):
     )
 
     def definition(self) -> dict[str, Any]:
-        """As it is kept. Raise Contradiction for what cannot be meant, and what a submit of the work would raise."""
+        """As it is kept, without what is as usual. Raise Contradiction, and what a submit of the work would raise."""
         faults = list(_contradictions(self))
         if faults:
             raise Contradiction(f"{faults[0].field} {faults[0].message}.", "docs/triggers.md shows examples.", faults)
         work = self.job or self.pipeline
         _ = work and work.check()
-        return _said(self.model_dump(mode="json", by_alias=True, exclude_unset=True))
+        return _said(self.model_dump(mode="json", by_alias=True, exclude_defaults=True))
 
 
 def _said(value: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from levare.decide import arrays as decide
+from levare.decide.contradictions import refuse_contradictions
 from levare.decide.placement import can_never_run
 from levare.errors import CanNeverRun, Conflict, Fault, IdempotencyMismatch, InvalidArray, UnknownNeeds
 from levare.model import (
@@ -31,7 +32,6 @@ from levare.model import (
 )
 from levare.store import arrays, audit, views
 from levare.store.audit import Actor
-from levare.store.contradictions import refuse_contradictions
 from levare.store.fleet import load_emptied
 from levare.store.tables import idempotency, jobs, needs
 from levare.store.teams import refuse_beyond_queue
