@@ -96,7 +96,10 @@ def test_the_document_has_a_valid_example_of_every_kind_and_of_every_channel():
 
 @pytest.mark.parametrize("name", DEFAULTS)
 def test_a_default_rule_is_one_that_somebody_could_declare(name: str):
-    assert AlertRuleRequest.model_validate(DEFAULTS[name]).definition() == DEFAULTS[name]
+    kept = AlertRuleRequest.model_validate(DEFAULTS[name]).definition()
+
+    assert declared(name, kept) == declared(name, DEFAULTS[name])
+    assert AlertRuleRequest.model_validate(kept).definition() == kept
 
 
 @pytest.mark.parametrize(
