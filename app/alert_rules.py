@@ -7,14 +7,15 @@ from fastapi import APIRouter, Path
 from starlette.responses import Response
 
 from app.alert_answers import AlertRule, AlertRules, BackTest
-from app.alert_bodies import AlertRuleRequest
 from app.answers import answer
-from app.bodies import Activity, Label
+from app.bodies import Activity
 from app.call import Asked, DryRun
 from app.document import refusals
 from app.pages import fields_of, picked, selected
 from app.triggers import Since
 from levare.errors import Contradiction
+from levare.manifest.alerts import AlertRuleRequest
+from levare.manifest.values import Label
 from levare.store import alert_rules, backtest
 from levare.written import duration_seconds
 

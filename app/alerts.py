@@ -8,14 +8,15 @@ from pydantic import Field
 from starlette.responses import Response
 
 from app.alert_answers import Alert, Alerts, Silence, Silences
-from app.alert_bodies import NODE_NAME, Severity
 from app.answers import answer
-from app.bodies import Body, JobId, Label, Time
 from app.call import Asked, DryRun
 from app.document import refusals
 from app.pages import Cursor, Limit, fields_of, number_of, numbered_cursor, picked, selected
-from app.patterns import ONE_LINE
 from levare.errors import Conflict, Contradiction, Fault
+from levare.manifest.alerts import NODE_NAME, Severity
+from levare.manifest.jobs import JobId
+from levare.manifest.patterns import ONE_LINE
+from levare.manifest.values import Body, Label, Time
 from levare.store import alerts, silences
 from levare.store.alerts import AlertFilter
 

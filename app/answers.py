@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, BaseModel, Field
 from starlette.responses import Response
 
-from app.values import FailureName
+from levare.manifest.values import FailureName
 
 JobState = Literal["blocked", "waiting", "placed", "starting", "running", "succeeded", "failed", "cancelled"]
 AttemptState = Literal[

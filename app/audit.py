@@ -11,9 +11,9 @@ from app.answers import At, answer
 from app.call import Asked, Call
 from app.document import refusals
 from app.pages import Limit, picked
-from app.patterns import NO_NUL
-from app.values import Time
 from levare.errors import Contradiction, Fault, Forbidden
+from levare.manifest.patterns import NO_NUL
+from levare.manifest.values import Time
 from levare.store import audit, seal
 from levare.store.seal import OVERDUE, Verdict
 

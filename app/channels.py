@@ -7,12 +7,12 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from app.answers import At, answer
-from app.bodies import Label
 from app.call import Asked, DryRun
-from app.channel_bodies import ChannelRequest
 from app.document import refusals
 from app.pages import Cursor, Limit, cursor_after, fields_of, picked, place_of, selected
 from levare.errors import Contradiction
+from levare.manifest.channels import ChannelRequest
+from levare.manifest.values import Label
 from levare.store import channels, deliveries
 from levare.store.ids import new_id
 

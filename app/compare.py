@@ -10,8 +10,8 @@ from app.call import Asked
 from app.document import refusals
 from app.metric_answers import Comparison
 from app.metrics import Best, Name, Stage, goals_of
-from app.patterns import NO_NUL, RUN
 from levare.errors import Contradiction, NotFound
+from levare.manifest.patterns import NO_NUL, RUN
 from levare.store import comparing
 
 router = APIRouter(prefix="/v1/compare", tags=["jobs"])

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from app.answers import Families, Family, answer
 from app.call import Asked, DryRun
 from app.pages import Limit, fields_of, picked, selected
-from app.patterns import NO_NUL
+from levare.manifest.patterns import NO_NUL
 from levare.pulse import beat_bell
 from levare.store import families
 

@@ -9,13 +9,11 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from app.answers import ArrayWish, Attempt, Attempts, Job, Jobs, JobState, answer
-from app.bodies import JobRequest
 from app.call import Asked, Call, DryRun
 from app.document import refusals
 from app.pages import Cursor, Limit, cursor_after, fields_of, picked, place_of, selected
-from app.patterns import KEY, NO_NUL
-from app.values import FailureName
 from app.why import Verdict, Why
+from app.wishes import submission
 from levare.errors import (
     CanNeverRun,
     Conflict,
@@ -26,6 +24,9 @@ from levare.errors import (
     QuotaQueued,
     UnknownNeeds,
 )
+from levare.manifest.jobs import JobRequest
+from levare.manifest.patterns import KEY, NO_NUL
+from levare.manifest.values import FailureName
 from levare.model import FINAL
 from levare.pulse import beat_bell, node_bell
 from levare.store import arrays, attempts, explain, jobs, trends, views
@@ -91,7 +92,7 @@ _NOTHING_LEFT = dict.fromkeys(("progress_from", "left_seconds", "left_from"))
 
 def _submit(connection: Connection, body: JobRequest, call: Call, key: str | None) -> views.Row:
     return jobs.submit(
-        connection, body.submission(), job_id=new_id(), actor=call.actor, key=key, now=call.now, rules=call.rules
+        connection, submission(body), job_id=new_id(), actor=call.actor, key=key, now=call.now, rules=call.rules
     )
 
 

@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from app.answers import At
-from app.bodies import MOST_MIB, Body
-from app.patterns import NO_NUL, ONE_LINE
-from app.pool_bodies import MachineName
-from app.values import WHOLE, Labels
+from levare.manifest.jobs import MOST_MIB
+from levare.manifest.patterns import NO_NUL, ONE_LINE
+from levare.manifest.pools import MachineName
+from levare.manifest.values import WHOLE, Body, Labels
 from levare.store.machines import Report
 
 Amount = Annotated[int, Field(ge=0, le=MOST_MIB), WHOLE]

@@ -26,8 +26,8 @@ from app.machine_bodies import (
     WantedWorker,
 )
 from app.pages import fields_of, picked, selected
-from app.pool_bodies import MachineName
 from levare.errors import Conflict, Forbidden
+from levare.manifest.pools import MachineName
 from levare.pulse import beat_bell
 from levare.settings import Settings
 from levare.store import machines, tokens

@@ -10,8 +10,8 @@ from app.answers import At, answer
 from app.call import Asked, Call, DryRun
 from app.document import refusals
 from app.pages import fields_of, picked, selected
-from app.pool_bodies import PoolName, PoolRequest
 from levare.errors import Contradiction, InvalidSchedule
+from levare.manifest.pools import PoolName, PoolRequest
 from levare.pulse import beat_bell
 from levare.store import pools
 
@@ -88,7 +88,7 @@ def set_pool(name: PathName, body: PoolRequest, call: Asked, dry_run: DryRun = F
 
     What runs on a worker that goes is left alone: the worker takes nothing new, and ends when the last has ended.
     """
-    definition = body.definition(call.now)
+    definition = body.definition()
     with call.writing(dry_run=dry_run) as connection:
         row = pools.put(connection, name, definition, actor=call.actor, now=call.now)
     _ring(call, dry_run=dry_run)

@@ -14,8 +14,8 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from app.patterns import in_words
 from levare.errors import Fault, InvalidRequest, LevareError, NotFound, Unauthorized
+from levare.manifest.patterns import in_words
 
 MEDIA_TYPE = "application/problem+json"
 _MOST = 1 << 63

@@ -12,10 +12,10 @@ from app.answers import At, AttemptState, answer
 from app.call import Asked
 from app.document import refusals
 from app.pages import picked
-from app.patterns import NO_NUL
-from app.values import FailureName, Time
 from levare.decide.report import FamilyUse, proposals
 from levare.errors import Contradiction, Fault
+from levare.manifest.patterns import NO_NUL
+from levare.manifest.values import FailureName, Time
 from levare.store import family_runs, reports
 
 router = APIRouter(prefix="/v1", tags=["reports"])

@@ -10,12 +10,11 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from app.answers import answer
-from app.bodies import Activity, Label
+from app.bodies import Activity, RunRequest
 from app.call import Asked, Call, DryRun
 from app.document import refusals
 from app.jobs import JOB_REFUSALS, Key, shown_job
 from app.pages import Cursor, Limit, cursor_after, fields_of, picked, place_of, selected
-from app.patterns import NO_NUL
 from app.schedule_answers import (
     Declared,
     Finding,
@@ -29,12 +28,14 @@ from app.schedule_answers import (
     Schedule,
     Schedules,
 )
-from app.schedule_bodies import RunRequest, ScheduleRequest, within
 from levare.decide import pressure
 from levare.decide.due import OUTCOMES
 from levare.decide.times import between
 from levare.decide.timing import timing_of
 from levare.errors import Conflict, IdempotencyMismatch, InvalidPipeline, InvalidSchedule, LevareError
+from levare.manifest.patterns import NO_NUL
+from levare.manifest.schedules import ScheduleRequest, within
+from levare.manifest.values import Label
 from levare.pulse import beat_bell
 from levare.store import history, outlook, runs, schedules
 from levare.store.ids import new_id

@@ -8,15 +8,15 @@ from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
 from app.answers import answer
-from app.bodies import Activity, Label
+from app.bodies import Activity
 from app.call import Asked, Call, DryRun
 from app.document import refusals
 from app.jobs import JOB_REFUSALS
 from app.pages import Cursor, Limit, fields_of, number_of, numbered_cursor, picked, selected
 from app.trigger_answers import Activation, Activations, Simulation, Trigger, Triggers, WhyNot
-from app.trigger_bodies import TriggerRequest
-from app.values import Time
 from levare.errors import InvalidPipeline
+from levare.manifest.triggers import TriggerRequest
+from levare.manifest.values import Label, Time
 from levare.pulse import beat_bell
 from levare.store import activations, simulation, triggers, why_not
 from levare.store.jobs import Intake

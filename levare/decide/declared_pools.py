@@ -11,8 +11,14 @@ from levare.model import Offers, Pool
 MOST_WORKERS = 1000
 
 
+def check_hours(definition: Mapping[str, Any]) -> None:
+    """Raise InvalidSchedule for a zone or a calendar that is none."""
+    zone_named(definition.get("zone", "UTC"))
+    calendar_of(definition.get("calendar"))
+
+
 def pool_of(name: str, definition: Mapping[str, Any], *, now: datetime) -> Pool:
-    """As it is at this time; raise InvalidSchedule for a zone or a calendar that is none."""
+    """As it is at this time."""
     workers, calendar = definition["workers"], calendar_of(definition.get("calendar"))
     is_scaled = isinstance(workers, Mapping)
     zone = zone_named(definition.get("zone", "UTC"))

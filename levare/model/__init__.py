@@ -14,6 +14,7 @@ from levare.model.decisions import (
     Silent,
     Turn,
 )
+from levare.model.declared import Declared, DeclaredKind
 from levare.model.nodes import Device, Held, Left, Node, Window
 from levare.model.pools import Machine, Offers, Pool, PoolWorker, Scaling, Share
 from levare.model.requests import (
@@ -96,6 +97,8 @@ __all__ = [
     "Blocked",
     "DayWindow",
     "Decision",
+    "Declared",
+    "DeclaredKind",
     "Device",
     "Duration",
     "Elements",

@@ -8,8 +8,6 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from app.alert_bodies import AlertRuleRequest, RuleWhen
-from app.channel_bodies import ChannelRequest
 from benchmarks.alerts import EXPECTED, tally
 from levare.decide.alerts.activity import activity
 from levare.decide.alerts.deciding import LONGEST_OPEN, Open, Outcome, decide
@@ -23,6 +21,8 @@ from levare.decide.alerts.rules import KINDS, Rule, declared
 from levare.decide.alerts.telling import BEGIN, RECOVERY, About, Channel, Silence, message, recipients
 from levare.decide.alerts.words import span
 from levare.errors import Contradiction
+from levare.manifest.alerts import AlertRuleRequest, RuleWhen
+from levare.manifest.channels import ChannelRequest
 from tests.alarming import (
     ALARMS,
     AT_WORK,

@@ -1,17 +1,16 @@
 """What is declared of pools."""
 
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from app.bodies import MOST_MIB, MOST_SECONDS, Body
-from app.patterns import MACHINE, POOL
-from app.schedule_bodies import CalendarRequest, Line, without_null
-from app.values import WHOLE, Labels, refusal
-from levare.decide.declared_pools import MOST_WORKERS, pool_of
+from levare.decide.declared_pools import MOST_WORKERS, check_hours
 from levare.errors import Contradiction, Fault
+from levare.manifest.jobs import MOST_MIB
+from levare.manifest.patterns import MACHINE, POOL
+from levare.manifest.schedules import CalendarRequest, Line, without_null
+from levare.manifest.values import MOST_SECONDS, WHOLE, Body, Labels, refusal
 from levare.written import simulated_devices
 
 _GIVEN = ("node", "gpu", "pool", "machine")
@@ -95,13 +94,13 @@ class PoolRequest(Body):
     )
     description: Line = Field("", description="For people.", examples=["Two workers on each machine of the lab."])
 
-    def definition(self, now: datetime) -> dict[str, Any]:
+    def definition(self) -> dict[str, Any]:
         """As it is kept; raise Contradiction or InvalidSchedule for what cannot be meant."""
         faults = list(_contradictions(self))
         if faults:
             raise Contradiction(f"{faults[0].field} {faults[0].message}.", "docs/pools.md shows examples.", faults)
         found = without_null(self.model_dump(mode="json", by_alias=True))
-        pool_of("", found, now=now)
+        check_hours(found)
         return found
 
 

@@ -1,15 +1,15 @@
-"""What the API takes of a trigger: what it looks for, what holds it back, what it starts."""
+"""Triggers: what each looks for, what holds it back, what it starts."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, JsonValue
 
-from app.arrays import Value
-from app.bodies import MOST_SECONDS, Body, JobRequest
-from app.pipelines import PipelineRequest
-from app.values import WHOLE, Label, Whole
 from levare.errors import Contradiction, Fault
+from levare.manifest.arrays import Value
+from levare.manifest.jobs import JobRequest
+from levare.manifest.pipelines import PipelineRequest
+from levare.manifest.values import MOST_SECONDS, WHOLE, Body, Label, Whole
 
 _MOST_NUMBER = 1e15
 _DOTTED = r"^[A-Za-z_][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*$"
@@ -227,7 +227,8 @@ class TriggerRequest(Body):
         faults = list(_contradictions(self))
         if faults:
             raise Contradiction(f"{faults[0].field} {faults[0].message}.", "docs/triggers.md shows examples.", faults)
-        _ = self.job.submission() if self.job else self.pipeline and self.pipeline.wish()
+        work = self.job or self.pipeline
+        _ = work and work.check()
         return _said(self.model_dump(mode="json", by_alias=True, exclude_unset=True))
 
 

@@ -1,14 +1,13 @@
-"""What the API takes of channels. Secrets are never in it, only their names."""
+"""Channels: ways to tell people. Secrets are never in it, only their names."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from app.alert_bodies import Description, Severity
-from app.bodies import Body
-from app.values import WHOLE, Label
 from levare.errors import Contradiction, Fault
+from levare.manifest.alerts import Description, Severity
+from levare.manifest.values import WHOLE, Body, Label
 
 _ADDRESS = r"^[^\s@<>\x00-\x1f\x7f]+@[^\s@<>\x00-\x1f\x7f]+$"
 _URL = r"^https?://[^\s/?#@]+([/?][^\s#]*)?$"

@@ -1,17 +1,24 @@
-"""Kinds of values that the API takes, each refused in words that say what it may be."""
+"""Kinds of values that bodies hold, each refused in words that say what it may be."""
 
 import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from levare.written import ENDINGS_IN_WORDS, HOURS, LABEL, MOST_OF_RESOURCE, RETRY_ON
 
+MOST_SECONDS = 10 * 365 * 24 * 3600
 _FIRST_YEAR, _LAST_YEAR = 2000, 2199
 _MOST_ENTRIES = 64
+
+
+class Body(BaseModel):
+    """What somebody sends or declares: nothing unknown in it, nothing unbounded, no NUL anywhere."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 def refusal(limit: str) -> PydanticCustomError:

@@ -1,15 +1,14 @@
-"""What the API takes of rules of alerts: what each kind looks for, how bad it is, who is told."""
+"""Rules of alerts: what each kind looks for, how bad it is, who is told."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from app.bodies import MOST_SECONDS, Body
-from app.trigger_bodies import Bound, Few, Percent, Text
-from app.values import WHOLE, Label, distinct
+from levare.decide import patterns
 from levare.errors import Contradiction, Fault
-from levare.store import patterns
+from levare.manifest.triggers import Bound, Few, Percent, Text
+from levare.manifest.values import MOST_SECONDS, WHOLE, Body, Label, distinct
 
 NODE_NAME = r"^[a-z0-9-]{1,63}$"
 Severity = Literal["info", "warning", "critical"]

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from app.patterns import NO_NUL, VARIABLE
 from levare.decide.arrays import INDEX, MOST_ELEMENTS, size_of
 from levare.errors import Fault, InvalidArray
+from levare.manifest.patterns import NO_NUL, VARIABLE
 from levare.model import Elements, Parameter
 
 _MOST_ROWS = 100_000

@@ -1,4 +1,4 @@
-"""What is declared of schedules, and what else may be asked of them."""
+"""Schedules: when to submit what."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -6,13 +6,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from app.arrays import Name, Value
-from app.bodies import MOST_SECONDS, Body, JobRequest
-from app.patterns import ONE_LINE
-from app.pipelines import PipelineRequest
-from app.values import Time, Whole, distinct, refusal
 from levare.decide.timing import timing_of
 from levare.errors import Fault, InvalidSchedule, LevareError
+from levare.manifest.arrays import Name, Value
+from levare.manifest.jobs import JobRequest
+from levare.manifest.patterns import ONE_LINE
+from levare.manifest.pipelines import PipelineRequest
+from levare.manifest.values import MOST_SECONDS, Body, Time, Whole, distinct, refusal
 
 _MOST_PARAMETERS = 100
 _MOST_DATES = 1000
@@ -137,19 +137,11 @@ class ScheduleRequest(Body):
         """What a submit refuses in words of its own is refused in these."""
         try:
             if self.job:
-                self.job.submission()
+                self.job.check()
             elif self.pipeline:
-                self.pipeline.wish()
+                self.pipeline.check()
         except LevareError as error:
             raise within(error, "job" if self.job else "pipeline") from None
-
-
-class RunRequest(Body):
-    """A run that somebody asks for."""
-
-    parameters: Parameters = Field(
-        default_factory=dict, description="These go before those of the schedule.", examples=[{"days": 30}]
-    )
 
 
 def within(error: LevareError, part: str) -> LevareError:
