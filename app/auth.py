@@ -1,5 +1,6 @@
 """Who asks: a bearer token on everything but the few paths that tell nothing."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -14,10 +15,13 @@ from levare.store import tokens
 from levare.store.audit import Actor
 from levare.store.engine import Database
 from levare.store.ids import new_id
+from levare.store.machines import ROLE
 
-OPEN_PATHS = ("/healthz", "/readyz", "/openapi.json", "/docs")
+OPEN_PATHS = ("/healthz", "/readyz", "/openapi.json", "/docs", "/v1/nodes/join")
 PATHS_OF: Mapping[str, Sequence[str]] = {"metrics": ("/metrics",)}
 """What each role may read, and nothing else; `admin` may do everything, and any other role nothing."""
+_POLL = re.compile(r"/v1/machines/[a-z0-9-]+/poll")
+"""What a machine may do: ask what is wanted of it. That it is that machine is looked at there."""
 
 
 class Auth:
@@ -42,7 +46,7 @@ class Auth:
 
 def _refuse_beyond(actor: Actor, scope: Scope) -> None:
     may = actor.role == "admin" or (scope["method"] in SAFE_METHODS and scope["path"] in PATHS_OF.get(actor.role, ()))
-    if not may:
+    if not may and not (actor.role == ROLE and _POLL.fullmatch(scope["path"])):
         paths = ", ".join(PATHS_OF.get(actor.role, ())) or "nothing"
         raise Forbidden(
             f"Token {actor.name!r} has the role {actor.role!r}, which may read {paths} only.",

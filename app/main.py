@@ -27,10 +27,12 @@ from app import (
     instants,
     jobs,
     logs,
+    machines,
     metrics,
     nodes,
     openmetrics,
     pipelines,
+    pools,
     problems,
     receipts,
     report,
@@ -50,7 +52,7 @@ from levare.store.sharing import rules_of
 
 _MODULES = (
     *(jobs, failures, receipts, pipelines, logs, metrics, compare, nodes),
-    *(report, families, teams, windows, tokens),
+    *(report, families, teams, windows, tokens, machines, pools),
     *(calendar, schedules, instants),  # whose first names words that no schedule may have
     *(triggers, events, alerts, alert_rules, channels, audit, health, docs, openmetrics),
 )

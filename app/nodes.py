@@ -17,7 +17,7 @@ from app.pages import fields_of, picked, selected
 from app.samples import Newest, Since, Step, Until
 from levare.errors import Conflict, Contradiction
 from levare.pulse import SAMPLES_KEPT, beat_bell, node_bell
-from levare.store import audit, health, nodes, reaping, views
+from levare.store import audit, health, nodes, pool_workers, reaping, views
 
 router = APIRouter(prefix="/v1/nodes", tags=["nodes"])
 
@@ -117,6 +117,8 @@ def _set_state(connection: Connection, name: str, state: str, call: Call) -> vie
     if state == "ready" and health.readmit(connection, name, now=call.now):
         was = {"before": {"excluded_reason": before["excluded_reason"]}, "after": None}
         audit.record(connection, call.actor, "node.readmitted", name, now=call.now, **was)
+    if state == "ready":
+        pool_workers.refuse_resume(connection, name)
     if before["state"] == state:
         return views.node(connection, name)
     if not nodes.set_state(connection, name, state):

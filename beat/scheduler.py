@@ -20,6 +20,7 @@ from beat.forgetting import Forgetting
 from beat.gauges import Gauges
 from beat.leader import RENEW_EVERY, Leader
 from beat.meter import Meter
+from beat.pool_watch import PoolWatch
 from beat.sealer import Sealer
 from beat.sender import Sender
 from beat.tick import Tick
@@ -58,6 +59,7 @@ class Conductor(Scheduler):
         self._waker = Waker(configured.redis_url)
         self._timekeeper = Timekeeper(self._database, self._leader, rules_of(configured))
         self._tick = Tick(self._database, self._leader, rules_of(configured), wake=self._waker.wake)
+        self._pools = PoolWatch(self._database, self._leader)
         self._gauges = Gauges(configured.redis_url)
         self._meter = Meter(configured.redis_url, self._leader.holds)
         self._triggers = TriggerWatch(
@@ -116,6 +118,7 @@ class Conductor(Scheduler):
         self._sender.hand_over(messages)
         self._meter.sent(len(messages))
         self._decided_at = monotonic()
+        self._pools.run(self._tick.without_room, now=datetime.now(UTC))
         if self._look_after_triggers() or again:
             self._bell.ring()
 

@@ -63,6 +63,12 @@ class Settings:
     """LEVARE_LICENCES: countable things of the whole fleet, such as matlab=5, read by beat and web; none by default."""
     simulated_gpus: str
     """LEVARE_SIMULATED_GPUS: such as 4x80GiB; GPUs that exist only in the bookkeeping."""
+    gpus: tuple[str, ...] | None
+    """LEVARE_GPUS: UUIDs, separated by commas, of the real GPUs that this node offers, or `none`; all by default."""
+    node_database: str
+    """LEVARE_NODE_DATABASE: the database as other machines reach it, read by web; LEVARE_DATABASE by default."""
+    node_redis: str
+    """LEVARE_NODE_REDIS: Redis as other machines reach it, read by web; LEVARE_REDIS by default."""
     gpu_companions: tuple[str, ...]
     """LEVARE_GPU_COMPANIONS: programs, separated by commas, that may use GPUs beside jobs; by default a desktop's."""
     mlflow: bool
@@ -143,6 +149,9 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         address=_address(environ),
         licences=_listed(environ, "LEVARE_LICENCES", amount),
         simulated_gpus=_simulated(environ),
+        gpus=_gpus(environ),
+        node_database=environ.get("LEVARE_NODE_DATABASE") or "",
+        node_redis=environ.get("LEVARE_NODE_REDIS") or "",
         gpu_companions=_names(environ, "LEVARE_GPU_COMPANIONS", _COMPANIONS),
         mlflow=_whole(environ, "LEVARE_MLFLOW", 1, low=0, high=1) == 1,
         reap_orphans=_whole(environ, "LEVARE_REAP_ORPHANS", 0, low=0, high=1) == 1,
@@ -191,6 +200,12 @@ def _whole(environ: Mapping[str, str], name: str, default: int, *, low: int, hig
 def _names(environ: Mapping[str, str], name: str, default: str) -> tuple[str, ...]:
     """What is set but empty is none."""
     return tuple(each.strip() for each in environ.get(name, default).split(",") if each.strip())
+
+
+def _gpus(environ: Mapping[str, str]) -> tuple[str, ...] | None:
+    """Empty is all, for so is what is not set; none of them has a name of its own."""
+    named = _names(environ, "LEVARE_GPUS", "")
+    return () if named == ("none",) else named or None
 
 
 def _size(environ: Mapping[str, str], name: str) -> int | None:

@@ -135,6 +135,7 @@ COUNT, GPU_HOURS = Limit(int), Limit(float)
 JOB, NODE, TOKEN, TEAM, WINDOW = Name("job"), Name("node"), Name("token"), Name("team"), Name("window")
 FAMILY, SCHEDULE, TRIGGER = Name("family"), Name("schedule"), Name("trigger")
 RULE, CHANNEL = Name("rule"), Name("channel")
+POOL, MACHINE = Name("pool"), Name("machine")
 
 
 def _moment(text: str) -> datetime | None:

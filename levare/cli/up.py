@@ -63,10 +63,10 @@ def chosen(settings: Settings, only: tuple[str, ...] = (), without: tuple[str, .
 @contextmanager
 def running(settings: Settings, names: list[str], say: Say) -> Iterator[None]:
     """Run processes as long as the context lasts; Ctrl-C, TERM and a closed terminal end it as KeyboardInterrupt."""
-    _refuse_without_server()
+    refuse_without_server()
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     wanted = {name: command for name, command in commands(deployment() / "Procfile").items() if name in names}
-    _stop_on(signal.SIGTERM, signal.SIGHUP)
+    stop_on(signal.SIGTERM, signal.SIGHUP)
     with _alone(settings):
         _refuse_taken_ports(settings, names)
         with Processes(wanted, cwd=deployment(), env=environment(settings), say=say):
@@ -184,14 +184,14 @@ def _alone(settings: Settings) -> Iterator[None]:
         yield
 
 
-def _stop_on(*signals: signal.Signals) -> None:
+def stop_on(*signals: signal.Signals) -> None:
     """Stop as on Ctrl-C; what is ignored stays ignored, as under nohup."""
     for number in signals:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler)
 
 
-def _refuse_without_server() -> None:
+def refuse_without_server() -> None:
     if not find_spec("celery"):
         raise Unavailable("The server side of levare is not installed.", "Run: pip install 'levare[server]'")
 

@@ -35,6 +35,7 @@ from levare.client.answers import (
 )
 from levare.client.api import Client
 from levare.client.metrics import ComparedMetric, ComparedRun, Comparison, Curve, CurvePoint, Metrics, Thinned, Trend
+from levare.client.pools import Invitation, Joined, Machine, Pool, PoolWorker
 from levare.client.schedules import (
     CalendarHour,
     Declared,
@@ -90,12 +91,15 @@ __all__ = [
     "Fire",
     "Firing",
     "Health",
+    "Invitation",
     "Job",
+    "Joined",
     "Log",
     "LogCut",
     "LogEnd",
     "LogEvent",
     "LogText",
+    "Machine",
     "Metrics",
     "Need",
     "Next",
@@ -105,6 +109,8 @@ __all__ = [
     "Outlook",
     "Pipeline",
     "Point",
+    "Pool",
+    "PoolWorker",
     "Priority",
     "Quota",
     "Reap",

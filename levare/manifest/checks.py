@@ -17,6 +17,7 @@ from levare.manifest.jobs import JobRequest
 from levare.manifest.kinds import Kind
 from levare.manifest.loops import loop
 from levare.manifest.pipelines import PipelineRequest
+from levare.manifest.pools import PoolRequest
 from levare.manifest.problems import Findings, nearest
 from levare.manifest.templates import JobTemplate, PipelineTemplate
 from levare.manifest.tree import Node
@@ -44,7 +45,7 @@ class Checks:
 
     def __init__(self, objects: Sequence[Compiled], names: Mapping[str, Sequence[str]], findings: Findings) -> None:
         self.objects, self.names, self.findings = objects, names, findings
-        self.pools = {each.declared.name: each.body for each in objects if each.kind.name == "pool"}
+        self.pools = {each.declared.name: each.body for each in objects if isinstance(each.body, PoolRequest)}
 
     def run(self) -> None:
         for each in self.objects:

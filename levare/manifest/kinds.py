@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from levare.errors import InvalidRequest
 from levare.manifest.alerts import AlertRuleRequest
 from levare.manifest.channels import ChannelRequest
+from levare.manifest.patterns import POOL
 from levare.manifest.pools import PoolRequest
 from levare.manifest.schedules import ScheduleRequest
 from levare.manifest.teams import TeamRequest
@@ -18,8 +19,6 @@ from levare.manifest.triggers import TriggerRequest
 from levare.manifest.windows import WindowRequest
 from levare.model import Declared, DeclaredKind
 from levare.written import LABEL
-
-NAME_IN_WORDS = "1 to 63 letters, digits and . _ -, beginning with a letter or a digit"
 
 
 @dataclass(frozen=True)
@@ -30,6 +29,14 @@ class Kind:
     section: str
     model: type[BaseModel]
     about: str
+    names: str = LABEL
+
+    @property
+    def noun(self) -> str:
+        return self.name.replace("_", " ")
+
+    def is_name(self, text: str) -> bool:
+        return re.fullmatch(self.names, text) is not None
 
     def definition(self, name: str, body: Any) -> dict[str, Any]:
         """What is kept of a body of this model. Raises what its own checks refuse."""
@@ -39,7 +46,7 @@ class Kind:
 KINDS = (
     Kind("team", "teams", TeamRequest, "Who shares the machines: weights and quotas."),
     Kind("window", "windows", WindowRequest, "Times for which nodes are kept."),
-    Kind("pool", "pools", PoolRequest, "Which nodes belong together, and how many workers they run."),
+    Kind("pool", "pools", PoolRequest, "How many workers run on which machines, and what each offers.", POOL),
     Kind("job", "jobs", JobTemplate, "Templates of jobs, which schedules and triggers name."),
     Kind("pipeline", "pipelines", PipelineTemplate, "Templates of pipelines, which schedules and triggers name."),
     Kind("schedule", "schedules", ScheduleRequest, "What is submitted at which times."),
@@ -52,10 +59,6 @@ OF_KIND = {kind.name: kind for kind in KINDS}
 OF_SECTION = {kind.section: kind for kind in KINDS}
 
 
-def is_name(text: str) -> bool:
-    return re.fullmatch(LABEL, text) is not None
-
-
 def declared(kind: str, name: str, document: Mapping[str, Any]) -> Declared:
     """
     The object of a document as a PUT takes it, in the one form in which it is kept.
@@ -64,6 +67,6 @@ def declared(kind: str, name: str, document: Mapping[str, Any]) -> Declared:
     or a LevareError for what is refused.
     """
     known = OF_KIND.get(kind)
-    if known is None or not is_name(name):
+    if known is None or not known.is_name(name):
         raise InvalidRequest(f"There is no {kind} {name!r}.", f"Kinds are {', '.join(OF_KIND)}.")
     return Declared(known.name, name, known.definition(name, known.model.model_validate(document)))

@@ -10,6 +10,8 @@ JOB_ID = r"^[0-9A-Za-z_-]{1,64}$"
 DIRECTORY = r"^(/[^\x00]*)?$"
 STEP = r"^[A-Za-z][A-Za-z0-9_-]{0,62}$"
 NODE = r"^[a-z0-9-]{1,63}$"
+POOL = r"^[a-z0-9]([a-z0-9-]{0,22}[a-z0-9])?$"
+MACHINE = r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$"
 KEY = r"^[\x21-\x7e]{1,255}$"
 RUN = r"^[0-9A-Za-z_]{1,64}(-[1-9][0-9]{0,5})?$"
 WAY = r"^[^\x00]{1,128}:(min|max)$"
@@ -25,6 +27,8 @@ _WORDS = {
     DIRECTORY: "an absolute path, or empty",
     STEP: "1 to 63 letters, digits and _ -, beginning with a letter",
     NODE: "the name of a node: 1 to 63 small letters, digits and -",
+    POOL: "the name of a pool: 1 to 24 small letters, digits and inner hyphens",
+    MACHINE: "the name of a machine: 1 to 32 small letters, digits and inner hyphens",
     KEY: "1 to 255 visible characters, without spaces",
     RUN: "the id of a job such as k3v9x2m1qa, or of an attempt such as k3v9x2m1qa-1",
     WAY: "a metric and which way is better, as loss:min or score:max",

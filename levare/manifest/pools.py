@@ -1,55 +1,112 @@
-"""Pools: which nodes belong together, and how many workers they run."""
+"""What is declared of pools."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from levare.manifest.patterns import MODEL
-from levare.manifest.values import WHOLE, Body, Hours, Labels
+from levare.decide.declared_pools import MOST_WORKERS, check_hours
+from levare.errors import Contradiction, Fault
+from levare.manifest.jobs import MOST_MIB
+from levare.manifest.patterns import MACHINE, POOL
+from levare.manifest.schedules import CalendarRequest, Line, without_null
+from levare.manifest.values import MOST_SECONDS, WHOLE, Body, Labels, refusal
+from levare.written import simulated_devices
 
-_MOST_WORKERS = 10_000
-_MOST_MIB = 1 << 30
-Count = Annotated[int, Field(ge=0, le=_MOST_WORKERS), WHOLE]
+_GIVEN = ("node", "gpu", "pool", "machine")
 
 
-class Scaling(Body):
-    """As many workers as the queue asks for, within bounds."""
+def _simulated(text: str) -> str:
+    try:
+        simulated_devices(text)
+    except ValueError:
+        raise refusal("a number of devices and a size such as 4x80GiB, of at most 64 devices") from None
+    return text
 
-    min: Count = Field(0, description="Never fewer.", examples=[1])
-    max: Count = Field(description="Never more.", examples=[6])
-    queue_per_worker: Annotated[int, Field(ge=1, le=100_000), WHOLE] = Field(
-        1, description="One more worker for each so many jobs that wait.", examples=[4]
+
+def _own(labels: dict[str, str]) -> dict[str, str]:
+    if taken := [name for name in _GIVEN if name in labels]:
+        raise refusal(f"free of {' and '.join(taken)}, which every worker has by itself")
+    return labels
+
+
+Count = Annotated[int, Field(ge=0, le=MOST_WORKERS), WHOLE]
+PoolName = Annotated[str, Field(pattern=POOL)]
+MachineName = Annotated[str, Field(pattern=MACHINE)]
+OwnLabels = Annotated[Labels, AfterValidator(_own)]
+
+
+class WorkersRequest(Body):
+    """As many workers as the queue needs."""
+
+    min: Count = Field(0, description="So many there are at least.", examples=[1])
+    max: Annotated[int, Field(ge=1, le=MOST_WORKERS), WHOLE] = Field(
+        description="So many there are at most.", examples=[10]
+    )
+    queue_per_worker: Annotated[int, Field(ge=1, le=10000), WHOLE] = Field(
+        1,
+        description="One worker more for each so many jobs that wait for room and that it could run.",
+        examples=[4],
+    )
+    cool_down_seconds: Annotated[int, Field(ge=0, le=MOST_SECONDS), WHOLE] = Field(
+        300, description="So long there have to be more than are needed before any goes.", examples=[300]
+    )
+
+
+class OffersRequest(Body):
+    """What each worker offers; real GPUs are divided among the workers of a machine, none is given twice."""
+
+    cpus: Annotated[int, Field(ge=1, le=65536), WHOLE] = Field(1, description="CPUs.", examples=[8])
+    memory_mib: Annotated[int, Field(ge=1, le=MOST_MIB), WHOLE] | None = Field(
+        None, description="Memory; null for the machine's in the proportion of its CPUs.", examples=[65536]
+    )
+    gpus: Annotated[int, Field(ge=0, le=64), WHOLE] = Field(0, description="Real GPUs.", examples=[1])
+    simulated_gpus: Annotated[str, AfterValidator(_simulated), Field(max_length=20)] | None = Field(
+        None,
+        description="GPUs that exist only in the bookkeeping; then nothing is taken from the machine.",
+        examples=["4x80GiB"],
     )
 
 
 class PoolRequest(Body):
-    """The nodes with these labels, the workers that they run, and what each node offers."""
+    """How many worker processes are to run on which machines, and what each of them offers."""
 
-    select: Labels = Field(default_factory=dict, description="Labels that its nodes have.", examples=[{"pool": "big"}])
-    workers: Count | Scaling = Field(1, description="A number, or bounds between which the queue decides.")
-    price_per_hour: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] | None = Field(
-        None, description="Of a node, in the currency of the team.", examples=[2.5]
+    workers: Count | WorkersRequest = Field(description="How many: a number, or by the queue.", examples=[4])
+    select: Labels = Field(
+        default_factory=dict,
+        description="Only machines that have all these labels; all machines by default.",
+        examples=[{"zone": "a"}],
     )
-    windows: list[Hours] = Field(
-        default_factory=list, max_length=20, description="Hours in UTC in which it runs; always by default."
+    offers: OffersRequest | None = Field(
+        None, description="What each worker offers; null for one worker with all of a machine."
     )
-    gpus: Annotated[int, Field(ge=0, le=64), WHOLE] | None = Field(
-        None, description="GPUs of each node; null if that is unknown.", examples=[4]
+    labels: OwnLabels = Field(
+        default_factory=dict, description="What jobs may require of its workers, too.", examples=[{"tier": "spot"}]
     )
-    gpu_memory_mib: Annotated[int, Field(ge=1, le=_MOST_MIB), WHOLE] | None = Field(
-        None, description="MiB of each GPU.", examples=[81920]
+    price: Annotated[float, Field(ge=0, le=999_999)] | None = Field(
+        None, strict=False, description="Of an hour of a whole worker, in the currency of the fleet.", examples=[2.5]
     )
-    gpu_model: Annotated[str, Field(pattern=MODEL, max_length=100)] | None = Field(
-        None, description="The model of its GPUs.", examples=["H100"]
+    zone: str = Field(
+        "UTC", max_length=100, description="The IANA time zone whose clocks count.", examples=["Europe/Berlin"]
     )
-    cpus: Annotated[int, Field(ge=1, le=65536), WHOLE] | None = Field(
-        None, description="CPUs of each node.", examples=[64]
+    calendar: CalendarRequest | None = Field(
+        None, description="The days and times of day at which it exists; null for always. Outside it its workers drain."
     )
-    memory_mib: Annotated[int, Field(ge=1, le=_MOST_MIB), WHOLE] | None = Field(
-        None, description="MiB of main memory of each node.", examples=[524288]
-    )
-    description: Annotated[str, Field(pattern=r"^[^\x00]*$", max_length=2000)] = Field("", description="For people.")
+    description: Line = Field("", description="For people.", examples=["Two workers on each machine of the lab."])
 
     def definition(self) -> dict[str, Any]:
-        """As it is kept."""
-        return self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        """As it is kept; raise Contradiction or InvalidSchedule for what cannot be meant."""
+        faults = list(_contradictions(self))
+        if faults:
+            raise Contradiction(f"{faults[0].field} {faults[0].message}.", "docs/pools.md shows examples.", faults)
+        found = without_null(self.model_dump(mode="json", by_alias=True))
+        check_hours(found)
+        return found
+
+
+def _contradictions(body: PoolRequest) -> Iterator[Fault]:
+    scaled, offers = body.workers, body.offers
+    if isinstance(scaled, WorkersRequest) and scaled.min > scaled.max:
+        yield Fault("workers.min", "must not be above workers.max", scaled.min, scaled.max)
+    if offers and offers.gpus and offers.simulated_gpus:
+        yield Fault("offers.gpus", "must be 0 beside simulated_gpus", offers.gpus, 0)

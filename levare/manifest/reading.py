@@ -8,8 +8,9 @@ from pathlib import Path
 from levare.errors import InvalidRequest
 from levare.manifest.bodies import body_of, declared_of
 from levare.manifest.checks import Checks, Compiled
-from levare.manifest.kinds import KINDS, NAME_IN_WORDS, OF_SECTION, Kind, is_name
+from levare.manifest.kinds import KINDS, OF_SECTION, Kind
 from levare.manifest.overlays import overlaid
+from levare.manifest.patterns import in_words
 from levare.manifest.problems import Findings, nearest
 from levare.manifest.resolving import WORKS, Template, resolved
 from levare.manifest.templates import JobTemplate, ParameterSpec, PipelineTemplate
@@ -236,8 +237,8 @@ class _Reading:
     def _object(
         self, kind: Kind, name: str, node: Node, key: Node, templates: Mapping[str, Mapping[str, Template | None]]
     ) -> Compiled | None:
-        if not is_name(name):
-            self.findings.add(key, f"{name!r} is no name", limit=NAME_IN_WORDS)
+        if not kind.is_name(name):
+            self.findings.add(key, f"{name!r} is no name of a {kind.noun}", limit=in_words(kind.names))
             return None
         whole = node
         if kind.name in ("schedule", "trigger") and isinstance(node.value, dict):
@@ -245,7 +246,7 @@ class _Reading:
             if work is None:
                 return None
             whole = work
-        body = body_of(kind.model, whole, self.findings, what=f"the {kind.name.replace('_', ' ')} {name}")
+        body = body_of(kind.model, whole, self.findings, what=f"the {kind.noun} {name}")
         declared = body and declared_of(kind, key, body, whole, self.findings)
         return Compiled(kind, declared, body, whole, key) if body and declared else None
 

@@ -126,7 +126,7 @@ class ScheduleRequest(Body):
 
     def definition(self, name: str) -> dict[str, Any]:
         """As it is kept, without what is as usual; raise InvalidSchedule, or what its work is refused for."""
-        written = _without_null(self.model_dump(mode="json", exclude_defaults=True, by_alias=True))
+        written = without_null(self.model_dump(mode="json", exclude_defaults=True, by_alias=True))
         _check_name(name)
         _check_work(written)
         timing_of(written)
@@ -184,8 +184,8 @@ def _absolute_times(written: Mapping[str, Any]) -> list[Fault]:
     ]
 
 
-def _without_null(value: Any) -> Any:
+def without_null(value: Any) -> Any:
     """Nothing is as good as null: the document is the same."""
     if isinstance(value, dict):
-        return {name: _without_null(each) for name, each in value.items() if each is not None}
-    return [_without_null(each) for each in value] if isinstance(value, list) else value
+        return {name: without_null(each) for name, each in value.items() if each is not None}
+    return [without_null(each) for each in value] if isinstance(value, list) else value

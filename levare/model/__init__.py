@@ -16,6 +16,7 @@ from levare.model.decisions import (
 )
 from levare.model.declared import Declared, DeclaredKind
 from levare.model.nodes import Device, Held, Left, Node, Window
+from levare.model.pools import Machine, Offers, Pool, PoolWorker, Scaling, Share
 from levare.model.requests import (
     Amounts,
     Blocked,
@@ -104,21 +105,27 @@ __all__ = [
     "Ended",
     "Held",
     "Left",
+    "Machine",
     "Member",
     "Move",
     "Need",
     "Node",
+    "Offers",
     "Pairs",
     "Parameter",
     "Parameters",
     "Parting",
     "Placement",
+    "Pool",
+    "PoolWorker",
     "Preemption",
     "Promise",
     "Quota",
     "Reason",
     "Request",
     "Rules",
+    "Scaling",
+    "Share",
     "Sharing",
     "Silent",
     "Turn",

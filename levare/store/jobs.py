@@ -30,7 +30,7 @@ from levare.model import (
     Rules,
     scale_of,
 )
-from levare.store import arrays, audit, views
+from levare.store import arrays, audit, pool_workers, views
 from levare.store.audit import Actor
 from levare.store.fleet import load_emptied
 from levare.store.tables import idempotency, jobs, needs
@@ -128,7 +128,8 @@ class Intake:
 
     @cached_property
     def _fleet(self) -> Sequence[Node]:
-        return load_emptied(self.connection)
+        """The nodes that there are, and those that pools would start for what waits."""
+        return pool_workers.with_prospects(self.connection, load_emptied(self.connection), now=self.now)
 
     def refuse_unfit(self, request: Request) -> None:
         """Raise CanNeverRun for what no node could ever run."""

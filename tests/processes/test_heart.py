@@ -312,8 +312,8 @@ def child(code: str) -> Sequence[str]:
 def nvidia() -> Iterator[Callable[..., Nvidia]]:
     made: list[Nvidia] = []
 
-    def make(code: str, **patience: float) -> Nvidia:
-        made.append(Nvidia(child(code), **patience))
+    def make(code: str, **options: Any) -> Nvidia:
+        made.append(Nvidia(child(code), **options))
         return made[-1]
 
     yield make
