@@ -13,9 +13,9 @@ from app.call import Asked, DryRun
 from app.document import refusals
 from app.pages import Cursor, Limit, fields_of, number_of, numbered_cursor, picked, selected
 from levare.errors import Conflict, Contradiction, Fault
-from levare.manifest.alerts import NODE_NAME, Severity
+from levare.manifest.alerts import Severity
 from levare.manifest.jobs import JobId
-from levare.manifest.patterns import ONE_LINE
+from levare.manifest.patterns import NODE, ONE_LINE
 from levare.manifest.values import Body, Label, Time
 from levare.store import alerts, silences
 from levare.store.alerts import AlertFilter
@@ -30,7 +30,7 @@ State = Annotated[Literal["open", "ended", "any"], Query(description="Which aler
 OfRule = Annotated[Label | None, Query(description="Only of this rule.", examples=["hang"])]
 OfSeverity = Annotated[Severity | None, Query(description="Only of this severity.", examples=["critical"])]
 OfJob = Annotated[JobId | None, Query(description="Only about this job.", examples=["k3v9x2m1qa"])]
-OfNode = Annotated[str | None, Query(pattern=NODE_NAME, description="Only about this node.", examples=["node-a"])]
+OfNode = Annotated[str | None, Query(pattern=NODE, description="Only about this node.", examples=["node-a"])]
 OfTeam = Annotated[Label | None, Query(description="Only about jobs of this team.", examples=["vision"])]
 _ALERT, _SILENCE = tuple(Alert.model_fields), tuple(Silence.model_fields)
 
@@ -47,7 +47,7 @@ class SilenceRequest(Body):
     rule: Label | None = Field(None, description="Of this rule.", examples=["gpu-idle"])
     job: JobId | None = Field(None, description="About this job.", examples=["k3v9x2m1qa"])
     team: Label | None = Field(None, description="About jobs of this team.", examples=["vision"])
-    node: Annotated[str, Field(pattern=NODE_NAME)] | None = Field(
+    node: Annotated[str, Field(pattern=NODE)] | None = Field(
         None, description="About this node, or what runs there.", examples=["node-a"]
     )
     ends_at: Time = Field(description="Until when; at most a year from now.")

@@ -42,6 +42,8 @@ levare = Commands(
         Lazy("events", "Send events to the triggers, and list them.", "levare.cli.events"),
         Lazy("alerts", "What is not as it should be; rules, silences, back-tests.", "levare.cli.alerts"),
         Lazy("channels", "How people are told of alerts: webhooks, mail and others.", "levare.cli.channels"),
+        Lazy("validate", "Check a manifest where it is written; tell all that is wrong.", "levare.cli.validate"),
+        Lazy("schema", "Print the JSON Schema of manifests, for editors.", "levare.cli.validate"),
         Lazy("receipt", "Tell why a job started when it did, and not another one.", "levare.cli.receipt"),
         Lazy("families", "List families of jobs: how long they take, which are held.", "levare.cli.families"),
         Lazy("audit", "List who changed what, when, from where; verify that record.", "levare.cli.audit"),

@@ -2,7 +2,7 @@
 
 from levare.manifest.kinds import declared
 from levare.manifest.problems import InvalidManifest, Problem
-from levare.manifest.reading import Manifest, read
+from levare.manifest.reading import FILE, Manifest, check, read
 from levare.manifest.writing import write
 
-__all__ = ["InvalidManifest", "Manifest", "Problem", "declared", "read", "write"]
+__all__ = ["FILE", "InvalidManifest", "Manifest", "Problem", "check", "declared", "read", "write"]

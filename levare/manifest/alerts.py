@@ -7,20 +7,20 @@ from pydantic import Field
 
 from levare.decide import patterns
 from levare.errors import Contradiction, Fault
+from levare.manifest.patterns import NO_NUL, NODE, SAMPLE, SOMETHING, VISIBLE
 from levare.manifest.triggers import Bound, Few, Percent, Text
 from levare.manifest.values import MOST_SECONDS, WHOLE, Body, Label, distinct
 
-NODE_NAME = r"^[a-z0-9-]{1,63}$"
 Severity = Literal["info", "warning", "critical"]
 Seconds = Annotated[int, Field(ge=0, le=MOST_SECONDS), WHOLE]
 Positive = Annotated[int, Field(ge=1, le=MOST_SECONDS), WHOLE]
 Factor = Annotated[float, Field(gt=1, le=1000, allow_inf_nan=False)]
 Deviations = Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)]
 History = Annotated[int, Field(ge=2, le=50), WHOLE]
-NodeName = Annotated[str, Field(pattern=NODE_NAME)]
-MetricName = Annotated[str, Field(pattern=r"^[^\x00]+$", max_length=128)]
-Stage = Annotated[str, Field(pattern=r"^[^\x00]*$", max_length=128)]
-Description = Annotated[str, Field(pattern=r"^[^\x00]*$", max_length=2000)]
+NodeName = Annotated[str, Field(pattern=NODE)]
+MetricName = Annotated[str, Field(pattern=SOMETHING, max_length=128)]
+Stage = Annotated[str, Field(pattern=NO_NUL, max_length=128)]
+Description = Annotated[str, Field(pattern=NO_NUL, max_length=2000)]
 _OF_NODE: Any = Field(None, description="Only of this node; null for each.", examples=["node-a"])
 
 
@@ -102,7 +102,7 @@ class NotFiniteWhen(OfJobs):
 class SampleWhen(Tested):
     """A number in the heartbeats of nodes."""
 
-    sample: Annotated[str, Field(pattern=r"^[a-z0-9_*?/.-]+$", max_length=128)] = Field(
+    sample: Annotated[str, Field(pattern=SAMPLE, max_length=128)] = Field(
         description="Its name; `*` stands for anything.", examples=["gpu*_temperature_celsius"]
     )
     node: NodeName | None = _OF_NODE
@@ -112,7 +112,7 @@ class SampleWhen(Tested):
 class LogWhen(OfJobs):
     """A line that a job writes matches a regular expression."""
 
-    pattern: Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=patterns.LONGEST)] = Field(
+    pattern: Annotated[str, Field(pattern=VISIBLE, max_length=patterns.LONGEST)] = Field(
         description="Of RE2's syntax: without look-arounds and back-references, so that it is fast on any line.",
         examples=["(?i)cuda error"],
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -10,7 +11,7 @@ from levare.errors import LevareError
 from levare.manifest.faults import in_words
 from levare.manifest.kinds import Kind
 from levare.manifest.problems import Findings, nearest
-from levare.manifest.shapes import known_names, shortened, within
+from levare.manifest.shapes import UNITS, known_names, shortened, within
 from levare.manifest.tree import Node
 from levare.model import Declared
 
@@ -56,7 +57,7 @@ def _tell(errors: Sequence[Error], model: type[BaseModel], node: Node, findings:
     for error in errors:
         found = node.at(list(error["loc"]))
         by_node.setdefault(id(found), (found, []))[1].append(error)
-    whole = _Whole(model, node, what)
+    whole = _Whole(model, node, what, _misspelt(errors, model, node))
     for found, told in _without_other_branches(by_node.values()):
         for error in _most_telling(told):
             _tell_one(error, whole, found, findings)
@@ -89,11 +90,15 @@ class _Whole:
     model: type[BaseModel]
     node: Node
     what: str
+    misspelt: frozenset[tuple[str | int, ...]] = frozenset()
+    """The ways to names that are missing because they are there under another one."""
 
 
 def _tell_one(error: Error, whole: _Whole, found: Node, findings: Findings) -> None:
     path, root, what = list(error["loc"]), whole.node, whole.what
     if error["type"] == "missing":
+        if tuple(path) in whole.misspelt:
+            return
         known = str(path[-1])
         limit = shortened(known)
         where = root.key_at(path[:-1]) if len(path) > 1 else root
@@ -109,18 +114,32 @@ def _tell_one(error: Error, whole: _Whole, found: Node, findings: Findings) -> N
     findings.add(where, told, limit=None if limit is None else str(limit))
 
 
-def _unknown(path: Path, whole: _Whole, findings: Findings) -> None:
-    """An unknown name, with what is known in its place."""
-    root, node = whole.node, whole.node
-    inner: list[Any] = [whole.model]
+def _misspelt(errors: Sequence[Error], model: Any, node: Node) -> frozenset[tuple[str | int, ...]]:
+    paths = [list(error["loc"]) for error in errors if error["type"] == "extra_forbidden"]
+    near = [(path, get_close_matches(str(path[-1]), _known_at(path, model, node), 1, cutoff=0.6)) for path in paths]
+    return frozenset((*path[:-1], name) for path, names in near for each in names for name in _long_forms(each))
+
+
+def _long_forms(name: str) -> list[str]:
+    return [name, *(name + unit for unit in UNITS)]
+
+
+def _known_at(path: Path, model: Any, root: Node) -> list[str]:
+    """The names that are known where a path ends."""
+    node, inner = root, [model]
     for part in path[:-1]:
         child = node.child(part)
         if child is None:  # the name of a branch of a union
             inner = [each for each in inner if getattr(each, "__name__", "") == part] or inner
             continue
         node, inner = child, within(inner, part)
-    name = str(path[-1])
-    known = known_names(inner)
+    return known_names(inner)
+
+
+def _unknown(path: Path, whole: _Whole, findings: Findings) -> None:
+    """An unknown name, with what is known in its place."""
+    root, name = whole.node, str(path[-1])
+    known = _known_at(path, whole.model, root)
     hint = nearest(name, known)
     outer = _named(root, path[:-1]) or whole.what
     findings.add(root.key_at(path), f"{outer} has no field {name}", limit=_listed(known), hint=hint)

@@ -7,12 +7,11 @@ from pydantic import Field
 
 from levare.errors import Contradiction, Fault
 from levare.manifest.alerts import Description, Severity
+from levare.manifest.patterns import ADDRESS, CAPITALS, HOST, URL, VISIBLE
 from levare.manifest.values import WHOLE, Body, Label
 
-_ADDRESS = r"^[^\s@<>\x00-\x1f\x7f]+@[^\s@<>\x00-\x1f\x7f]+$"
-_URL = r"^https?://[^\s/?#@]+([/?][^\s#]*)?$"
-Address = Annotated[str, Field(pattern=_ADDRESS, max_length=254)]
-SecretName = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]{0,62}$")]
+Address = Annotated[str, Field(pattern=ADDRESS, max_length=254)]
+SecretName = Annotated[str, Field(pattern=CAPITALS)]
 
 
 class Secret(Body):
@@ -24,7 +23,7 @@ class Secret(Body):
 class Webhook(Body):
     """Each message is a POST of a CloudEvent 1.0."""
 
-    url: Annotated[str, Field(pattern=_URL, max_length=2000)] | Secret = Field(
+    url: Annotated[str, Field(pattern=URL, max_length=2000)] | Secret = Field(
         description="Where to; what nobody may see is a secret.", examples=["https://hooks.example.org/levare"]
     )
     key: Secret | None = Field(None, description="What messages are signed with, by HMAC-SHA256.")
@@ -33,16 +32,14 @@ class Webhook(Body):
 class Email(Body):
     """Each message is a mail by SMTP."""
 
-    host: Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?$")] = Field(
-        description="Of the SMTP server.", examples=["smtp.example.org"]
-    )
+    host: Annotated[str, Field(pattern=HOST)] = Field(description="Of the SMTP server.", examples=["smtp.example.org"])
     port: Annotated[int, Field(ge=1, le=65535), WHOLE] = Field(587, description="Its port.", examples=[587])
     security: Literal["starttls", "tls", "none"] = Field(
         "starttls", description="`none` only where the way there is safe.", examples=["tls"]
     )
     sender: Address = Field(description="From whom.", examples=["levare@example.org"])
     to: list[Address] = Field(min_length=1, max_length=50, description="To whom.", examples=[["ops@example.org"]])
-    user: Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=254)] | None = Field(
+    user: Annotated[str, Field(pattern=VISIBLE, max_length=254)] | None = Field(
         None, description="Who logs in there.", examples=["levare"]
     )
     password: Secret | None = Field(None, description="The password of this user.")

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from levare.decide import arrays
 from levare.decide.contradictions import of_itself
 from levare.decide.pipelines import cycle
-from levare.decide.times import next_after
+from levare.decide.times import lint, next_after
 from levare.decide.timing import timing_of
 from levare.manifest.fitting import unfit
 from levare.manifest.jobs import JobRequest
@@ -41,10 +41,20 @@ class Compiled:
 
 
 class Checks:
-    """`names` are those of each kind that the manifest declares, also of what is not valid by itself."""
+    """
+    `names` are those of each kind that the manifest declares, also of what is not valid by itself.
 
-    def __init__(self, objects: Sequence[Compiled], names: Mapping[str, Sequence[str]], findings: Findings) -> None:
-        self.objects, self.names, self.findings = objects, names, findings
+    With `now` the times of schedules are looked at too, for what may not be meant.
+    """
+
+    def __init__(
+        self,
+        objects: Sequence[Compiled],
+        names: Mapping[str, Sequence[str]],
+        findings: Findings,
+        now: datetime | None = None,
+    ) -> None:
+        self.objects, self.names, self.findings, self.now = objects, names, findings, now
         self.pools = {each.declared.name: each.body for each in objects if isinstance(each.body, PoolRequest)}
 
     def run(self) -> None:
@@ -60,10 +70,20 @@ class Checks:
     def _references(self, each: Compiled) -> None:
         for path, kind, name in _references(each.declared.kind, each.declared.document):
             known = self.names.get(kind, ())
-            if name in known or (kind == "team" and (name == _ANY_TEAM or not known)):
+            if name in known or (kind == "team" and name == _ANY_TEAM):
+                continue
+            if kind == "team":
+                self._doubt_team(each, path, name)
                 continue
             limit = f"one of {', '.join(known)}" if known else f"a {_told(kind)}: none is declared"
             self._tell(each, path, f"there is no {_told(kind)} {name}", limit, nearest(name, known))
+
+    def _doubt_team(self, each: Compiled, path: Path, name: str) -> None:
+        """A team needs no declaration; where others have one, it may be misspelt."""
+        known = self.names["team"]
+        if known:
+            message = f"the team {name} is not declared: it weighs 1 and has no quota"
+            self.findings.doubt(each.node.at(path), message, hint=nearest(name, known))
 
     def _tell(self, each: Compiled, path: Path, message: str, limit: str | None, hint: str | None = None) -> None:
         self.findings.add(each.node.at(path), message, limit=limit, hint=hint)
@@ -120,6 +140,9 @@ class Checks:
         elif next_after(rule, _BEGINNING) is None:
             field = next(name for name in ("cron", "at", "every_seconds") if name in document)
             self._tell(each, [field], "the schedule is never due", "a time that comes, and that its calendar admits")
+        elif self.now:
+            for found in lint(rule, now=self.now):
+                self.findings.doubt(each.key, f"{each.declared.name}: {found.message}")
 
     def _loops(self) -> None:
         triggers = {each.declared.name: each for each in self.objects if each.kind.name == "trigger"}

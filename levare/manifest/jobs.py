@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, model_serializer
 
 from levare.manifest.arrays import ArrayRequest
-from levare.manifest.patterns import DIRECTORY, JOB_ID, MODEL, NO_NUL, ONE_LINE, VARIABLE
+from levare.manifest.patterns import COMMIT, DIGEST, DIRECTORY, JOB_ID, MODEL, NO_NUL, ONE_LINE, VARIABLE
 from levare.manifest.values import (
     MOST_SECONDS,
     WHOLE,
@@ -92,13 +92,13 @@ Need = Annotated[NeededJob, BeforeValidator(_as_object, json_schema_input_type=J
 class Code(Body):
     """What the checkout held from which a job was submitted."""
 
-    commit: str = Field(pattern="^[0-9a-f]{7,64}$", description="Of git.", examples=["3f2a9c1d0b7e"])
+    commit: str = Field(pattern=COMMIT, description="Of git.", examples=["3f2a9c1d0b7e"])
     branch: str = Field("", pattern=ONE_LINE, max_length=250, examples=["main"])
     root: str = Field("", pattern=NO_NUL, max_length=4096, description="Its folder.", examples=["/home/ann/run"])
     dirty: bool | None = Field(
         None, description="Whether files differed from the commit; null if unknown.", examples=[True]
     )
-    diff: Annotated[str, Field(pattern="^[0-9a-f]{1,64}$", max_length=64)] | None = Field(
+    diff: Annotated[str, Field(pattern=DIGEST, max_length=64)] | None = Field(
         None, description="A digest of what differed; null for nothing.", examples=["9be1c02a77d4"]
     )
 

@@ -16,6 +16,17 @@ KEY = r"^[\x21-\x7e]{1,255}$"
 RUN = r"^[0-9A-Za-z_]{1,64}(-[1-9][0-9]{0,5})?$"
 WAY = r"^[^\x00]{1,128}:(min|max)$"
 EVENT_ID = r"^[0-9]{1,18}$"
+SOMETHING = r"^[^\x00]+$"
+VISIBLE = r"^[^\x00-\x1f\x7f]+$"
+SAMPLE = r"^[a-z0-9_*?/.-]+$"
+CAPITALS = r"^[A-Z][A-Z0-9_]{0,62}$"
+HOST = r"^[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?$"
+ADDRESS = r"^[^\s@<>\x00-\x1f\x7f]+@[^\s@<>\x00-\x1f\x7f]+$"
+URL = r"^https?://[^\s/?#@]+([/?][^\s#]*)?$"
+DOTTED = r"^[A-Za-z_][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*$"
+FILES = r"^/[^\x00]*$"
+COMMIT = r"^[0-9a-f]{7,64}$"
+DIGEST = r"^[0-9a-f]{1,64}$"
 
 _WORDS = {
     LABEL: "1 to 63 letters, digits and . _ -, beginning with a letter or a digit",
@@ -33,6 +44,17 @@ _WORDS = {
     RUN: "the id of a job such as k3v9x2m1qa, or of an attempt such as k3v9x2m1qa-1",
     WAY: "a metric and which way is better, as loss:min or score:max",
     EVENT_ID: "the id of an event: 1 to 18 digits",
+    SOMETHING: "text without NUL, not empty",
+    VISIBLE: "one line of text without control characters, not empty",
+    SAMPLE: "the name of a number of a node, such as gpu*_temperature_celsius",
+    CAPITALS: "the name of a secret: capitals, digits and _, such as OPS_KEY",
+    HOST: "the name or the address of a host",
+    ADDRESS: "an address such as ops@example.org",
+    URL: "a URL such as https://hooks.example.org/levare, or {secret: NAME}",
+    DOTTED: "a path such as data.dataset",
+    FILES: "an absolute path",
+    COMMIT: "a commit: 7 to 64 hexadecimal digits",
+    DIGEST: "a digest: 1 to 64 hexadecimal digits",
 }
 
 

@@ -1,6 +1,6 @@
 """What is wrong with a manifest, and where: all of it at once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
@@ -46,6 +46,7 @@ class Findings:
 
     def __init__(self) -> None:
         self._found: dict[tuple[Place, str], Problem] = {}
+        self._doubts: dict[tuple[Place, str], Problem] = {}
         self._closed: set[Place] = set()
 
     def add(
@@ -64,12 +65,20 @@ class Findings:
         if closes:
             self._closed.add(place)
 
+    def doubt(self, where: Node, message: str, *, hint: str | None = None) -> None:
+        """Something that is allowed, and may not be meant."""
+        self._doubts.setdefault((where.place, message), Problem(where.place, _short(message), None, hint))
+
     def __len__(self) -> int:
         return len(self._found)
 
     @property
     def problems(self) -> list[Problem]:
-        return sorted(self._found.values(), key=lambda each: (each.place.file, each.place.line, each.place.column))
+        return _in_order(self._found.values())
+
+    @property
+    def warnings(self) -> list[Problem]:
+        return _in_order(self._doubts.values())
 
     def error(self) -> InvalidManifest:
         found = self.problems
@@ -78,6 +87,10 @@ class Findings:
         faults = [Fault(str(each.place), each.sentence, None, each.limit) for each in found]
         next_step = "Correct what is named; `levare validate` shows each with its line."
         return InvalidManifest(detail, next_step, faults, problems=found)
+
+
+def _in_order(problems: Iterable[Problem]) -> list[Problem]:
+    return sorted(problems, key=lambda each: (each.place.file, each.place.line, each.place.column))
 
 
 def nearest(name: str, known: Sequence[str]) -> str | None:

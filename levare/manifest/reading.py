@@ -1,8 +1,9 @@
 """From files to what they declare: read, laid over, filled, checked; all that is wrong is told at once."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from levare.errors import InvalidRequest
@@ -11,8 +12,8 @@ from levare.manifest.checks import Checks, Compiled
 from levare.manifest.kinds import KINDS, OF_SECTION, Kind
 from levare.manifest.overlays import overlaid
 from levare.manifest.patterns import in_words
-from levare.manifest.problems import Findings, nearest
-from levare.manifest.resolving import WORKS, Template, resolved
+from levare.manifest.problems import Findings, Problem, nearest
+from levare.manifest.resolving import WORKS, Template, resolved, stubbed
 from levare.manifest.templates import JobTemplate, ParameterSpec, PipelineTemplate
 from levare.manifest.tree import Node, Place, Source, Unreadable, parse, source_of
 from levare.manifest.units import measured
@@ -35,6 +36,8 @@ class Manifest:
     objects: tuple[Declared, ...]
     environments: tuple[str, ...] = ()
     files: tuple[Path, ...] = field(default=(), compare=False)
+    warnings: tuple[Problem, ...] = field(default=(), compare=False)
+    """What is allowed and may not be meant."""
 
 
 def read(
@@ -45,13 +48,37 @@ def read(
 
     Raise InvalidManifest with every problem, each with its file, line and column, and OSError for what is not there.
     """
-    files = list(_files(paths))
-    findings = Findings()
-    root = _joined([tree for file in files if (tree := _tree(file, findings)) is not None], findings)
+    files, root, findings = _loaded(paths)
     found = _Reading(root, findings).run(environment, variables or {})
+    return _manifest(files, root, found, findings)
+
+
+def check(
+    paths: Sequence[Path],
+    *,
+    now: datetime,
+    environment: str | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> Manifest:
+    """As `read`, with warnings; without an environment what holds for all, and each environment too."""
+    files, root, findings = _loaded(paths)
+    others = [] if environment else [name for name, each in _section(root, "environments").value.items() if each.value]
+    found = _Reading(root, findings, now, is_partial=bool(others)).run(environment, variables or {})
+    for other in others:
+        _Reading(root, findings, now).run(other, variables or {})
+    return _manifest(files, root, found, findings)
+
+
+def _loaded(paths: Sequence[Path]) -> tuple[list[Path], Node, Findings]:
+    files, findings = list(_files(paths)), Findings()
+    return files, _joined([tree for file in files if (tree := _tree(file, findings)) is not None], findings), findings
+
+
+def _manifest(files: list[Path], root: Node, found: Iterable[Declared], findings: Findings) -> Manifest:
     if findings:
         raise findings.error()
-    return Manifest(tuple(found), tuple(_section(root, "environments").value), tuple(files))
+    environments = tuple(_section(root, "environments").value)
+    return Manifest(tuple(found), environments, tuple(files), tuple(findings.warnings))
 
 
 def _files(paths: Sequence[Path]) -> Iterator[Path]:
@@ -132,10 +159,21 @@ def _section(root: Node, name: str) -> Node:
 
 
 class _Reading:
-    """One reading of a tree, for one environment."""
+    """
+    One reading of a tree, for one environment. What is partial may leave the values of variables to environments.
 
-    def __init__(self, root: Node, findings: Findings) -> None:
-        self.root, self.findings = root, findings
+    The tree itself stays as it is.
+    """
+
+    def __init__(
+        self, root: Node, findings: Findings, now: datetime | None = None, *, is_partial: bool = False
+    ) -> None:
+        self.root, self.findings, self.now, self.is_partial = (
+            root.replaced(value=dict(root.value)),
+            findings,
+            now,
+            is_partial,
+        )
 
     def run(self, environment: str | None, given: Mapping[str, str]) -> list[Declared]:
         over = self._environment(environment)
@@ -185,8 +223,9 @@ class _Reading:
             spec = body_of(ParameterSpec, node, self.findings, what=f"the variable {name}")
             if isinstance(spec, ParameterSpec) and not self._is_wrong(name, spec, node):
                 specs[name] = spec
-        values = values_of(specs, declared.keys, given, self.findings) if len(specs) == len(declared.value) else {}
-        if len(self.findings) > before:
+        missing = [name for name, spec in specs.items() if spec.default is None and name not in given]
+        values = values_of(specs, declared.keys, given, self.findings, is_partial=self.is_partial)
+        if len(self.findings) > before or missing:
             return False
         for section in (*OF_SECTION, "environments"):
             self.root.value[section] = substituted(_section(self.root, section), values, declared.value, self.findings)
@@ -231,7 +270,7 @@ class _Reading:
                     templates[kind.name][name] = Template(name, body, node) if is_template else None
                 if made:
                     found.append(made)
-        Checks(found, names, self.findings).run()
+        Checks(found, names, self.findings, self.now).run()
         return [each.declared for each in found]
 
     def _object(
@@ -244,11 +283,18 @@ class _Reading:
         if kind.name in ("schedule", "trigger") and isinstance(node.value, dict):
             work = resolved(node, templates, self.findings)
             if work is None:
-                return None
+                return self._without_work(kind, node, key)
             whole = work
         body = body_of(kind.model, whole, self.findings, what=f"the {kind.noun} {name}")
         declared = body and declared_of(kind, key, body, whole, self.findings)
         return Compiled(kind, declared, body, whole, key) if body and declared else None
+
+    def _without_work(self, kind: Kind, node: Node, key: Node) -> None:
+        """What it starts is not known: check all else."""
+        whole = stubbed(node)
+        body = body_of(kind.model, whole, self.findings, what=f"the {kind.noun} {key.value}")
+        if body:
+            declared_of(kind, key, body, whole, self.findings)
 
 
 def spec_of(node: Node) -> Node:

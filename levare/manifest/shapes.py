@@ -1,6 +1,7 @@
 """Where a model has which type, and the names that people may write there."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -31,7 +32,8 @@ def models(shapes: Shapes) -> list[type[BaseModel]]:
     return [each for each in shapes if isinstance(each, type) and issubclass(each, BaseModel)]
 
 
-def fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
+@cache
+def fields(model: type[BaseModel]) -> Mapping[str, FieldInfo]:
     """By the names that stand in a document."""
     return {field.alias or name: field for name, field in model.model_fields.items()}
 
@@ -42,12 +44,10 @@ def within(shapes: Shapes, part: str | int) -> list[Any]:
 
 
 def _part(shape: Any, part: str | int) -> Iterable[Any]:
-    if get_origin(shape) is dict:
-        return get_args(shape)[1:]
-    if get_origin(shape) is list:
-        return get_args(shape)
-    known = [fields(model) for model in models([shape])]
-    return [each[str(part)].annotation for each in known if str(part) in each]
+    if not isinstance(shape, type) or get_origin(shape):
+        return get_args(shape)[-1:] if get_origin(shape) in (dict, list) else ()
+    field = fields(shape).get(str(part)) if issubclass(shape, BaseModel) else None
+    return [field.annotation] if field else ()
 
 
 def known_names(shapes: Shapes) -> list[str]:
@@ -63,5 +63,10 @@ def shortened(name: str) -> str:
 
 def lengthened(name: str, shapes: Shapes) -> str | None:
     """`timeout_seconds` for `timeout`, where the one is known and the other not."""
-    known = {each for model in models(shapes) for each in fields(model)}
-    return None if name in known else next((name + unit for unit in UNITS if name + unit in known), None)
+    for model in models(shapes):
+        known = fields(model)
+        if name in known:
+            return None
+        if found := next((name + unit for unit in UNITS if name + unit in known), None):
+            return found
+    return None

@@ -8,16 +8,16 @@ from pydantic import Field, JsonValue
 from levare.errors import Contradiction, Fault
 from levare.manifest.arrays import Value
 from levare.manifest.jobs import JobRequest
+from levare.manifest.patterns import DOTTED, FILES, NO_NUL, NODE, SOMETHING, VARIABLE, VISIBLE
 from levare.manifest.pipelines import PipelineRequest
 from levare.manifest.values import MOST_SECONDS, WHOLE, Body, Label, Whole
 
 _MOST_NUMBER = 1e15
-_DOTTED = r"^[A-Za-z_][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*$"
 _CLOSED: dict[str, JsonValue] = {"additionalProperties": False}
 
-Dotted = Annotated[str, Field(pattern=_DOTTED, max_length=200)]
-Pattern = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=500)]
-Text = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=200)]
+Dotted = Annotated[str, Field(pattern=DOTTED, max_length=200)]
+Pattern = Annotated[str, Field(pattern=VISIBLE, max_length=500)]
+Text = Annotated[str, Field(pattern=VISIBLE, max_length=200)]
 Seconds = Annotated[int, Field(ge=1, le=MOST_SECONDS), WHOLE]
 Bound = Annotated[float, Field(ge=-_MOST_NUMBER, le=_MOST_NUMBER, allow_inf_nan=False)]
 Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
@@ -43,12 +43,12 @@ class FilesWhen(Body):
     """A file that is new or has changed, and has been still since."""
 
     path: str = Field(
-        pattern=r"^/[^\x00]*$",
+        pattern=FILES,
         max_length=1000,
         description="An absolute path; `*`, `?`, `[a-z]` and `**` stand for names. Of a folder the files in it.",
         examples=["/data/incoming/*.csv"],
     )
-    node: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,63}$")] | None = Field(
+    node: Annotated[str, Field(pattern=NODE)] | None = Field(
         None, description="The node that has it; null for the machine where beat runs.", examples=["node-a"]
     )
     on: list[Literal["created", "changed"]] = Field(
@@ -88,10 +88,10 @@ class EndedWhen(Runs):
 class MetricWhen(Runs):
     """A number that such jobs tell is beyond a bound. One of `below`, `above`, `change` and `zscore` says which."""
 
-    metric: Annotated[str, Field(pattern=r"^[^\x00]+$", max_length=128)] = Field(
+    metric: Annotated[str, Field(pattern=SOMETHING, max_length=128)] = Field(
         description="Its name.", examples=["accuracy"]
     )
-    stage: Annotated[str, Field(pattern=r"^[^\x00]*$", max_length=128)] | None = Field(
+    stage: Annotated[str, Field(pattern=NO_NUL, max_length=128)] | None = Field(
         None, description="Only of this stage; empty for what has none.", examples=["val"]
     )
     aggregate: Literal["last", "min", "max", "mean"] = Field(
@@ -126,7 +126,7 @@ class ResourceWhen(Body):
         description="Of each GPU its utilisation; of the node its CPUs, memory, or the disk of LEVARE_HOME.",
         examples=["gpu"],
     )
-    node: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,63}$")] | None = Field(
+    node: Annotated[str, Field(pattern=NODE)] | None = Field(
         None, description="The node; null for each.", examples=["node-a"]
     )
     below: Percent | None = Field(None, description="Percent.", examples=[5])
@@ -210,7 +210,7 @@ class TriggerRequest(Body):
     when: When
     job: JobRequest | None = Field(None, description="The job that it starts.")
     pipeline: PipelineRequest | None = Field(None, description="The pipeline that it starts.")
-    parameters: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=100)], Parameter] = Field(
+    parameters: dict[Annotated[str, Field(pattern=VARIABLE, max_length=100)], Parameter] = Field(
         default_factory=dict,
         max_length=100,
         description="What its jobs find as LEVARE_PARAM_<NAME>: a value, or `{'from': path}` for one of the event.",
@@ -219,7 +219,7 @@ class TriggerRequest(Body):
     )
     brakes: BrakesRequest = Field(default_factory=_no_brakes, description="What holds it back.")
     description: str = Field(
-        "", pattern=r"^[^\x00]*$", max_length=2000, description="For people.", examples=["Retrain on new data."]
+        "", pattern=NO_NUL, max_length=2000, description="For people.", examples=["Retrain on new data."]
     )
 
     def definition(self) -> dict[str, Any]:

@@ -16,9 +16,14 @@ Values = Mapping[str, Any]
 
 
 def values_of(
-    specs: Mapping[str, ParameterSpec], nodes: Mapping[str, Node], given: Mapping[str, str], findings: Findings
+    specs: Mapping[str, ParameterSpec],
+    nodes: Mapping[str, Node],
+    given: Mapping[str, str],
+    findings: Findings,
+    *,
+    is_partial: bool = False,
 ) -> dict[str, Any]:
-    """What each variable is; one that nobody gives and that has no default is missed where it is declared."""
+    """What each is; one without a default that nobody gives is missed where it is declared, if not `is_partial`."""
     for name in given:
         if name not in specs:
             limit = f"one of {', '.join(specs)}" if specs else "none: the manifest declares no variables"
@@ -27,10 +32,10 @@ def values_of(
     for name, spec in specs.items():
         if name in given:
             found[name] = _typed(name, spec, given[name], findings)
-        elif spec.default is None:
-            findings.add(nodes[name], f"the variable {name} has no value", limit=f"--var {name}=VALUE, or a default")
-        else:
+        elif spec.default is not None:
             found[name] = spec.default
+        elif not is_partial:
+            findings.add(nodes[name], f"the variable {name} has no value", limit=f"--var {name}=VALUE, or a default")
     return found
 
 
@@ -77,7 +82,7 @@ def _filled(node: Node, values: Values, declared: Mapping[str, Any], findings: F
             name = found[1] or ""
             limit = f"one of {', '.join(declared)}" if declared else "none: the manifest declares no variables"
             hint = nearest(name, [*declared]) or "$${ stands for ${ itself"
-            findings.add(node, f"{found.group()} names no variable", limit=limit, hint=hint)
+            findings.add(node, f"{found.group()} names no variable", limit=limit, hint=hint, closes=True)
     return _REFERENCE.sub(lambda found: _text(found, values), text)
 
 
