@@ -30,6 +30,10 @@ Row = Annotated[
 ]
 Rows = Annotated[list[Row], Field(min_length=1, max_length=_MOST_ROWS)]
 Values = Annotated[list[Value], Field(min_length=1, max_length=_MOST_ROWS)]
+Grid = Annotated[
+    dict[Name, Values],
+    Field(min_length=1, max_length=_MOST_NAMES, json_schema_extra={"additionalProperties": False}),
+]
 Count = Annotated[int, Field(ge=1, le=MOST_ELEMENTS), BeforeValidator(_whole)]
 
 
@@ -39,13 +43,10 @@ class ArrayRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     size: Count | None = Field(None, description="How many; they are told apart by their index.", examples=[100])
-    grid: dict[Name, Values] | None = Field(
+    grid: Grid | None = Field(
         None,
-        min_length=1,
-        max_length=_MOST_NAMES,
         description="Name -> values; one element for each combination, of which the last name varies fastest.",
         examples=[{"lr": [0.1, 0.01], "seed": [1, 2, 3]}],
-        json_schema_extra={"additionalProperties": False},
     )
     list: Rows | None = Field(None, description="The parameters of each element; all have the same names.")
     cap: Count | None = Field(None, description="The most of them that are begun and not ended.", examples=[3])

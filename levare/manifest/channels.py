@@ -17,7 +17,7 @@ SecretName = Annotated[str, Field(pattern=CAPITALS)]
 class Secret(Body):
     """The name of a secret: beat reads LEVARE_SECRET_<NAME>, or the 0600 file LEVARE_HOME/secrets/<NAME>."""
 
-    secret: SecretName = Field(examples=["OPS_WEBHOOK"])
+    secret: SecretName = Field(description="Its name: capitals, digits and _.", examples=["OPS_WEBHOOK"])
 
 
 class Webhook(Body):

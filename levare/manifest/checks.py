@@ -7,7 +7,6 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from levare.decide import arrays
 from levare.decide.contradictions import of_itself
 from levare.decide.pipelines import cycle
 from levare.decide.times import lint, next_after
@@ -19,6 +18,7 @@ from levare.manifest.loops import loop
 from levare.manifest.pipelines import PipelineRequest
 from levare.manifest.pools import PoolRequest
 from levare.manifest.problems import Findings, nearest
+from levare.manifest.resolving import argument_names, wrong_arguments
 from levare.manifest.templates import JobTemplate, PipelineTemplate
 from levare.manifest.tree import Node
 from levare.model import Declared
@@ -97,16 +97,14 @@ class Checks:
         if reason:
             field, message = reason
             where = each.node.at(path)
-            self.findings.add(where.value.get(field, each.key), f"no pool could ever run this: {message}", limit=None)
+            told = where.value.get(field) or where.value.get("avoid") or each.key
+            self.findings.add(told, f"no pool could ever run this: {message}", limit=None)
 
     def _arguments(self, each: Compiled, path: Path, job: JobRequest) -> None:
         specs = each.body.parameters if isinstance(each.body, JobTemplate | PipelineTemplate) else {}
-        if job.array is None and not specs:
-            return
-        names = [*specs, *(arrays.names(job.array.elements()) if job.array else ())]
-        named = ", ".join(f"{{{name}}}" for name in names)
-        for number, found in arrays.wrong_placeholders(job.command, names):
+        for number, found in wrong_arguments(job, specs):
             where = each.node.at([*path, "command", number])
+            named = ", ".join(f"{{{name}}}" for name in argument_names(job, specs))
             hint = "{{ and }} stand for braces themselves"
             self.findings.add(where, f"{found} is no parameter", limit=f"one of {named}", hint=hint)
 

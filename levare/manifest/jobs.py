@@ -93,7 +93,7 @@ class Code(Body):
     """What the checkout held from which a job was submitted."""
 
     commit: str = Field(pattern=COMMIT, description="Of git.", examples=["3f2a9c1d0b7e"])
-    branch: str = Field("", pattern=ONE_LINE, max_length=250, examples=["main"])
+    branch: str = Field("", pattern=ONE_LINE, max_length=250, description="Of git.", examples=["main"])
     root: str = Field("", pattern=NO_NUL, max_length=4096, description="Its folder.", examples=["/home/ann/run"])
     dirty: bool | None = Field(
         None, description="Whether files differed from the commit; null if unknown.", examples=[True]

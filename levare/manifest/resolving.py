@@ -1,10 +1,11 @@
 """From `job: NAME` and `pipeline: NAME` to what is submitted: the template, filled with its parameters."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from levare.decide import arrays
+from levare.manifest.jobs import JobRequest
 from levare.manifest.problems import Findings, nearest
 from levare.manifest.templates import JobTemplate, ParameterSpec, PipelineTemplate
 from levare.manifest.tree import Node
@@ -101,7 +102,11 @@ def _are_given(
 def _filled(
     template: Template, texts: Mapping[str, str], runtime: list[str], named: Node, findings: Findings
 ) -> Node | None:
-    """The work of a template: `{name}` in an argument is a parameter's value, and the program stays."""
+    """
+    The work of a template: `{name}` in an argument is a parameter's value, and the program stays.
+
+    None where an argument names what is no parameter: that is told of the template.
+    """
     node = template.node
     kept = {name: each for name, each in node.value.items() if name not in _OF_TEMPLATE}
     made = node.replaced(value=kept)
@@ -109,6 +114,8 @@ def _filled(
         made.value["name"] = node.replaced(value=template.name, keys={})
     if not template.body.parameters:
         return made
+    if any(wrong_arguments(job, template.body.parameters) for job in jobs_in(template.body)):
+        return None
     for name in runtime:
         if any(_names(command, name) for command in commands(node)):
             message = f"{name} is known only when the event comes, and {template.name} has it in an argument"
@@ -119,6 +126,22 @@ def _filled(
     steps = kept["jobs"]
     made.value["jobs"] = steps.replaced(value=[_with_command(step, texts) for step in steps.value])
     return made
+
+
+def jobs_in(body: JobTemplate | PipelineTemplate) -> Sequence[JobRequest]:
+    return [body] if isinstance(body, JobTemplate) else body.jobs
+
+
+def argument_names(job: JobRequest, parameters: Iterable[str]) -> list[str]:
+    """What an argument may have in braces."""
+    return [*parameters, *(arrays.names(job.array.elements()) if job.array else ())]
+
+
+def wrong_arguments(job: JobRequest, parameters: Mapping[str, Any]) -> list[tuple[int, str]]:
+    """What stands in braces and is no parameter, where braces mean anything: the argument's number, the text."""
+    if job.array is None and not parameters:
+        return []
+    return arrays.wrong_placeholders(job.command, argument_names(job, parameters))
 
 
 def commands(node: Node) -> Iterator[Node]:
@@ -151,12 +174,3 @@ def _argument(word: str, texts: Mapping[str, str], *, is_array: bool) -> str:
         return arrays.filled(word, texts)
     escaped = {name: text.replace("{", "{{").replace("}", "}}") for name, text in texts.items()}
     return arrays.filled(word, escaped, keep=True)
-
-
-def placeholders_known(template: JobTemplate | PipelineTemplate) -> Iterator[tuple[Any, set[str]]]:
-    """The jobs of a template, with the names that stand in braces in their arguments."""
-    jobs = [template] if isinstance(template, JobTemplate) else template.jobs
-    for job in jobs:
-        array = job.array
-        names = arrays.names(array.elements()) if array else []
-        yield job, {*template.parameters, *names}

@@ -1,5 +1,6 @@
 """JSON Schema of the manifest, from the models that check it: editors complete and explain every key by it."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -22,6 +23,7 @@ _FORMS: Mapping[str, tuple[dict[str, Any], list[str], str]] = {
 }
 _SHORT_SPEC = {"type": ["string", "number", "boolean", "null"], "description": "Its default, or null for none."}
 Schema = dict[str, Any]
+_SCALARS = ("string", "integer", "number", "boolean")
 
 
 def schema() -> Schema:
@@ -92,7 +94,7 @@ def _written(made: Schema, spec: str) -> Schema:
         return made
     fields: Schema = {}
     for name, field in made["properties"].items():
-        fields[name] = _or_variable(_with_short_specs(field, spec))
+        fields[name] = _changed(_with_short_specs(field, spec), _or_variable)
         if unit := _unit(name):
             fields[shortened(name)] = _with_unit(field, unit)
     return {**made, "properties": fields, **_required(made)}
@@ -116,13 +118,16 @@ def _required(made: Schema) -> Schema:
     return {"required": plain, **({"allOf": either} if either else {})}
 
 
-def _or_variable(field: Schema) -> Schema:
-    if field.get("type") in ("object", "array") or "$ref" in field:
-        return field
-    told = {name: field[name] for name in ("description", "examples", "default", "title") if name in field}
-    bare = {name: each for name, each in field.items() if name not in told}
-    ways = bare["anyOf"] if set(bare) == {"anyOf"} else [bare]
-    return {**told, "anyOf": [*ways, {"$ref": f"{_REF}{_VARIABLE}"}]}
+def _or_variable(part: Schema) -> Schema:
+    """What is not any text, or a text with a variable in it."""
+    takes_it = part.get("type") == "string" and re.search(part.get("pattern", ""), "${NAME}")
+    if (takes_it and not {"enum", "const"} & part.keys()) or not (
+        part.get("type") in _SCALARS or {"enum", "const"} & part.keys()
+    ):
+        return part
+    told = {name: part[name] for name in ("description", "examples", "default", "title") if name in part}
+    bare = {name: each for name, each in part.items() if name not in told}
+    return {**told, "anyOf": [bare, {"$ref": f"{_REF}{_VARIABLE}"}]}
 
 
 def _with_short_specs(field: Schema, spec: str) -> Schema:

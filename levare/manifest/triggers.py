@@ -207,7 +207,7 @@ Parameter = Value | FromEvent
 class TriggerRequest(Body):
     """When to start what. The work is a `job` or a `pipeline`, as their submits take it."""
 
-    when: When
+    when: When = Field(description="What it looks for: exactly one thing.")
     job: JobRequest | None = Field(None, description="The job that it starts.")
     pipeline: PipelineRequest | None = Field(None, description="The pipeline that it starts.")
     parameters: dict[Annotated[str, Field(pattern=VARIABLE, max_length=100)], Parameter] = Field(

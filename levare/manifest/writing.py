@@ -42,7 +42,7 @@ def _body(each: Declared, document: Mapping[str, Any]) -> Any:
 
 
 def _entry(name: str, value: Any, depth: int) -> Iterator[str]:
-    indent, key = "  " * depth, _scalar(name)
+    indent, key = "  " * depth, scalar(name)
     flow = _flow(value) if depth > 1 or not value else None
     width = _WIDTH if isinstance(value, list) else _FLOW_WIDTH
     if flow is not None and len(indent) + len(key) + 2 + len(flow) <= width:
@@ -55,7 +55,7 @@ def _entry(name: str, value: Any, depth: int) -> Iterator[str]:
         yield f"{indent}{key}:"
         yield from _items(value, depth + 1)
     else:
-        yield f"{indent}{key}: {_scalar(value)}"
+        yield f"{indent}{key}: {scalar(value)}"
 
 
 def _items(values: Sequence[Any], depth: int) -> Iterator[str]:
@@ -81,20 +81,20 @@ def _lines(value: Any, depth: int) -> Iterator[str]:
 def _flow(value: Any) -> str | None:
     """On one line, where nothing in it is of more than one level."""
     if isinstance(value, Mapping):
-        parts = {_scalar(name): _flow_inner(each) for name, each in value.items()}
+        parts = {scalar(name): _flow_inner(each) for name, each in value.items()}
         pairs = ", ".join(f"{name}: {part}" for name, part in parts.items())
         return None if None in parts.values() else f"{{{pairs}}}"
     if isinstance(value, list):
         inner = [_flow_inner(each) for each in value]
         return None if None in inner else f"[{', '.join(map(str, inner))}]"
-    return _scalar(value)
+    return scalar(value)
 
 
 def _flow_inner(value: Any) -> str | None:
     return None if isinstance(value, Mapping | list) and value else _flow(value)
 
 
-def _scalar(value: Any) -> str:
+def scalar(value: Any) -> str:
     if value is None or isinstance(value, bool | int):
         return json.dumps(value)
     if isinstance(value, float):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from levare.manifest import InvalidManifest, Problem, check, read
+from levare.manifest import InvalidManifest, Problem, check
 from tests.pure.wrong_manifests import WRONG
 
 NOW = datetime(2030, 6, 1, tzinfo=UTC)

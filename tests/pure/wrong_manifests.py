@@ -1,5 +1,7 @@
 """Manifests of which each has one thing wrong: where `§` stands, and what is to be said of it."""
 
+# ruff: noqa: E501  # a short manifest reads best on one line
+
 JOB = "job: {command: [python, train.py]}"
 
 WRONG = {
@@ -150,8 +152,7 @@ WRONG = {
         "a -> b -> a",
     ),
     "triggers that start each other": (
-        "version: 1\ntriggers:\n"
-        f"  a: {{when: {{ended: §{{trigger: b}}}}, {JOB}}}\n  b: {{when: {{ended: {{trigger: a}}}}, {JOB}}}\n",
+        f"version: 1\ntriggers:\n  a: {{when: {{ended: §{{trigger: b}}}}, {JOB}}}\n  b: {{when: {{ended: {{trigger: a}}}}, {JOB}}}\n",
         "a -> b -> a",
     ),
     "a trigger that starts itself": (
@@ -160,8 +161,7 @@ WRONG = {
     ),
     # templates
     "a parameter that nobody declared": (
-        "version: 1\njobs: {t: {command: [ls], parameters: {epochs: 1}}}\n"
-        "schedules: {a: {every: 1h, job: t, parameters: {§epoch: 2}}}\n",
+        "version: 1\njobs: {t: {command: [ls], parameters: {epochs: 1}}}\nschedules: {a: {every: 1h, job: t, parameters: {§epoch: 2}}}\n",
         "t has no parameter epoch; did you mean epochs?",
     ),
     "a parameter that is missing": (
@@ -169,13 +169,11 @@ WRONG = {
         "t needs data",
     ),
     "a parameter of another type": (
-        "version: 1\njobs: {t: {command: [ls], parameters: {epochs: 1}}}\n"
-        "schedules: {a: {every: 1h, job: t, parameters: {epochs: §many}}}\n",
+        "version: 1\njobs: {t: {command: [ls], parameters: {epochs: 1}}}\nschedules: {a: {every: 1h, job: t, parameters: {epochs: §many}}}\n",
         "must be a whole number",
     ),
     "a parameter that is no choice": (
-        "version: 1\njobs: {t: {command: [ls], parameters: {size: {default: s, choices: [s, l]}}}}\n"
-        "schedules: {a: {every: 1h, job: t, parameters: {size: §m}}}\n",
+        "version: 1\njobs: {t: {command: [ls], parameters: {size: {default: s, choices: [s, l]}}}}\nschedules: {a: {every: 1h, job: t, parameters: {size: §m}}}\n",
         "must be one of s, l",
     ),
     "a default that is no choice": (
@@ -186,9 +184,12 @@ WRONG = {
         'version: 1\njobs: {t: {command: [echo, §"{epoch}"], parameters: {epochs: 1}}}\n',
         "{epoch} is no parameter",
     ),
+    "braces that name nothing, in a template that is named": (
+        'version: 1\njobs: {t: {command: [echo, §"{epoch}"], parameters: {epochs: 1}}}\nschedules: {a: {every: 1h, job: t}}\n',
+        "{epoch} is no parameter",
+    ),
     "an argument that only the event knows": (
-        'version: 1\njobs: {t: {command: [echo, "{d}"], parameters: {d: a}}}\n'
-        "triggers: {a: {when: {event: {}}, job: §t, parameters: {d: {from: data.d}}}}\n",
+        'version: 1\njobs: {t: {command: [echo, "{d}"], parameters: {d: a}}}\ntriggers: {a: {when: {event: {}}, job: §t, parameters: {d: {from: data.d}}}}\n',
         "is known only when the event comes",
     ),
     # pools
