@@ -1,6 +1,6 @@
 """The workers that pools have on machines: what is decided upon, and the writes of what was decided."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, bindparam, delete, exists, func, insert, not_, or_, select, update
 
 from levare.decide.declared_pools import pool_of
-from levare.decide.pools import at_most, demand
+from levare.decide.pools import Supply, at_most, demand
 from levare.errors import Conflict
 from levare.model import LIVE, WAITING, Device, Machine, Node, Pool, PoolWorker, Scaling, Share, Waiting
 from levare.model.pools import DRAINING, STOPPING, WANTED
@@ -82,6 +82,17 @@ def with_prospects(connection: Connection, found: Sequence[Node], *, now: dateti
     prospects = [node for pool in declared for node in at_most(pool, all_machines)]
     theirs = {row.name for row in connection.execute(_WORKERS)}
     return [*(node for node in found if node.name not in theirs), *prospects]
+
+
+def load_supplies(connection: Connection, *, now: datetime) -> Sequence[Supply]:
+    """What pools could start for a job that waits."""
+    if not are_any(connection):
+        return []
+    found, have = load_machines(connection, now=now), Counter(row.pool for row in connection.execute(_WORKERS))
+    return [
+        Supply(pool.name, at_most(pool, found), have[pool.name], pool.stood, pool.why)
+        for pool in load_pools(connection, now=now)
+    ]
 
 
 def apply(connection: Connection, scalings: Iterable[Scaling], before: Mapping[str, Pool], *, now: datetime) -> bool:
