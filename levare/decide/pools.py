@@ -167,11 +167,10 @@ class _Round:
             return pool.least, f"{counted(pool.least, 'worker')} {'is' if pool.least == 1 else 'are'} asked for."
         busy = sum(worker.attempts > 0 for worker in staying)
         asked = busy + -(-self.waiting // pool.queue_per_worker)
-        wait, are = ("waits", "is") if self.waiting == 1 else ("wait", "are")
+        wait, are = "waits" if self.waiting == 1 else "wait", "is" if busy == 1 else "are"
         sentence = (
-            f"{counted(self.waiting, 'job')} that it could run {wait} for room and {busy} of its workers {are} busy; "
-            f"beside those it has 1 worker for each {counted(pool.queue_per_worker, 'job')}, "
-            f"from {pool.least} to {pool.most} in all."
+            f"{counted(self.waiting, 'job')} that it could run {wait} for room, and {busy} of its workers {are} busy: "
+            f"beside those it has 1 for each {counted(pool.queue_per_worker, 'job')}, from {pool.least} to {pool.most}."
         )
         return min(max(asked, pool.least), pool.most), sentence
 

@@ -136,7 +136,7 @@ def test_a_busy_worker_is_beside_those_that_the_queue_needs():
     decided = one(pool, machines, workers, waiting=2)
 
     assert decided.wanted == 3
-    assert decided.why.startswith("2 jobs that it could run wait for room and 1 of its workers are busy;")
+    assert decided.why.startswith("2 jobs that it could run wait for room, and 1 of its workers is busy:")
 
 
 def test_it_shrinks_only_after_its_cool_down_and_by_what_is_idle():
