@@ -95,15 +95,14 @@ def load_supplies(connection: Connection, *, now: datetime) -> Sequence[Supply]:
     ]
 
 
-def apply(connection: Connection, scalings: Iterable[Scaling], before: Mapping[str, Pool], *, now: datetime) -> bool:
-    """Write what was decided; whether any worker starts, goes or stays otherwise than before."""
-    moved = False
+def apply(connection: Connection, scalings: Iterable[Scaling], before: Mapping[str, Pool], *, now: datetime) -> None:
+    """Write what was decided; the audit tells what of it people may want to know."""
     for each in scalings:
         _move(connection, each, now)
-        moved = moved or each.moves_any
+        if each.scales:
+            audit.record(connection, BEAT, "pool.scaled", each.pool, now=now, **each.scales, reason=each.why)
         if pool := before.get(each.pool):
             _note(connection, each, pool, now)
-    return moved
 
 
 def by_pool(connection: Connection) -> Mapping[str, list[Row]]:
@@ -199,14 +198,11 @@ def _move(connection: Connection, scaling: Scaling, now: datetime) -> None:
 
 
 def _note(connection: Connection, scaling: Scaling, before: Pool, now: datetime) -> None:
-    """The decision, where it is another one; the audit tells how many were wanted and why."""
+    """The decision, where it is another one."""
     changed = scaling.wanted != before.stood
     if changed or scaling.why != before.why or scaling.surplus_since != before.surplus_since:
         said = {"wanted": scaling.wanted, "why": scaling.why, "surplus_since": scaling.surplus_since}
         connection.execute(_DECIDED.values(said | ({"decided_at": now} if changed else {})), {"of_name": scaling.pool})
-    if changed:
-        detail = {"before": before.stood, "after": scaling.wanted, "reason": scaling.why}
-        audit.record(connection, BEAT, "pool.scaled", scaling.pool, now=now, **detail)
 
 
 # The statements are built once: building one costs more than running it.

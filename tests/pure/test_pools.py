@@ -253,33 +253,33 @@ def test_why_a_job_waits_names_the_pool_that_could_run_it_instead_of_never():
     assert reason.message == "The pool p could run it; it has 0 of 1 worker. 1 worker is asked for."
 
 
+Step = dict[str, tuple[int, bool, int]]
+"""By pool: how many wait, whether its workers are busy, and the number that somebody has edited it to."""
+
+
 @st.composite
-def situations(draw: st.DrawFn) -> tuple[list[Pool], list[Machine], list[list[tuple[int, bool]]]]:
-    """Pools, machines, and a course of events: how many wait, and whether workers are busy."""
+def situations(draw: st.DrawFn) -> tuple[list[Pool], list[Machine], list[Step]]:
+    """Pools, machines, and a course of events."""
     offers = st.sampled_from([None, SIMULATED, Offers(cpus=4, gpus=1), Offers(cpus=5), Offers(cpus=1, gpus=2)])
-    pools = [
-        Pool(name, least, least + more, queue, offers=draw(offers))
-        for name in ("a", "b")
-        for least, more, queue in [
-            (draw(st.integers(0, 4)), draw(st.integers(0, 3)), draw(st.sampled_from([None, 1, 3])))
-        ]
-    ]
-    machines = [a_machine(f"m{place}", gpus=draw(st.integers(0, 4))) for place in range(draw(st.integers(0, 3)))]
-    course = draw(st.lists(st.lists(st.tuples(st.integers(0, 9), st.booleans()), min_size=2, max_size=2), max_size=6))
+    queues = st.sampled_from([None, 1, 3])
+    pools = [Pool(name, 0, 4, draw(queues), offers=draw(offers)) for name in ("a", "b")]
+    machines = [a_machine(f"m{place}", gpus=draw(st.integers(0, 4))) for place in range(draw(st.integers(1, 3)))]
+    event = st.tuples(st.integers(0, 9), st.booleans(), st.integers(0, 4))
+    course = draw(st.lists(st.fixed_dictionaries({"a": event, "b": event}), min_size=2, max_size=6))
     return pools, machines, course
 
 
 @given(situations())
 def test_nothing_is_given_twice_and_nothing_that_is_busy_is_stopped(
-    situation: tuple[list[Pool], list[Machine], list[list[tuple[int, bool]]]],
+    situation: tuple[list[Pool], list[Machine], list[Step]],
 ):
     pools, machines, course = situation
     workers: list[PoolWorker] = []
     for step in course:
-        queue = {pool.name: waiting for pool, (waiting, _) in zip(pools, step, strict=True)}
-        busy = {pool.name: is_busy for pool, (_, is_busy) in zip(pools, step, strict=True)}
-        workers = [replace(each, attempts=int(busy[each.pool])) for each in workers if each.state != STOPPING]
-        for decided in scale(pools, machines, workers, queue, now=NOON):
+        workers = [replace(each, attempts=int(step[each.pool][1])) for each in workers if each.state != STOPPING]
+        queue = {name: waiting for name, (waiting, _, _) in step.items()}
+        edited = [replace(pool, least=step[pool.name][2], most=max(4, step[pool.name][2])) for pool in pools]
+        for decided in scale(edited, machines, workers, queue, now=NOON):
             assert all(each.attempts == 0 for each in workers if each.name in decided.stop)
             workers = after(workers, decided)
         assert len({each.name for each in workers}) == len(workers)
@@ -293,7 +293,7 @@ def test_nothing_is_given_twice_and_nothing_that_is_busy_is_stopped(
 
 @given(situations())
 def test_what_is_decided_twice_on_the_same_facts_is_the_same_whatever_their_order(
-    situation: tuple[list[Pool], list[Machine], Any],
+    situation: tuple[list[Pool], list[Machine], list[Step]],
 ):
     pools, machines, _ = situation
 

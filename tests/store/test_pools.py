@@ -12,7 +12,7 @@ from beat.leader import Leader
 from beat.pool_watch import PoolWatch
 from levare.errors import CanNeverRun, Conflict, Forbidden, StaleLeader, Unauthorized
 from levare.model import Device, Rules, Waiting
-from levare.store import machines, nodes, pool_workers, pools, revisions, snapshot, tables, tokens
+from levare.store import audit, machines, nodes, pool_workers, pools, revisions, snapshot, tables, tokens
 from levare.store.audit import Actor
 from levare.store.engine import Database
 from levare.store.jobs import Intake, Submission, insert_job
@@ -134,6 +134,22 @@ def test_a_pool_grows_and_shrinks_and_no_worker_with_an_attempt_is_stopped(
     assert workers(database) == {"m1-p-1": "stopping"}
     assert say(database) == []
     assert state_of(database, "m1-p-1") is None
+
+
+def test_the_audit_tells_what_was_started_and_drained_and_why(database: Database, watch: PoolWatch):
+    enter(database)
+    declare(database, 3)
+    watch.look((), now=NOON)
+    declare(database, 1)
+    for _ in range(3):
+        watch.look((), now=NOON)
+
+    with database.reading() as connection:
+        found = audit.find(connection, limit=9, action="pool.scaled")
+    assert [row["detail"] for row in found] == [
+        {"drained": 2, "reason": "1 worker is asked for."},
+        {"started": 3, "reason": "3 workers are asked for."},
+    ]
 
 
 def test_a_worker_that_joins_late_takes_nothing_once_its_pool_lets_it_go(database: Database, watch: PoolWatch):
