@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from levare.decide.declared_pools import pool_of
@@ -269,6 +269,7 @@ def situations(draw: st.DrawFn) -> tuple[list[Pool], list[Machine], list[Step]]:
     return pools, machines, course
 
 
+@settings(max_examples=200)
 @given(situations())
 def test_nothing_is_given_twice_and_nothing_that_is_busy_is_stopped(
     situation: tuple[list[Pool], list[Machine], list[Step]],
