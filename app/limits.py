@@ -2,7 +2,7 @@
 
 import socket
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -90,9 +90,9 @@ class Door:
     the answers (DNS rebinding), or simply post to it.
     """
 
-    def __init__(self, app: ASGIApp, *, host: str) -> None:
+    def __init__(self, app: ASGIApp, *, host: str, names: Sequence[str] = ()) -> None:
         self.app = app
-        self.names = our_names(host)
+        self.names = our_names(host) | {name.lower() for name in names}
         self.takes_any_address = not _is_loopback(host)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -108,7 +108,7 @@ class Door:
             fault = Fault("Host", "is no name of this server", host, ", ".join(sorted(self.names)))
             raise problems.Misdirected(
                 f"This server does not answer as {problems.shown(host)!r}.",
-                "Use one of its names, or set LEVARE_HOST to the name you use.",
+                "Use one of its names, or add the name you use to LEVARE_NAMES of web.",
                 [fault],
             )
         if origin is not None and method not in SAFE_METHODS and urlsplit(origin).netloc.lower() != host.lower():

@@ -90,7 +90,7 @@ def _guard(app: FastAPI, parts: Parts) -> None:
     """The last added is the first asked: Shield, Door, Auth, Body."""
     app.add_middleware(Body)
     app.add_middleware(Auth, database=parts.database)
-    app.add_middleware(Door, host=parts.settings.host)
+    app.add_middleware(Door, host=parts.settings.host, names=parts.settings.names)
     app.add_middleware(Shield)
 
 

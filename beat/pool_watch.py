@@ -51,8 +51,8 @@ class PoolWatch:
             self._leader.renew_in(connection)
             pool_workers.apply(connection, decided, before, now=now)
         for each in decided:
-            if each.moves_any:
-                log.info("pool.scaled", pool=each.pool, wanted=each.wanted, **_counts(each), why=each.why)
+            if each.scales:
+                log.info("pool.scaled", pool=each.pool, wanted=each.wanted, **each.scales, why=each.why)
 
     def _load(self, without_room: Sequence[Waiting], now: datetime) -> Facts | None:
         with self._database.reading() as connection:
@@ -65,8 +65,3 @@ def _is_news(scaling: Scaling, before: Mapping[str, Pool]) -> bool:
     pool = before.get(scaling.pool)
     said = (scaling.wanted, scaling.why, scaling.surplus_since)
     return pool is not None and said != (pool.stood, pool.why, pool.surplus_since)
-
-
-def _counts(scaling: Scaling) -> dict[str, int]:
-    parts = {name: len(getattr(scaling, name)) for name in ("start", "drain", "keep", "stop")}
-    return {name: count for name, count in parts.items() if count}

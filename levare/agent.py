@@ -103,12 +103,11 @@ class Agent:
         for name in [name for name, thread in self._ending.items() if not thread.is_alive()]:
             del self._running[name], self._ending[name]
         try:
-            wanted = self._client.poll_machine(self._identity.machine, self._report())
-        except LevareError as error:
-            self._tell(f"{error.detail} What runs here goes on.")
+            self._follow(self._client.poll_machine(self._identity.machine, self._report()))
+        except (LevareError, OSError) as error:
+            self._tell(f"{error.detail if isinstance(error, LevareError) else error} What runs here goes on.")
             return _REFUSED_SECONDS if isinstance(error, Unauthorized | Forbidden | NotFound) else ASK_SECONDS
         self._tell("")
-        self._follow(wanted)
         return ASK_SECONDS
 
     def _report(self) -> dict[str, Any]:

@@ -37,6 +37,8 @@ class Settings:
     """LEVARE_HOST: the address that the API listens on, 127.0.0.1 by default."""
     port: int
     """LEVARE_PORT: the port of the API, 8420 by default."""
+    names: tuple[str, ...]
+    """LEVARE_NAMES: other names by which the API is reached, such as levare.example.org, read by web; none."""
     flower_port: int
     """LEVARE_FLOWER_PORT: the port of Flower on loopback, 5555 by default."""
     flower_actions: bool
@@ -136,6 +138,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         redis=environ.get("LEVARE_REDIS") or "",
         host=environ.get("LEVARE_HOST") or "127.0.0.1",
         port=_whole(environ, "LEVARE_PORT", 8420, low=0, high=65535),
+        names=_names(environ, "LEVARE_NAMES", ""),
         flower_port=_whole(environ, "LEVARE_FLOWER_PORT", 5555, low=0, high=65535),
         flower_actions=_whole(environ, "LEVARE_FLOWER_ACTIONS", 0, low=0, high=1) == 1,
         node=_node(environ),

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from levare.decide.amounts import counted
 from levare.decide.capacity import could_serve
 from levare.decide.yard import Yard, prospect, share_of
-from levare.model import Machine, Node, Pool, PoolWorker, Request, Scaling
+from levare.model import Machine, Node, Pool, PoolWorker, Reason, Request, Scaling
 from levare.model.pools import DRAINING, WANTED
 
 REMOVED = "The pool was removed."
@@ -57,6 +57,34 @@ def demand(
         pool.name: sum(_served(request, count, _prospects(pool, machines)) for request, count in asked)
         for pool in pools
     }
+
+
+@dataclass(frozen=True)
+class Supply:
+    """A pool that may start workers: the nodes that they would be, how many it has and wants, and why so many."""
+
+    pool: str
+    nodes: Sequence[Node]
+    have: int
+    wanted: int
+    why: str
+
+
+def supplied(reasons: Sequence[Reason], request: Request, supplies: Iterable[Supply]) -> Sequence[Reason]:
+    """
+    The reasons why a job waits for room, where pools may start workers that could run it.
+
+    What no node could ever run now is then no reason, and neither is that there is none.
+    """
+    told = [_supply(each) for each in supplies if any(could_serve(request, node) for node in each.nodes)]
+    if not told or not reasons:
+        return reasons
+    return [*(each for each in reasons if each.kind != "can-never-run" and each.code != "no-nodes"), *told]
+
+
+def _supply(supply: Supply) -> Reason:
+    has = f"has {supply.have} of {counted(supply.wanted, 'worker')}"
+    return Reason("pool", "will-wait", f"The pool {supply.pool} could run it; it {has}. {supply.why}", 1, supply.have)
 
 
 def at_most(pool: Pool, machines: Iterable[Machine]) -> list[Node]:
@@ -139,11 +167,10 @@ class _Round:
             return pool.least, f"{counted(pool.least, 'worker')} {'is' if pool.least == 1 else 'are'} asked for."
         busy = sum(worker.attempts > 0 for worker in staying)
         asked = busy + -(-self.waiting // pool.queue_per_worker)
-        wait, are = ("waits", "is") if self.waiting == 1 else ("wait", "are")
+        wait, are = "waits" if self.waiting == 1 else "wait", "is" if busy == 1 else "are"
         sentence = (
-            f"{counted(self.waiting, 'job')} that it could run {wait} for room and {busy} of its workers {are} busy; "
-            f"beside those it has 1 worker for each {counted(pool.queue_per_worker, 'job')}, "
-            f"from {pool.least} to {pool.most} in all."
+            f"{counted(self.waiting, 'job')} that it could run {wait} for room, and {busy} of its workers {are} busy: "
+            f"beside those it has 1 for each {counted(pool.queue_per_worker, 'job')}, from {pool.least} to {pool.most}."
         )
         return min(max(asked, pool.least), pool.most), sentence
 

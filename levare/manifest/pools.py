@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, WrapValidator
 
 from levare.decide.declared_pools import MOST_WORKERS, check_hours
 from levare.errors import Contradiction, Fault
@@ -53,6 +53,18 @@ class WorkersRequest(Body):
     )
 
 
+_COUNT = TypeAdapter(Count, config=ConfigDict(strict=True))
+
+
+def _number_or_bounds(value: Any, _: Any) -> Any:
+    """What is wrong is said of the kind that was meant, and not of both."""
+    if isinstance(value, dict | WorkersRequest):
+        return WorkersRequest.model_validate(value)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise refusal("a whole number, or an object with max, min, queue_per_worker and cool_down_seconds")
+    return _COUNT.validate_python(value)
+
+
 class OffersRequest(Body):
     """What each worker offers; real GPUs are divided among the workers of a machine, none is given twice."""
 
@@ -71,7 +83,9 @@ class OffersRequest(Body):
 class PoolRequest(Body):
     """How many worker processes are to run on which machines, and what each of them offers."""
 
-    workers: Count | WorkersRequest = Field(description="How many: a number, or by the queue.", examples=[4])
+    workers: Annotated[Count | WorkersRequest, WrapValidator(_number_or_bounds)] = Field(
+        description="How many: a number, or by the queue.", examples=[4]
+    )
     select: Labels = Field(
         default_factory=dict,
         description="Only machines that have all these labels; all machines by default.",

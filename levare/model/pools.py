@@ -121,4 +121,10 @@ class Scaling:
 
     @property
     def moves_any(self) -> bool:
-        return bool(self.start or self.drain or self.keep or self.stop)
+        return bool(self.scales or self.stop)
+
+    @property
+    def scales(self) -> Mapping[str, int]:
+        """How many start, drain, and are kept after all, of each what is not 0; to stop what has drained is no news."""
+        counts = {"started": len(self.start), "drained": len(self.drain), "kept": len(self.keep)}
+        return {name: count for name, count in counts.items() if count}

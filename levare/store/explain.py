@@ -1,7 +1,7 @@
 """Why a job waits, when it will start, and what became of one that does not wait."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,8 +10,9 @@ from sqlalchemy import Connection, bindparam, select
 from levare.decide.explain import Explanation, verdict
 from levare.decide.explain import explain as explanation
 from levare.decide.forecast import Estimate
+from levare.decide.pools import Supply, supplied
 from levare.model import BLOCKED, CANCELLED, FINAL, PLACED, RUNNING, WAITING, Node, Reason, Rules, Sharing, Waiting
-from levare.store import arrays, promises, views
+from levare.store import arrays, pool_workers, promises, views
 from levare.store.fleet import load_nodes
 from levare.store.movable import needs_of
 from levare.store.snapshot import load_sharing
@@ -22,6 +23,7 @@ Row = Mapping[str, Any]
 
 _USUAL = Rules()
 _NO_TIME = Estimate(None, None, "It has begun already.")
+_WITH_WORKER = Estimate(None, None, "It starts when a pool has started a worker for it.")
 _BLOCKED = Estimate(None, None, "Before it may start it does not stand in the queue.")
 
 
@@ -35,12 +37,17 @@ class Queue:
     sharing: Sharing
     now: datetime
     currency: str = ""
+    supplies: Sequence[Supply] = ()
 
     def explain(self) -> Explanation:
         """Pure, and slower than all the reading: call it outside of a transaction."""
         others = [other for lane in self.lanes for other in lane]
         cut = {lane[-1].job_id for lane in self.lanes if len(lane) >= HEADS}
-        return explanation(self.job, others, self.nodes, now=self.now, sharing=self.sharing, cut=cut)
+        found = explanation(self.job, others, self.nodes, now=self.now, sharing=self.sharing, cut=cut)
+        reasons = supplied(found.reasons, self.job.request, self.supplies)
+        if verdict(reasons) == verdict(found.reasons):
+            return replace(found, reasons=reasons)
+        return replace(found, reasons=reasons, estimate=_WITH_WORKER, change=None)
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,8 @@ def load(connection: Connection, job_id: str, *, now: datetime, rules: Rules = _
     found = load_lanes(connection, most=lambda _: HEADS, now=now)
     lanes = [promises.remembered(lane, promised) for lane in found]
     [waiting] = promises.remembered([waiting_of(connection, row)], promised)
-    return Case(job, queue=Queue(_as_in(lanes, waiting), lanes, nodes, sharing, now, rules.currency))
+    supplies = pool_workers.load_supplies(connection, now=now)
+    return Case(job, queue=Queue(_as_in(lanes, waiting), lanes, nodes, sharing, now, rules.currency, supplies))
 
 
 def _as_in(lanes: Sequence[Sequence[Waiting]], job: Waiting) -> Waiting:

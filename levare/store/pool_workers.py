@@ -1,6 +1,6 @@
 """The workers that pools have on machines: what is decided upon, and the writes of what was decided."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, bindparam, delete, exists, func, insert, not_, or_, select, update
 
 from levare.decide.declared_pools import pool_of
-from levare.decide.pools import at_most, demand
+from levare.decide.pools import Supply, at_most, demand
 from levare.errors import Conflict
 from levare.model import LIVE, WAITING, Device, Machine, Node, Pool, PoolWorker, Scaling, Share, Waiting
 from levare.model.pools import DRAINING, STOPPING, WANTED
@@ -84,15 +84,25 @@ def with_prospects(connection: Connection, found: Sequence[Node], *, now: dateti
     return [*(node for node in found if node.name not in theirs), *prospects]
 
 
-def apply(connection: Connection, scalings: Iterable[Scaling], before: Mapping[str, Pool], *, now: datetime) -> bool:
-    """Write what was decided; whether any worker starts, goes or stays otherwise than before."""
-    moved = False
+def load_supplies(connection: Connection, *, now: datetime) -> Sequence[Supply]:
+    """What pools could start for a job that waits."""
+    if not are_any(connection):
+        return []
+    found, have = load_machines(connection, now=now), Counter(row.pool for row in connection.execute(_WORKERS))
+    return [
+        Supply(pool.name, at_most(pool, found), have[pool.name], pool.stood, pool.why)
+        for pool in load_pools(connection, now=now)
+    ]
+
+
+def apply(connection: Connection, scalings: Iterable[Scaling], before: Mapping[str, Pool], *, now: datetime) -> None:
+    """Write what was decided; the audit tells what of it people may want to know."""
     for each in scalings:
         _move(connection, each, now)
-        moved = moved or each.moves_any
+        if each.scales:
+            audit.record(connection, BEAT, "pool.scaled", each.pool, now=now, **each.scales, reason=each.why)
         if pool := before.get(each.pool):
             _note(connection, each, pool, now)
-    return moved
 
 
 def by_pool(connection: Connection) -> Mapping[str, list[Row]]:
@@ -188,14 +198,11 @@ def _move(connection: Connection, scaling: Scaling, now: datetime) -> None:
 
 
 def _note(connection: Connection, scaling: Scaling, before: Pool, now: datetime) -> None:
-    """The decision, where it is another one; the audit tells how many were wanted and why."""
+    """The decision, where it is another one."""
     changed = scaling.wanted != before.stood
     if changed or scaling.why != before.why or scaling.surplus_since != before.surplus_since:
         said = {"wanted": scaling.wanted, "why": scaling.why, "surplus_since": scaling.surplus_since}
         connection.execute(_DECIDED.values(said | ({"decided_at": now} if changed else {})), {"of_name": scaling.pool})
-    if changed:
-        detail = {"before": before.stood, "after": scaling.wanted, "reason": scaling.why}
-        audit.record(connection, BEAT, "pool.scaled", scaling.pool, now=now, **detail)
 
 
 # The statements are built once: building one costs more than running it.

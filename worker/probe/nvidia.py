@@ -49,6 +49,7 @@ class Nvidia:
         self._child: _Child | None = None
         self._ending: list[_Child] = []
         self._latest: list[Reading] = []
+        self._has_named = False
         self._failures = 0
         self._start_at = float("inf") if only is not None and not only else 0.0
         self._said: set[str] = set()
@@ -56,8 +57,10 @@ class Nvidia:
     def devices(self, patience_seconds: float = 60.0) -> Sequence[Device]:
         """The GPUs, as soon as the child has named them; none if it fails or takes longer than that."""
         until = monotonic() + patience_seconds
-        while not self.readings() and self._child and not self._failures and (left := until - monotonic()) > 0:
+        self.readings()
+        while self._child and not self._has_named and not self._failures and (left := until - monotonic()) > 0:
             self._child.wait(left)
+            self.readings()
         return [reading.device for reading in self._latest]
 
     def readings(self, _tracked: Sequence[Tracked] = ()) -> list[Reading]:
@@ -93,6 +96,7 @@ class Nvidia:
         if "error" in said:
             self._say("gpus.not_found", reason=said["error"])
             return
+        self._has_named = True
         ours = (device for device in said["devices"] if self._only is None or device["uuid"] in self._only)
         self._latest = [_reading(device) for device in ours]
         self._failures = 0
