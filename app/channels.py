@@ -86,7 +86,7 @@ def set_channel(name: ChannelName, body: ChannelRequest, call: Asked, dry_run: D
     """Declare a channel, or declare it anew, as a revision; the same again changes nothing."""
     definition = body.definition()
     with call.writing(dry_run=dry_run) as connection:
-        row = channels.put(connection, name, definition, kind=body.kind, actor=call.actor, now=call.now)
+        row = channels.put(connection, name, definition, actor=call.actor, now=call.now)
     return answer(picked(row, _FIELDS))
 
 

@@ -202,6 +202,9 @@ class AlertRuleRequest(Body):
         description="Who is told; by default all channels whose routes take it.",
         examples=[["ops"]],
     )
+    paused: bool | None = Field(
+        None, description="Whether it is paused; null leaves that as it is, and a new one active.", examples=[True]
+    )
     description: Description = Field("", description="For people.", examples=["The nightly model must not get worse."])
 
     def definition(self) -> dict[str, Any]:

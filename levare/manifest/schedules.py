@@ -118,6 +118,9 @@ class ScheduleRequest(Body):
         description="What its jobs find in `LEVARE_PARAM_<NAME>`.",
         examples=[{"days": 7}],
     )
+    paused: bool | None = Field(
+        None, description="Whether it is paused; null leaves that as it is, and a new one active.", examples=[True]
+    )
     description: Line = Field("", description="For people.", examples=["Retrains on what came in yesterday."])
     job: JobRequest | None = Field(
         None, description="What to submit, as POST /v1/jobs takes it; without `start_after` and `deadline`."

@@ -218,6 +218,9 @@ class TriggerRequest(Body):
         json_schema_extra=_CLOSED,
     )
     brakes: BrakesRequest = Field(default_factory=_no_brakes, description="What holds it back.")
+    paused: bool | None = Field(
+        None, description="Whether it is paused; null leaves that as it is, and a new one active.", examples=[True]
+    )
     description: str = Field(
         "", pattern=NO_NUL, max_length=2000, description="For people.", examples=["Retrain on new data."]
     )

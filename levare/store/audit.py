@@ -4,7 +4,7 @@ Who changed what, when, from where: one row for each write, in the transaction o
 What replaces something says what was before and what is after. Beat seals the rows: see `levare.store.seal`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -24,14 +24,30 @@ class Actor:
     source: str = ""
 
 
+@dataclass(frozen=True)
+class Entry:
+    """`action` is `noun.past`; nothing secret belongs into `detail`."""
+
+    action: str
+    about: str
+    detail: Mapping[str, Any]
+
+
 BEAT = Actor("beat", "beat")
 """Who does what nobody asked for."""
 
 
 def record(connection: Connection, actor: Actor, action: str, about: str, *, now: datetime, **detail: Any) -> None:
     """Append a row. `action` is `noun.past`; nothing secret belongs into `detail`."""
-    row = {"at": now, "actor": actor.name, "action": action, "object": about, "source": actor.source, "detail": detail}
-    connection.execute(_INSERT, row)
+    record_all(connection, actor, [Entry(action, about, detail)], now=now)
+
+
+def record_all(connection: Connection, actor: Actor, entries: Sequence[Entry], *, now: datetime) -> None:
+    """Append a row for each, in one statement."""
+    by = {"at": now, "actor": actor.name, "source": actor.source}
+    rows = [{**by, "action": each.action, "object": each.about, "detail": dict(each.detail)} for each in entries]
+    if rows:
+        connection.execute(_INSERT, rows)
 
 
 def find(

@@ -12,7 +12,7 @@ from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, L
 from sqlmodel import Field
 
 from levare.model import ATTEMPT_STATES, FREE, JOB_STATES, OWNERSHIPS
-from levare.store.columns import Table, instant, json_column, json_list, metadata, one_of
+from levare.store.columns import Table, document, instant, json_column, json_list, metadata, one_of
 
 _IS_ARRAY = text("array_size IS NOT NULL")
 _IS_UNWANTED = text("cancel_requested_at IS NOT NULL")
@@ -344,7 +344,11 @@ class TeamRow(Table, table=True):
     """Name -> quota."""
     users: dict[str, Any] = Field(sa_column=json_column())
     """Name -> quota."""
-    updated_at: datetime = Field(sa_column=instant(nullable=False))
+    definition: dict[str, Any] = Field(sa_column=document())
+    """As it was declared; the columns above are what it means."""
+    revision: int
+    owner: str
+    changed_at: datetime = Field(sa_column=instant(nullable=False))
 
 
 class UseRow(Table, table=True):
@@ -389,6 +393,10 @@ class WindowRow(Table, table=True):
     reason: str
     created_by: str
     created_at: datetime = Field(sa_column=instant(nullable=False))
+    definition: dict[str, Any] = Field(sa_column=document())
+    revision: int
+    owner: str
+    changed_at: datetime = Field(sa_column=instant(nullable=False))
 
 
 class DecisionRow(Table, table=True):

@@ -191,7 +191,7 @@ class Carried:
         assert leader.leads()
         self.courier = Courier(database, leader, home=home, networks=LOCAL)
         with database.writing() as connection:
-            channels.put(connection, "ops", {kind: definition}, kind=kind, actor=ADA, now=NOON)
+            channels.put(connection, "ops", {kind: definition}, actor=ADA, now=NOON)
             deliveries.enqueue_test(connection, "ops", delivery_id="d1", actor=ADA, now=NOON)
 
     @property

@@ -9,6 +9,7 @@ from sqlmodel import AutoString
 from levare.store import (  # noqa: F401 - so that the metadata knows all tables
     tables,
     tables_alerts,
+    tables_declared,
     tables_failures,
     tables_metrics,
     tables_pools,
