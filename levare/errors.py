@@ -78,6 +78,20 @@ class Conflict(LevareError):
     code, title, status = "conflict", "This contradicts the present state", 409
 
 
+class InvalidDeclaration(LevareError):
+    code, title, status = "invalid-declaration", "What is to be declared is not valid", 422
+
+
+class StalePlan(LevareError):
+    """Something has been declared since the plan was made; nothing was written."""
+
+    code, title, status = "stale-plan", "The plan does not fit what is declared now", 409
+
+
+class Locked(LevareError):
+    code, title, status = "locked", "Somebody else holds the lock", 409
+
+
 class QuotaQueued(LevareError):
     code, title, status = "quota-queued", "The quota of jobs that wait is full", 409
 
