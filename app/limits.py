@@ -19,6 +19,9 @@ from app import problems
 from levare.errors import Fault, Forbidden, LevareError, NotFound, TooLarge, Unavailable
 
 MOST_BODY_BYTES = 1 << 20
+MOST_PLAN_BYTES = 1 << 26
+LARGE = ("/v1/plan", "/v1/revisions")
+"""Paths that take all that is declared at once."""
 BODY_SECONDS = 30
 ANY_MEDIA = ("/v1/events",)
 """Paths that read bodies of several types, and refuse the others themselves."""
@@ -148,7 +151,7 @@ def _is_address(name: str) -> bool:
 
 
 class Body:
-    """Reads the body before anything else runs: JSON, or what an event may be, at most 1 MiB, within 30 s."""
+    """Reads the body before anything else runs: JSON, or what an event may be, at most 1 MiB, a plan 64, in 30 s."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -162,12 +165,12 @@ class Body:
 
 
 async def _read(headers: Headers, receive: Receive, path: str) -> bytes:
-    told = headers.get("content-length", "0")
-    if int(told) > MOST_BODY_BYTES:
-        raise _too_large(int(told))
+    told, most = headers.get("content-length", "0"), MOST_PLAN_BYTES if path in LARGE else MOST_BODY_BYTES
+    if int(told) > most:
+        raise _too_large(int(told), most)
     try:
         with anyio.fail_after(BODY_SECONDS):
-            body = await _all(receive)
+            body = await _all(receive, most)
     except TimeoutError:
         raise problems.RequestTimeout(
             f"The body did not arrive within {BODY_SECONDS} s.", "Send it again, faster."
@@ -177,7 +180,7 @@ async def _read(headers: Headers, receive: Receive, path: str) -> bytes:
     return body
 
 
-async def _all(receive: Receive) -> bytes:
+async def _all(receive: Receive, most: int) -> bytes:
     body, more = bytearray(), True
     while more:
         message: Mapping = await receive()
@@ -185,15 +188,15 @@ async def _all(receive: Receive) -> bytes:
             raise ClientDisconnect
         body += message.get("body", b"")
         more = message.get("more_body", False)
-        if len(body) > MOST_BODY_BYTES:
-            raise _too_large(len(body))
+        if len(body) > most:
+            raise _too_large(len(body), most)
     return bytes(body)
 
 
-def _too_large(size: int) -> TooLarge:
-    fault = Fault("body", "is too large", size, MOST_BODY_BYTES)
+def _too_large(size: int, most: int) -> TooLarge:
+    fault = Fault("body", "is too large", size, most)
     return TooLarge(
-        f"The body has {size} bytes or more; at most {MOST_BODY_BYTES} are taken.",
+        f"The body has {size} bytes or more; at most {most} are taken.",
         "Put large inputs into files and name them in the command.",
         [fault],
     )

@@ -32,6 +32,7 @@ from app import (
     nodes,
     openmetrics,
     pipelines,
+    plans,
     pools,
     problems,
     receipts,
@@ -54,7 +55,7 @@ _MODULES = (
     *(jobs, failures, receipts, pipelines, logs, metrics, compare, nodes),
     *(report, families, teams, windows, tokens, machines, pools),
     *(calendar, schedules, instants),  # whose first names words that no schedule may have
-    *(triggers, events, alerts, alert_rules, channels, audit, health, docs, openmetrics),
+    *(triggers, events, alerts, alert_rules, channels, plans, audit, health, docs, openmetrics),
 )
 
 

@@ -54,6 +54,11 @@ def reap(api: Api) -> None:
     ask("POST", "/v1/nodes/n1/reap")(api)
 
 
+def apply_a_plan(api: Api) -> None:
+    wanted = {"objects": [{"kind": "team", "name": "planned", "document": {"weight": 2}}], "prune": False}
+    ask("POST", "/v1/revisions", {"plan": ask("POST", "/v1/plan", wanted)(api)})(api)
+
+
 def cancel_job(api: Api) -> None:
     ask("DELETE", f"/v1/jobs/{api.submit('true')}")(api)
 
@@ -128,6 +133,12 @@ WRITES: dict[tuple[str, str], tuple[Make | list[Make], str]] = {
     ),
     ("PUT", "/v1/alert-rules/{name}"): (ask("PUT", "/v1/alert-rules/r12", RULE), "alert_rule.set"),
     ("PUT", "/v1/alert-rules/{name}/state"): (ask("PUT", "/v1/alert-rules/hang/state", PAUSED), "alert_rule.paused"),
+    ("POST", "/v1/revisions"): (apply_a_plan, "revision.applied"),
+    ("PUT", "/v1/lock"): (ask("PUT", "/v1/lock", {"id": "a-lock-of-mine"}), "lock.taken"),
+    ("DELETE", "/v1/lock"): (
+        [ask("PUT", "/v1/lock", {"id": "a-lock-of-mine"}), ask("DELETE", "/v1/lock")],
+        "lock.released",
+    ),
     ("DELETE", "/v1/alert-rules/{name}"): (
         [ask("PUT", "/v1/alert-rules/r13", RULE), ask("DELETE", "/v1/alert-rules/r13")],
         "alert_rule.removed",
@@ -155,7 +166,7 @@ def test_there_is_a_trial_for_every_route_that_writes(local_api: Api):
     routes = [route for route in app.state.routes if isinstance(route, APIRoute)]
     writing = {(method, route.path) for route in routes for method in (route.methods or set()) - {"GET", "HEAD"}}
 
-    assert writing == set(WRITES)
+    assert writing - {("POST", "/v1/plan")} == set(WRITES)  # which changes nothing
 
 
 def test_every_route_that_writes_leaves_a_row_with_who_and_from_where(local_api: Api):
