@@ -35,6 +35,16 @@ from levare.client.answers import (
 )
 from levare.client.api import Client
 from levare.client.metrics import ComparedMetric, ComparedRun, Comparison, Curve, CurvePoint, Metrics, Thinned, Trend
+from levare.client.plans import (
+    Applied,
+    DeclaredAll,
+    Lock,
+    Object,
+    Plan,
+    PlannedChange,
+    RevisionOfAll,
+    RevisionWithChanges,
+)
 from levare.client.pools import Invitation, Joined, Machine, Pool, PoolWorker
 from levare.client.schedules import (
     CalendarHour,
@@ -63,6 +73,7 @@ __all__ = [
     "Ahead",
     "Alert",
     "AlertRule",
+    "Applied",
     "ArrayProgress",
     "ArrayWish",
     "Attempt",
@@ -77,6 +88,7 @@ __all__ = [
     "Curve",
     "CurvePoint",
     "Declared",
+    "DeclaredAll",
     "Definition",
     "Delivery",
     "Device",
@@ -94,6 +106,7 @@ __all__ = [
     "Invitation",
     "Job",
     "Joined",
+    "Lock",
     "Log",
     "LogCut",
     "LogEnd",
@@ -104,10 +117,13 @@ __all__ = [
     "Need",
     "Next",
     "Node",
+    "Object",
     "OpenRun",
     "Orphan",
     "Outlook",
     "Pipeline",
+    "Plan",
+    "PlannedChange",
     "Point",
     "Pool",
     "PoolWorker",
@@ -117,6 +133,8 @@ __all__ = [
     "Reason",
     "Receipt",
     "Revision",
+    "RevisionOfAll",
+    "RevisionWithChanges",
     "Samples",
     "Schedule",
     "ScheduleRun",

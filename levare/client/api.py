@@ -39,6 +39,7 @@ from levare.client.parts import given as _given
 from levare.client.parts import instant as _instant
 from levare.client.parts import part as _part
 from levare.client.parts import span as _span
+from levare.client.plans import PlanCalls
 from levare.client.pools import PoolCalls
 from levare.client.schedules import ScheduleCalls
 from levare.client.stream import follow_attempt
@@ -53,7 +54,7 @@ _PAGE = 200
 _EVENT = "application/cloudevents+json"
 
 
-class Client(ScheduleCalls, MetricCalls, AlertCalls, MonitoringCalls, PoolCalls):
+class Client(ScheduleCalls, MetricCalls, AlertCalls, MonitoringCalls, PoolCalls, PlanCalls):
     """
     A client of levare's API, usable from several threads and as a context manager.
 
