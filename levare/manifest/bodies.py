@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from levare.errors import LevareError
+from levare.manifest.channels import Secret
 from levare.manifest.faults import in_words
 from levare.manifest.kinds import Kind
 from levare.manifest.problems import Findings, nearest
@@ -17,6 +18,7 @@ from levare.model import Declared
 
 _SCALAR = ("string_type", "int_type", "float_type", "bool_type", "literal_error", "none_required")
 _MAPPING = ("model_type", "dict_type", "model_attributes_type")
+_BY_NAME = "{secret: NAME}, the name of a secret and never the secret itself"
 Error = Mapping[str, Any]
 Path = list[str | int]
 
@@ -43,7 +45,7 @@ def declared_of(kind: Kind, key: Node, body: BaseModel, node: Node, findings: Fi
         for fault in error.faults:
             path: Path = [*fault.field.split(".")]
             where = key if path == ["name"] or node.at(path) is node else node.at(path)
-            message = f"{fault.field} {fault.message}"
+            message = f"{fault.field} {fault.message}" if len(error.faults) > 1 else error.detail.rstrip(".")
             findings.add(where, message, limit=None if fault.limit is None else str(fault.limit))
         return None
 
@@ -107,11 +109,20 @@ def _tell_one(error: Error, whole: _Whole, found: Node, findings: Findings) -> N
     if error["type"] == "extra_forbidden":
         _unknown(path, whole, findings)
         return
-    message, limit = in_words(error)
+    message, limit = (_as_yaml(each) for each in in_words(error))
+    if Secret in _shapes_at(path, whole.model, root):
+        findings.add(found.hidden(), f"{_named(root, path)} {message}", limit=_BY_NAME)
+        return
     is_key = path[-1] == "[key]"
     where = root.key_at(path[:-1]) if is_key else found
     told = f"{_named(root, path) or what} {message}" if not is_key else f"the name {path[-2]} {message}"
     findings.add(where, told, limit=None if limit is None else str(limit))
+
+
+def _as_yaml(text: Any) -> Any:
+    return (
+        text.replace("a JSON object", "a mapping").replace("an object", "a mapping") if isinstance(text, str) else text
+    )
 
 
 def _misspelt(errors: Sequence[Error], model: Any, node: Node) -> frozenset[tuple[str | int, ...]]:
@@ -125,15 +136,19 @@ def _long_forms(name: str) -> list[str]:
 
 
 def _known_at(path: Path, model: Any, root: Node) -> list[str]:
-    """The names that are known where a path ends."""
+    """The names that are known where the last of a path stands."""
+    return known_names(_shapes_at(path[:-1], model, root))
+
+
+def _shapes_at(path: Path, model: Any, root: Node) -> list[Any]:
     node, inner = root, [model]
-    for part in path[:-1]:
+    for part in path:
         child = node.child(part)
         if child is None:  # the name of a branch of a union
             inner = [each for each in inner if getattr(each, "__name__", "") == part] or inner
             continue
         node, inner = child, within(inner, part)
-    return known_names(inner)
+    return inner
 
 
 def _unknown(path: Path, whole: _Whole, findings: Findings) -> None:

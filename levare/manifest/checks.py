@@ -13,7 +13,7 @@ from levare.decide.times import lint, next_after
 from levare.decide.timing import timing_of
 from levare.manifest.fitting import unfit
 from levare.manifest.jobs import JobRequest
-from levare.manifest.kinds import Kind
+from levare.manifest.kinds import STARTS, Kind
 from levare.manifest.loops import loop
 from levare.manifest.pipelines import PipelineRequest
 from levare.manifest.pools import PoolRequest
@@ -93,7 +93,7 @@ class Checks:
             where = each.node.at([*path, *fault.field.split(".")])
             self.findings.add(where, f"{fault.field} {fault.message}", limit=str(fault.limit))
         self._arguments(each, path, job)
-        reason = unfit(job, self.pools) if self.pools and each.kind.name in ("job", "pipeline", *_STARTS) else None
+        reason = unfit(job, self.pools) if self.pools else None
         if reason:
             field, message = reason
             where = each.node.at(path)
@@ -152,15 +152,12 @@ class Checks:
             )
 
 
-_STARTS = ("schedule", "trigger")
-
-
 def jobs_of(each: Compiled) -> Iterator[tuple[Path, JobRequest]]:
     """The jobs in an object, with the way to each."""
     body = each.body
     if isinstance(body, JobRequest):
         yield [], body
-    job = getattr(body, "job", None) if each.kind.name in _STARTS else None
+    job = getattr(body, "job", None) if each.kind.name in STARTS else None
     if job is not None:
         yield ["job"], job
     for path, pipeline in pipelines_of(each):
@@ -172,7 +169,7 @@ def pipelines_of(each: Compiled) -> Iterator[tuple[Path, PipelineRequest]]:
     body = each.body
     if isinstance(body, PipelineRequest):
         yield [], body
-    pipeline = getattr(body, "pipeline", None) if each.kind.name in _STARTS else None
+    pipeline = getattr(body, "pipeline", None) if each.kind.name in STARTS else None
     if pipeline is not None:
         yield ["pipeline"], pipeline
 

@@ -56,6 +56,8 @@ KINDS = (
 )
 """In the order in which they refer to each other, and in which they are written."""
 OF_KIND = {kind.name: kind for kind in KINDS}
+STARTS = ("schedule", "trigger")
+"""The kinds that submit something: a job or a pipeline, said there or named."""
 OF_SECTION = {kind.section: kind for kind in KINDS}
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from levare.manifest.kinds import OF_KIND, declared
+from levare.manifest.kinds import OF_KIND, STARTS, declared
 from levare.manifest.problems import Findings
 from levare.manifest.resolving import WORKS, Template, resolved
 from levare.manifest.templates import JobTemplate, PipelineTemplate
@@ -11,7 +11,6 @@ from levare.manifest.tree import Node, Place, Source
 from levare.model import Declared
 
 _NOWHERE = Place(Source("", "", []), 0, 0)
-_STARTS = ("schedule", "trigger")
 Document = Mapping[str, Any]
 
 
@@ -30,7 +29,7 @@ def _templates(objects: Iterable[Declared], work: str) -> Iterable[Template]:
 
 
 def _named(each: Declared, templates: Mapping[str, Sequence[Template]]) -> Document:
-    work = next((name for name in WORKS if name in each.document), "") if each.kind in _STARTS else ""
+    work = next((name for name in WORKS if name in each.document), "") if each.kind in STARTS else ""
     for template in templates.get(work, ()):
         parameters = dict(each.document.get("parameters", {}))
         specs = template.body.parameters

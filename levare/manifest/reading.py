@@ -9,7 +9,7 @@ from pathlib import Path
 from levare.errors import InvalidRequest
 from levare.manifest.bodies import body_of, declared_of
 from levare.manifest.checks import Checks, Compiled
-from levare.manifest.kinds import KINDS, OF_SECTION, Kind
+from levare.manifest.kinds import KINDS, OF_SECTION, STARTS, Kind
 from levare.manifest.overlays import overlaid
 from levare.manifest.patterns import in_words
 from levare.manifest.problems import Findings, Problem, nearest
@@ -279,18 +279,16 @@ class _Reading:
         if not kind.is_name(name):
             self.findings.add(key, f"{name!r} is no name of a {kind.noun}", limit=in_words(kind.names))
             return None
-        whole = node
-        if kind.name in ("schedule", "trigger") and isinstance(node.value, dict):
-            work = resolved(node, templates, self.findings)
-            if work is None:
-                return self._without_work(kind, node, key)
-            whole = work
-        body = body_of(kind.model, whole, self.findings, what=f"the {kind.noun} {name}")
-        declared = body and declared_of(kind, key, body, whole, self.findings)
-        return Compiled(kind, declared, body, whole, key) if body and declared else None
+        starts = kind.name in STARTS and isinstance(node.value, dict)
+        whole = resolved(node, templates, self.findings) if starts else node
+        body = whole and body_of(kind.model, whole, self.findings, what=f"the {kind.noun} {name}")
+        if starts and body is None:
+            self._without_work(kind, node, key)
+        declared = whole and body and declared_of(kind, key, body, whole, self.findings)
+        return Compiled(kind, declared, body, whole, key) if whole and body and declared else None
 
     def _without_work(self, kind: Kind, node: Node, key: Node) -> None:
-        """What it starts is not known: check all else."""
+        """What it starts is not known, or wrong: check all else."""
         whole = stubbed(node)
         body = body_of(kind.model, whole, self.findings, what=f"the {kind.noun} {key.value}")
         if body:

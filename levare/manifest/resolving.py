@@ -46,8 +46,8 @@ def resolved(body: Node, templates: Mapping[str, Mapping[str, Template | None]],
 
 
 def stubbed(body: Node) -> Node:
-    """The same with some work in place of a template's name that is not known."""
-    works = {work: each for work, each in body.value.items() if work in WORKS and isinstance(each.value, str)}
+    """The same with some work in place of what is not known, or wrong."""
+    works = {work: each for work, each in body.value.items() if work in WORKS and each.value is not None}
     stubs = {work: each.replaced(value={}) for work, each in works.items()}
     for work, stub in stubs.items():
         command = stub.replaced(value={"command": stub.replaced(value=[stub.replaced(value="true")])}, keys={})

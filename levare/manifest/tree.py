@@ -51,7 +51,9 @@ class Place:
 
     @property
     def text(self) -> str:
-        """The whole line."""
+        """The whole line; nothing of what may be a secret."""
+        if not self.length:
+            return ""
         lines = self.source.lines
         return lines[self.line - 1] if 0 < self.line <= len(lines) else ""
 
@@ -73,6 +75,10 @@ class Node:
     def kind(self) -> str:
         names = {dict: "a mapping", list: "a list", str: "text", bool: "true or false", type(None): "null"}
         return names.get(type(self.value), "a number")
+
+    def hidden(self) -> Place:
+        """Its place, whose line is not to be shown."""
+        return replace(self.place, length=0)
 
     def plain(self) -> Any:
         """The value without places."""

@@ -84,6 +84,17 @@ def test_problems_cannot_steer_a_terminal(place: Path):
     assert "\x1b" not in run("validate").stderr
 
 
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_secret_that_stands_there_is_refused_and_not_repeated(place: Path, options: list[str]):
+    (place / "levare.yaml").write_text("version: 1\nchannels: {a: {webhook: {url: 'ftp://hunter2', key: hunter3}}}\n")
+
+    done = run("validate", *options)
+
+    assert done.exit_code == 1
+    assert "the name of a secret and never the secret itself" in done.output
+    assert "hunter" not in done.output
+
+
 def test_problems_are_json_for_programs(place: Path):
     (place / "levare.yaml").write_text(WRONG)
 

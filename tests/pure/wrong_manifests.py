@@ -78,7 +78,7 @@ WRONG = {
     "a relative folder": ("version: 1\njobs: {a: {command: [ls], cwd: §here}}\n", "cwd must be an absolute path"),
     "a secret as it is": (
         "version: 1\nchannels: {ops: {webhook: {url: 'https://a.example', key: §hunter2}}}\n",
-        "webhook.key must be a JSON object",
+        "webhook.key must be a mapping",
     ),
     "a secret in a job": (
         "version: 1\njobs: {a: {command: [ls], env: {KEY: §{secret: KEY}}}}\n",
@@ -90,15 +90,15 @@ WRONG = {
     ),
     # what cannot be meant
     "two kinds of times": (f"version: 1\nschedules: {{a: {{cron: §0 3 * * *, every: 1h, {JOB}}}}}\n", "cron"),
-    "no work": ("version: 1\nschedules: {§a: {every: 1h}}\n", "neither is given"),
+    "no work": ("version: 1\nschedules: {§a: {every: 1h}}\n", "one of job and pipeline, and this has neither"),
     "an hour that does not exist": (
         f"version: 1\nschedules: {{a: {{cron: §0 25 * * *, {JOB}}}}}\n",
-        "'25' is not allowed",
+        "hour of a cron expression cannot be '25'",
     ),
     "a zone that does not exist": (f"version: 1\nschedules: {{a: {{every: 1h, zone: §Mars, {JOB}}}}}\n", "zone"),
     "a deadline that comes again and again": (
         "version: 1\nschedules: {a: {every: 1h, job: {command: [ls], deadline: §2030-01-01T00:00:00Z}}}\n",
-        "makes no sense in a schedule",
+        "is one time, and a schedule runs many times",
     ),
     "a schedule that is never due": (f"version: 1\nschedules: {{a: {{cron: §0 0 30 2 *, {JOB}}}}}\n", "never due"),
     "a schedule that ends before it starts": (
