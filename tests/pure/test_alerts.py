@@ -1,6 +1,7 @@
 """Alerts decided on plain facts: what begins, what ends, once; and what healthy jobs do is none."""
 
 import random
+from dataclasses import replace
 from datetime import timedelta
 from math import inf, nan
 from typing import Any
@@ -98,7 +99,7 @@ def test_the_document_has_a_valid_example_of_every_kind_and_of_every_channel():
 def test_a_default_rule_is_one_that_somebody_could_declare(name: str):
     kept = AlertRuleRequest.model_validate(DEFAULTS[name]).definition()
 
-    assert declared(name, kept) == declared(name, DEFAULTS[name])
+    assert replace(declared(name, kept), definition={}) == replace(declared(name, DEFAULTS[name]), definition={})
     assert AlertRuleRequest.model_validate(kept).definition() == kept
 
 
