@@ -16,7 +16,7 @@ from tests.fleet import Fleet, eventually, fleet
 
 LEVARE = Path(sys.executable).with_name("levare")
 OFFERS = {"cpus": 4, "memory_mib": 4096, "simulated_gpus": "4x8GiB"}
-LONG = 60
+LONG = 120
 
 
 class Machine:
