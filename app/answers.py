@@ -59,6 +59,12 @@ class ArrayWish(BaseModel):
     cap: int | None = Field(examples=[3])
 
 
+class SecretReference(BaseModel):
+    """A secret by its name."""
+
+    secret: str = Field(examples=["HUB_KEY"])
+
+
 class Job(BaseModel):
     """A wish to run a command, and what became of it."""
 
@@ -71,7 +77,10 @@ class Job(BaseModel):
     priority: int = Field(description="From 0 to 9; 9 is the most urgent.", examples=[5])
     command: list[str] = Field(examples=[["python", "train.py"]])
     cwd: str = Field(description="Empty for a directory of its own under LEVARE_HOME.", examples=["/data/imagenet"])
-    env: dict[str, str] = Field(examples=[{"SEED": "1"}])
+    env: dict[str, str | SecretReference] = Field(
+        description="Its variables; of secrets only their names.",
+        examples=[{"SEED": "1", "API_KEY": {"secret": "HUB_KEY"}}],
+    )
     gpus: int = Field(examples=[2])
     gpu_memory_mib: int | None = Field(description="MiB of each GPU; null for whole GPUs.", examples=[20480])
     cpus: int = Field(examples=[8])

@@ -2,10 +2,20 @@
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_serializer
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    JsonValue,
+    Tag,
+    model_serializer,
+)
 
 from app.arrays import ArrayRequest
-from app.patterns import DIRECTORY, JOB_ID, MODEL, NO_NUL, ONE_LINE, VARIABLE
+from app.patterns import CAPITALS, DIRECTORY, JOB_ID, MODEL, NO_NUL, ONE_LINE, VARIABLE
 from app.values import WHOLE, Amounts, Ending, Hours, Label, Labels, Signal, Time, Whole, distinct, refusal
 from levare.store.jobs import Submission
 
@@ -29,8 +39,9 @@ def _command(values: list[str]) -> list[str]:
     return _within(MOST_COMMAND_BYTES, values, values)
 
 
-def _environment(values: dict[str, str]) -> dict[str, str]:
-    return _within(MOST_ENV_BYTES, [*values, *values.values()], values)
+def _environment(values: "dict[str, str | Secret]") -> "dict[str, str | Secret]":
+    texts = [value if isinstance(value, str) else value.secret for value in values.values()]
+    return _within(MOST_ENV_BYTES, [*values, *texts], values)
 
 
 def _within(most: int, texts: list[str], values: T) -> T:
@@ -44,12 +55,25 @@ def _within(most: int, texts: list[str], values: T) -> T:
 Argument = Annotated[str, Field(pattern=NO_NUL, max_length=MOST_COMMAND_BYTES)]
 Variable = Annotated[str, Field(pattern=VARIABLE, max_length=256)]
 Value = Annotated[str, Field(pattern=NO_NUL, max_length=MOST_ENV_BYTES)]
+SecretName = Annotated[str, Field(pattern=CAPITALS)]
 NeedOutcome = Literal["success", "failure", "always"]
 JobId = Annotated[str, Field(pattern=JOB_ID)]
 
 
 class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Secret(Body):
+    """The name of a secret. Who needs it reads LEVARE_SECRET_<NAME>, or the 0600 file LEVARE_SECRETS/<NAME>."""
+
+    secret: SecretName = Field(examples=["OPS_WEBHOOK"])
+
+
+ValueOrSecret = Annotated[
+    Annotated[Value, Tag("[value]")] | Annotated[Secret, Tag("[secret]")],
+    Discriminator(lambda value: "[secret]" if isinstance(value, dict | Secret) else "[value]"),
+]
 
 
 class NeededJob(Body):
@@ -201,11 +225,12 @@ class JobRequest(Body):
         None, description="Seconds until it is ended; null for never.", examples=[3600]
     )
     grace_seconds: Whole = Field(10, ge=0, le=86400, description="Seconds from SIGTERM to SIGKILL.", examples=[10])
-    env: Annotated[dict[Variable, Value], AfterValidator(_environment)] = Field(
+    env: Annotated[dict[Variable, ValueOrSecret], AfterValidator(_environment)] = Field(
         default_factory=dict,
         max_length=1000,
-        description=f"Environment variables; at most {MOST_ENV_BYTES} bytes in all.",
-        examples=[{"SEED": "1"}],
+        description=f"Environment variables; at most {MOST_ENV_BYTES} bytes in all. Of a secret only its name stands "
+        "here: its value is read by its worker when it starts.",
+        examples=[{"SEED": "1", "API_KEY": {"secret": "HUB_KEY"}}],
         json_schema_extra={"additionalProperties": False},
     )
     cwd: str = Field(
@@ -232,7 +257,10 @@ class JobRequest(Body):
         fields: dict[str, Any] = {name: getattr(self, name) for name in JobRequest.model_fields}
         needs = {need.job: need.on for need in self.needs}
         code = self.code and self.code.model_dump()
-        return Submission(**{**fields, "needs": needs, "array": self.array and self.array.elements(), "code": code})
+        env = {name: value if isinstance(value, str) else value.model_dump() for name, value in self.env.items()}
+        return Submission(
+            **{**fields, "env": env, "needs": needs, "array": self.array and self.array.elements(), "code": code}
+        )
 
 
 class NodeState(Body):

@@ -6,20 +6,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from app.alert_bodies import Description, Severity
-from app.bodies import Body
+from app.bodies import Body, Secret
 from app.values import WHOLE, Label
 from levare.errors import Contradiction, Fault
 
 _ADDRESS = r"^[^\s@<>\x00-\x1f\x7f]+@[^\s@<>\x00-\x1f\x7f]+$"
 _URL = r"^https?://[^\s/?#@]+([/?][^\s#]*)?$"
 Address = Annotated[str, Field(pattern=_ADDRESS, max_length=254)]
-SecretName = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]{0,62}$")]
-
-
-class Secret(Body):
-    """The name of a secret: beat reads LEVARE_SECRET_<NAME>, or the 0600 file LEVARE_HOME/secrets/<NAME>."""
-
-    secret: SecretName = Field(examples=["OPS_WEBHOOK"])
 
 
 class Webhook(Body):

@@ -6,6 +6,7 @@ NO_NUL = r"^[^\x00]*$"
 ONE_LINE = r"^[^\x00-\x1f\x7f]*$"
 VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 MODEL = r"^[!-~]([ -~]*[!-~])?$"
+CAPITALS = r"^[A-Z][A-Z0-9_]{0,62}$"
 JOB_ID = r"^[0-9A-Za-z_-]{1,64}$"
 DIRECTORY = r"^(/[^\x00]*)?$"
 STEP = r"^[A-Za-z][A-Za-z0-9_-]{0,62}$"
@@ -20,6 +21,7 @@ _WORDS = {
     NO_NUL: "text without NUL",
     ONE_LINE: "one line of text without control characters",
     VARIABLE: "letters, digits and _, not beginning with a digit",
+    CAPITALS: "the name of a secret: 1 to 63 capital letters, digits and _, beginning with a letter",
     MODEL: "a part of a model's name such as H100, without a space at its ends",
     JOB_ID: "the id of a job: 1 to 64 letters, digits and _ -",
     DIRECTORY: "an absolute path, or empty",

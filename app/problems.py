@@ -200,7 +200,7 @@ def unknown(name: str, known: Sequence[str], *, what: str = "field") -> Fault:
 
 
 def _fault(error: Mapping[str, Any], known: Sequence[str]) -> Fault:
-    field = ".".join(str(part) for part in error["loc"][1:] if part != "[key]") or str(error["loc"][0])
+    field = ".".join(str(part) for part in error["loc"][1:] if not str(part).startswith("[")) or str(error["loc"][0])
     kind, context = error["type"], error.get("ctx") or {}
     if kind == "missing":
         return Fault(field, "is required", None, "a value")

@@ -29,6 +29,7 @@ from beat.waker import Waker
 from levare import settings
 from levare.errors import StaleLeader
 from levare.pulse import Pulse
+from levare.secrets import Vault
 from levare.store.engine import Database
 from levare.store.sharing import rules_of
 from levare.store.watches import BEAT
@@ -72,7 +73,10 @@ class Conductor(Scheduler):
             decided_at=lambda: self._decided_at,
         )
         self._courier = Courier(
-            Database(configured.database), self._leader, home=configured.home, networks=configured.channel_networks
+            Database(configured.database),
+            self._leader,
+            vault=Vault(configured.secrets, "beat"),
+            networks=configured.channel_networks,
         )
         self._bell = Bell(configured.redis_url)
         self._sender = Sender(self.app)

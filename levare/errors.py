@@ -94,6 +94,10 @@ class Unavailable(LevareError):
     code, title, status = "unavailable", "A part of levare does not answer", 503
 
 
+class MissingSecret(LevareError):
+    code, title, status = "missing-secret", "A secret is not there", 500
+
+
 class InvalidSetting(LevareError):
     code, title, status = "invalid-setting", "A setting is not valid", 500
 

@@ -17,6 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Self
 
+from levare.secrets import without
+
 Say = Callable[[str, str], None]
 """Takes a name and a line."""
 
@@ -26,6 +28,8 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 10.0
 END_SECONDS = 10.0
 """From TERM to KILL."""
 
+_READ_SECRETS = ("beat", "worker")
+"""No other process is given secrets."""
 _LONGEST_LINE = 64 * 1024
 _DIE_WITH_PARENT = """
 import os, sys
@@ -58,7 +62,10 @@ class Processes:
     """
 
     def __init__(self, wanted: Mapping[str, Sequence[str]], *, cwd: Path, env: Mapping[str, str], say: Say) -> None:
-        self._kept = [_Kept(name, command, cwd=cwd, env=env, say=say) for name, command in wanted.items()]
+        self._kept = [
+            _Kept(name, command, cwd=cwd, env=env if name in _READ_SECRETS else without(env), say=say)
+            for name, command in wanted.items()
+        ]
 
     def __enter__(self) -> Self:
         for kept in self._kept:

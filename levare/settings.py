@@ -29,6 +29,8 @@ _GIVEN_LABELS = ("node", "gpu")  # the worker sets them
 class Settings:
     home: Path
     """LEVARE_HOME: the state directory, `.levare` by default."""
+    secrets: Path
+    """LEVARE_SECRETS: the folder of secrets, a 0600 file each, read by beat and workers; LEVARE_HOME/secrets."""
     database: str
     """LEVARE_DATABASE: SQLAlchemy URL; SQLite in the state directory by default."""
     redis: str
@@ -126,6 +128,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
     home = Path(environ.get("LEVARE_HOME") or ".levare").absolute()
     return Settings(
         home=home,
+        secrets=Path(environ.get("LEVARE_SECRETS") or home / "secrets").absolute(),
         database=_absolute(environ.get("LEVARE_DATABASE") or f"sqlite:///{home / 'levare.db'}"),
         redis=environ.get("LEVARE_REDIS") or "",
         host=environ.get("LEVARE_HOST") or "127.0.0.1",

@@ -16,14 +16,17 @@ from threading import Event, Lock, Thread
 
 from structlog import get_logger
 
+from levare.errors import MissingSecret
 from levare.model import CANCELLED, FAILED, LOST, PREEMPTED, RUNNING, STARTING
 from levare.model.failures import CANNOT_START, NODE_LOST
+from levare.secrets import Vault, named, without
 from levare.settings import Settings
 from levare.store import attempts, jobs, wishes
 from levare.store.attempts import Claimed, Mine, Outcome
 from levare.store.audit import Actor
 from levare.store.engine import Database
 from worker.environment import environment, folders, number_of
+from worker.handing import handed
 from worker.heart import Tracked, Usage
 from worker.hold import Hold
 from worker.launcher import Launcher
@@ -50,7 +53,8 @@ class Runner:
         self._settings, self._database, self._incarnation = settings, database, incarnation
         self._usage, self._after_ending, self._provenance = usage, after_ending, provenance
         self._launcher = Launcher()
-        self._inherited = dict(os.environ)
+        self._inherited = without(os.environ)
+        self._vault = Vault(settings.secrets, f"the worker of node {settings.node}")
         self._guard = Lock()
         self._watches: dict[str, Watch] = {}
         self._taking: set[str] = set()
@@ -161,8 +165,8 @@ class Runner:
             return None
         try:
             return self._begin_claimed(claimed)
-        except OSError as error:
-            sentence = f"Its node could not start it: {error}."
+        except (OSError, MissingSecret) as error:
+            sentence = str(error) if isinstance(error, MissingSecret) else f"Its node could not start it: {error}."
             return self._give_up(attempt_id, Outcome(FAILED, sentence, failure=CANNOT_START))
 
     def _begin_claimed(self, claimed: Claimed) -> Watch | None:
@@ -183,7 +187,7 @@ class Runner:
     def _start(self, run: RunDir, claimed: Claimed) -> Hold:
         cwd = folders(claimed, home=self._settings.home)
         spec = self._spec(run, claimed, cwd)
-        run.write_spec(spec)
+        run.write_spec(replace(spec, secrets=handed(named(claimed.env), run.path, self._vault)))
         log.info("attempt.starting", attempt=claimed.attempt_id, devices=list(claimed.devices))
         supervisor = self._launcher.start(run)
         self._provenance.note(Start(claimed.attempt_id, spec.argv, spec.env, spec.cwd))

@@ -116,6 +116,14 @@ def _warning(text: str) -> tuple[str, int]:
     return name, seconds
 
 
+def _secret(text: str) -> tuple[str, str]:
+    """A variable and the name of its secret; the same for both where there is one."""
+    variable, _, name = text.rpartition("=")
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", variable or name) or not re.fullmatch(r"[A-Z][A-Z0-9_]{0,62}", name):
+        raise ValueError(f"{text!r} is not a variable and the name of a secret such as API_KEY=HUB_KEY")
+    return variable or name, name
+
+
 def _ago(text: str) -> datetime:
     """`30d` is 30 days ago; or a time."""
     try:
@@ -130,6 +138,7 @@ def _ago(text: str) -> datetime:
 SIZE, HOURS, WARNING = Written("size", size_mib), Written("hours", hours), Written("signal@duration", _warning)
 LABEL, AMOUNT, ENDING = Written("label=value", label), Written("name=n", amount), Written("ending", ending)
 DURATION, MOMENT, VARIABLE, NEED = Written("duration", duration_seconds), Moment(), Variable(), Need()
+SECRET = Written("variable=name", _secret)
 AGO = Written("time|duration", _ago)
 COUNT, GPU_HOURS = Limit(int), Limit(float)
 JOB, NODE, TOKEN, TEAM, WINDOW = Name("job"), Name("node"), Name("token"), Name("team"), Name("window")

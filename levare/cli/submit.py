@@ -11,7 +11,7 @@ import click
 from levare.checkout import code_of
 from levare.cli import terminal, words
 from levare.cli.groups import array_options, taken_from
-from levare.cli.kinds import AMOUNT, DURATION, ENDING, HOURS, JOB, LABEL, MOMENT, NEED, SIZE, VARIABLE, WARNING
+from levare.cli.kinds import AMOUNT, DURATION, ENDING, HOURS, JOB, LABEL, MOMENT, NEED, SECRET, SIZE, VARIABLE, WARNING
 from levare.cli.sections import Sectioned
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ _RETRY_ON = (
     "Retry only after this: failed, timed_out, out_of_memory, lost, exit:N[-N], or a class of failure; repeatable."
 )
 _DATA = "What data it trains on, such as imagenet@v3: its variable LEVARE_DATA, and told when a later run fails."
+_BY_NAME = "Set a variable to a secret that its machine has, as API_KEY=HUB_KEY; only the name is sent; repeatable."
 _GROWTH = "What its memory is multiplied with after it ran out of it, such as 1.5."
 _MIN_RUNTIME = "So long it is not ended to make room; 5m by default."
 _WARNING = "A signal before TERM, such as USR1@60s, when it makes room or at its limit."
@@ -94,6 +95,7 @@ def _as_mapping(ctx: click.Context, param: click.Parameter, pairs: Iterable[tupl
 @click.option("--timeout", "timeout_seconds", type=DURATION, help="End it after this long: 90s, 15m, 2h, 1d.")
 @click.option("--grace", "grace_seconds", type=DURATION, help="Time from TERM to KILL; 10s by default.")
 @click.option("--data", metavar="ID", help=_DATA)
+@click.option("--secret", "secrets", multiple=True, type=SECRET, help=_BY_NAME)
 @click.option("--env", multiple=True, type=VARIABLE, help="Set a variable, or with NAME alone pass it on; repeatable.")
 @click.option("--at", "start_after", type=MOMENT, help="Start no earlier: 2030-12-24T20:00, or +30m.")
 @click.option("--cwd", metavar="DIRECTORY", help="Where to run: here by default, '' for a directory of its own.")
@@ -155,11 +157,13 @@ def _code_of(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _wish(
+    *,
     env: Sequence[tuple[str, str]],
     cwd: str | None,
     warning: tuple[str, int] | None,
     start_after: datetime | None = None,
     data: str | None = None,
+    secrets: Sequence[tuple[str, str]] = (),
     **rest: Any,
 ) -> Any:
     """What was said, and what goes without saying: where we are, and the variables of SENT."""
@@ -169,7 +173,20 @@ def _wish(
     later = {"start_after": start_after} if start_after else {}
     warned = {"warning_signal": warning[0], "warning_seconds": warning[1]} if warning else {}
     named = {"LEVARE_DATA": data} if data else {}
-    return {**said, **later, **warned, "env": {**sent, **named, **dict(env)}, "cwd": place}
+    return {
+        **said,
+        **later,
+        **warned,
+        "env": {**sent, **named, **dict(env), **_by_name(secrets, dict(env))},
+        "cwd": place,
+    }
+
+
+def _by_name(secrets: Sequence[tuple[str, str]], env: Mapping[str, str]) -> dict[str, Any]:
+    for variable, name in secrets:
+        if variable in env:
+            raise click.UsageError(f"{variable} is given twice, by --env and as the secret {name}.")
+    return {variable: {"secret": name} for variable, name in secrets}
 
 
 def _tell(client: "Client", job: "Job", *, follow: bool, as_json: bool) -> int:

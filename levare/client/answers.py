@@ -66,12 +66,18 @@ class Wish(TypedDict, total=False):
     only_between: str | None
     timeout_seconds: int | None
     grace_seconds: int
-    env: Mapping[str, str]
+    env: "Mapping[str, str | Secret]"
     cwd: str
     start_after: str | datetime | None
     array: ArrayWish | None
     code: Mapping[str, Any] | None
     on_lost: str
+
+
+class Secret(TypedDict):
+    """A secret by its name; its worker has the value."""
+
+    secret: str
 
 
 class Job(TypedDict):
@@ -86,7 +92,7 @@ class Job(TypedDict):
     priority: int
     command: list[str]
     cwd: str
-    env: dict[str, str]
+    env: "dict[str, str | Secret]"
     gpus: int
     gpu_memory_mib: int | None
     cpus: int

@@ -54,7 +54,8 @@ class Claimed:
     queue: str
     command: Sequence[str]
     cwd: str
-    env: Mapping[str, str]
+    env: Mapping[str, Any]
+    """Values, or `{"secret": NAME}`."""
     devices: Mapping[str, int]
     memory_mib: int
     timeout_seconds: int | None

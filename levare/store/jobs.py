@@ -80,7 +80,8 @@ class Submission:
     only_between: str | None = None
     timeout_seconds: int | None = None
     grace_seconds: int = 10
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, Any] = field(default_factory=dict)
+    """Values, or `{"secret": NAME}`."""
     cwd: str = ""
     start_after: datetime | None = None
     on_lost: str = "keep"

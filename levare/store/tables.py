@@ -50,7 +50,8 @@ class JobRow(Table, table=True):
     priority: int
     command: list[str] = Field(sa_column=json_column())
     cwd: str
-    env: dict[str, str] = Field(sa_column=json_column())
+    env: dict[str, Any] = Field(sa_column=json_column())
+    """Values, or `{"secret": NAME}`; never a secret."""
     gpus: int
     gpu_memory_mib: int | None
     """Of each GPU; None asks for whole GPUs."""
