@@ -65,6 +65,14 @@ class SecretReference(BaseModel):
     secret: str = Field(examples=["HUB_KEY"])
 
 
+class Rerun(BaseModel):
+    """That a job repeats a run."""
+
+    attempt: str = Field(description="The run.", examples=["a1b2c3d4e5-1"])
+    code: bool = Field(description="Whether its code is restored.", examples=[True])
+    strict: bool = Field(description="Whether it does not start where anything differs.", examples=[False])
+
+
 class Job(BaseModel):
     """A wish to run a command, and what became of it."""
 
@@ -161,6 +169,7 @@ class Job(BaseModel):
     schedule: str | None = Field(description="The schedule that submitted it.", examples=["nightly"])
     trigger: str | None = Field(description="The trigger that submitted it.", examples=["new-data"])
     due_at: At | None = Field(description="The due time of the schedule that it is for.")
+    rerun: Rerun | None = Field(description="Which run it repeats; null for none.")
 
 
 class Jobs(BaseModel):

@@ -80,4 +80,4 @@ def _refuse_unknown_parameters(request: Request) -> None:
 def _query_parameters(endpoint: Callable[..., Any]) -> tuple[str, ...]:
     hints = get_type_hints(endpoint, include_extras=True)
     kinds = {name: getattr(hint, "__metadata__", ()) for name, hint in hints.items()}
-    return tuple(name for name, kind in kinds.items() if any(isinstance(each, params.Query) for each in kind))
+    return tuple(each.alias or name for name, kind in kinds.items() for each in kind if isinstance(each, params.Query))

@@ -30,6 +30,7 @@ from app import (
     metrics,
     nodes,
     openmetrics,
+    pins,
     pipelines,
     problems,
     receipts,
@@ -49,7 +50,7 @@ from levare.store.engine import Database
 from levare.store.sharing import rules_of
 
 _MODULES = (
-    *(jobs, failures, receipts, pipelines, logs, metrics, compare, nodes),
+    *(jobs, pins, failures, receipts, pipelines, logs, metrics, compare, nodes),
     *(report, families, teams, windows, tokens),
     *(calendar, schedules, instants),  # whose first names words that no schedule may have
     *(triggers, events, alerts, alert_rules, channels, audit, health, docs, openmetrics),

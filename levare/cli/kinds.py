@@ -14,6 +14,7 @@ from levare.model import NEED_OUTCOMES, SUCCESS
 from levare.written import SIGNALS, amount, duration_seconds, ending, hours, label, size_mib
 
 NO_LIMIT = "none"
+_DATA_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
 
 
 class Written(click.ParamType):
@@ -124,6 +125,16 @@ def _secret(text: str) -> tuple[str, str]:
     return variable or name, name
 
 
+def _data(text: str) -> str:
+    """An id, or NAME=ID; a path is one by its first characters, and is told as an absolute one."""
+    head, equals, value = text.partition("=") if not text.startswith((".", "/", "~")) else ("", "", text)
+    value = value if equals or not head else head
+    if not re.fullmatch(r"[^,\s\x00-\x1f]+", value) or (equals and not re.fullmatch(_DATA_NAME, head)):
+        raise ValueError(f"{text!r} is not an id such as imagenet@v3, NAME=ID, or a path such as ./data")
+    place = os.path.abspath(os.path.expanduser(value)) if value.startswith((".", "/", "~")) else value  # noqa: PTH100, PTH111
+    return f"{head}={place}" if equals else place
+
+
 def _ago(text: str) -> datetime:
     """`30d` is 30 days ago; or a time."""
     try:
@@ -139,6 +150,7 @@ SIZE, HOURS, WARNING = Written("size", size_mib), Written("hours", hours), Writt
 LABEL, AMOUNT, ENDING = Written("label=value", label), Written("name=n", amount), Written("ending", ending)
 DURATION, MOMENT, VARIABLE, NEED = Written("duration", duration_seconds), Moment(), Variable(), Need()
 SECRET = Written("variable=name", _secret)
+DATA = Written("id", _data)
 AGO = Written("time|duration", _ago)
 COUNT, GPU_HOURS = Limit(int), Limit(float)
 JOB, NODE, TOKEN, TEAM, WINDOW = Name("job"), Name("node"), Name("token"), Name("team"), Name("window")

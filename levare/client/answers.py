@@ -141,6 +141,7 @@ class Job(TypedDict):
     parameters: dict[str, Any]
     schedule: str | None
     due_at: str | None
+    rerun: "dict[str, Any] | None"
     array: ArrayProgress | None
     array_id: str | None
     array_index: int | None

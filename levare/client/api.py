@@ -39,6 +39,7 @@ from levare.client.parts import given as _given
 from levare.client.parts import instant as _instant
 from levare.client.parts import part as _part
 from levare.client.parts import span as _span
+from levare.client.pins import PinCalls
 from levare.client.schedules import ScheduleCalls
 from levare.client.stream import follow_attempt
 from levare.client.triggers import Activation, Definition, Event, Simulation, Trigger, WhyNot
@@ -52,7 +53,7 @@ _PAGE = 200
 _EVENT = "application/cloudevents+json"
 
 
-class Client(ScheduleCalls, MetricCalls, AlertCalls, MonitoringCalls):
+class Client(ScheduleCalls, MetricCalls, AlertCalls, MonitoringCalls, PinCalls):
     """
     A client of levare's API, usable from several threads and as a context manager.
 

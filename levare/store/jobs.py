@@ -94,6 +94,8 @@ class Submission:
     due_at: datetime | None = None
     code: Mapping[str, Any] | None = None
     """What the checkout held from which it was submitted."""
+    rerun: Mapping[str, Any] | None = None
+    """The `attempt` that it repeats, whether its `code` is restored, and whether that is `strict`."""
 
     @property
     def request(self) -> Request:
@@ -358,7 +360,7 @@ _WISHED = (
     *("team", "project", "priority", "cwd", *_REQUESTED, "timeout_seconds", "grace_seconds", "retries"),
     *("backoff_seconds", "memory_growth", "preemptible", "min_runtime_seconds", "warning_signal", "warning_seconds"),
     *("deadline", "only_between", "on_lost", "start_after", "pipeline", "step"),
-    *("schedule", "trigger", "due_at", "code"),
+    *("schedule", "trigger", "due_at", "code", "rerun"),
 )
 _FIELDS = {
     "too-many-gpus": "gpus",

@@ -129,6 +129,8 @@ class JobRow(Table, table=True):
     due_at: datetime | None = Field(sa_column=instant())
     code: dict[str, Any] | None = Field(sa_column=json_column(nullable=True))
     """What the checkout held from which it was submitted: commit, branch, whether it was dirty, a digest of that."""
+    rerun: dict[str, Any] | None = Field(sa_column=json_column(nullable=True))
+    """Of a job that repeats a run: the `attempt`, whether its `code` is restored, and whether that is `strict`."""
 
 
 class NeedRow(Table, table=True):

@@ -11,6 +11,7 @@ from levare.store import (  # noqa: F401 - so that the metadata knows all tables
     tables_alerts,
     tables_failures,
     tables_metrics,
+    tables_pins,
     tables_samples,
     tables_time,
     tables_triggers,
