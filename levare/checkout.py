@@ -3,6 +3,7 @@
 import os
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -20,6 +21,7 @@ _STATUS = ("status", "--porcelain=v2", "--branch", "-z", "--no-renames", "--igno
 _TOLD = ("commit", "branch", "root", "dirty", "diff")
 _HEX = 12
 _PIECE = 1 << 16
+_ENDING_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Git:
         try:
             told, complaint = process.communicate(given, timeout=self.patience)
         except subprocess.TimeoutExpired:
-            process.kill()
+            _end(process)
             raise self._late from None
         if process.returncode:
             words = complaint.decode("utf-8", "replace").strip().splitlines() or ["nothing"]
@@ -95,6 +97,16 @@ class Git:
             )
         except OSError as error:
             raise Refused(f"git cannot be started: {error.strerror}.") from None
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """Kill it, and leave it to itself if it hangs in the kernel."""
+    process.kill()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_ENDING_SECONDS)
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe:
+            pipe.close()
 
 
 def code_of(folder: Path, *, patience: float = PATIENCE_SECONDS) -> dict[str, Any] | None:
