@@ -146,7 +146,7 @@ class Finder:
 def _folder(cwd: Path, command: Sequence[str]) -> Folder:
     root = root_of(cwd)
     if root is None:
-        checkout = Checkout(None, missing=(f"No git repository holds {cwd}.",))
+        checkout = Checkout(None, missing=("No git repository holds its working directory.",))
     else:
         checkout = checkout_of(Git(root, trusted=True), most_bytes=MOST_PATCH_BYTES)
     return Folder(checkout, installed.locks(cwd, root), installed.script(command, cwd))

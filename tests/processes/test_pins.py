@@ -111,7 +111,9 @@ def test_a_diff_that_is_too_long_is_told_by_its_size_and_digest(repository: Repo
 def test_without_a_repository_a_commit_or_git_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     empty = Repository(tmp_path / "empty")
 
-    assert Finder().find(start(tmp_path)).shared["missing"][0]["why"] == f"No git repository holds {tmp_path}."
+    assert (
+        Finder().find(start(tmp_path)).shared["missing"][0]["why"] == "No git repository holds its working directory."
+    )
     assert "has no commit" in empty.look().missing[0]
     monkeypatch.setenv("PATH", str(tmp_path))
     assert empty.look().missing == ("git cannot be started: No such file or directory.",)
@@ -295,3 +297,13 @@ def test_strictly_nothing_may_differ():
     ):
         with pytest.raises(Conflict, match=f"It would not be as k3v9x2m1qa-1 was: .*{told}"):
             deviating(**now)()
+
+
+def test_jobs_in_folders_of_their_own_share_what_they_are_pinned_to(tmp_path: Path):
+    folders = [tmp_path / name for name in ("a", "b")]
+    for folder in folders:
+        folder.mkdir()
+
+    one, other = (Finder().find(start(folder)) for folder in folders)
+
+    assert one.shared == other.shared
