@@ -1,5 +1,6 @@
 """`python -m app`: bring the database up to date, then serve the API."""
 
+import gc
 import os
 import signal
 import socket
@@ -101,6 +102,7 @@ def serve(settings: Settings, listener: socket.socket) -> None:
         ws="none",
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
+    gc.freeze()  # the models of all answers stay: the collector would stop every request while it looks at them
     with _announced(settings, url_of(listener)):
         _Server(config, stopping).run(sockets=[listener])
 

@@ -20,9 +20,11 @@ from tests.fleet import ROOT, Fleet, eventually, fleet
 ENV = {"PYTHONPATH": str(ROOT)}
 KEY = "top-secret"
 TRAIN = """
-import sys, time, threading, multiprocessing, levare
+import itertools, os, sys, time, threading, multiprocessing, levare
 mode, steps, accuracy = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
-for step in range(steps):
+for step in itertools.count():
+    if step >= steps and (mode != "slow" or os.path.exists("seen")):
+        break
     time.sleep(0.12 if mode == "slow" else 0.04)
     levare.log(step=step, stage="train", loss=float("nan") if mode == "nan" and step > 5 else 1 / (step + 1))
     if mode == "log" and step == 5:
@@ -138,7 +140,7 @@ def ended(running: Fleet, rule: str, job: str) -> dict[str, Any]:
 def test_every_incident_is_the_right_alert_once_and_ends_once(running: Fleet, ear: Ear):
     still = {mode: train(running, mode) for mode in ("hang", "spin", "deadlock")}
     others = {mode: train(running, mode, steps=60) for mode in ("nan", "log")}
-    idle = running.submit("sleep", "6", name="idle", gpus=4)
+    idle = running.submit("sleep", "600", name="idle", gpus=4)
     waits = running.submit("true", name="waits", gpus=1)
     failed = running.python("import no_such_module", name="import")
     cured = running.python(CURED, name="cured", retries=1, cwd=str(running.home))
@@ -151,6 +153,7 @@ def test_every_incident_is_the_right_alert_once_and_ends_once(running: Fleet, ea
     assert "device-side assert" in the_alert(running, "cuda", others["log"])["message"]
     assert "GPU" in the_alert(running, "gpu-idle", idle)["message"]
     assert "asks for 1 GPU and 1 CPU" in the_alert(running, "queue", waits)["message"]
+    running.cancel(idle)
     assert "has failed on n1" in the_alert(running, "failure", failed)["message"]
     for rule, job in (("gpu-idle", idle), ("queue", waits), *(("hang", job) for job in still.values())):
         ended(running, rule, job)
@@ -189,10 +192,11 @@ def assert_told_once(running: Fleet, ear: Ear) -> None:
 def test_a_run_at_half_the_speed_and_one_that_learns_worse_are_told_against_their_family(running: Fleet):
     running.await_end(*(train(running, "usual", name="slow", steps=50) for _ in range(3)))
     worse = train(running, "usual", name="slow", steps=50, accuracy=0.5)
-    slow = train(running, "slow", name="slow", steps=80)
+    slow = train(running, "slow", name="slow", steps=80, cwd=str(running.home))
 
     assert "against 0.9 in the 3 runs before" in the_alert(running, "degraded", worse)["message"]
     assert "times as long as" in the_alert(running, "slow", slow)["message"]
+    (running.home / "seen").touch()
     running.await_end(slow)
     assert "as good as" in ended(running, "degraded", worse)["ended_reason"]
     assert "has succeeded" in ended(running, "slow", slow)["ended_reason"]
@@ -232,7 +236,7 @@ def levare(running: Fleet, *arguments: str, code: int = 0) -> str:
 
 
 def test_the_command_line_lists_acknowledges_silences_and_tests(running: Fleet):
-    [alert, *_] = [a for a in alerts(running, rule="failure") if a["state"] == "open"]
+    alert = the_alert(running, "failure", running.python("import sys; sys.exit(1)", name="bad"))
     number = str(alert["number"])
 
     assert alert["job"] in levare(running, "alerts", number)

@@ -198,7 +198,7 @@ def test_a_job_beyond_its_time_limit_is_ended(trials: Trials):
     ending = trials.run("sleep", "600", timeout_seconds=0.5)
 
     assert (ending.cause, ending.exit_code, ending.signal) == ("timed_out", 143, 15)
-    assert 0.5 <= time.monotonic() - began < 5
+    assert 0.5 <= time.monotonic() - began < 15
 
 
 @pytest.mark.parametrize("with_cgroup", [True, False])
@@ -326,8 +326,8 @@ def test_a_fenced_attempt_has_the_grace_of_a_fence(quick: Trials, tmp_path: Path
 
 def test_a_renewed_lease_keeps_the_attempt_even_if_it_cannot_be_read_for_a_while(quick: Trials, tmp_path: Path):
     lease = tmp_path / "lease"
-    trial = quick.start("sleep", "600", lease_file=str(lease), lease_seconds=1)
-    until = time.monotonic() + 2.5
+    trial = quick.start("sleep", "600", lease_file=str(lease), lease_seconds=3)
+    until = time.monotonic() + 5
     turn = 0
     while time.monotonic() < until:
         turn += 1

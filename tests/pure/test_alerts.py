@@ -16,7 +16,6 @@ from levare.decide.alerts.deciding import LONGEST_OPEN, Open, Outcome, decide
 from levare.decide.alerts.defaults import DEFAULTS
 from levare.decide.alerts.endings import failure
 from levare.decide.alerts.facts import Facts, Filling, Job, Live, Node, Over, Summary
-from levare.decide.alerts.learning import goal_of
 from levare.decide.alerts.pace import Pace
 from levare.decide.alerts.robust import line, lower, spread, upper
 from levare.decide.alerts.rules import KINDS, Rule, declared
@@ -286,20 +285,23 @@ def test_a_family_that_has_degraded_is_one_alert_until_a_run_is_as_good_as_befor
     ]
 
 
+def test_runs_that_ended_since_the_last_look_count_for_those_that_ended_after_them():
+    def over(accuracy: float) -> Over:
+        return Over(job=JOB, state="succeeded", reason="", at=NOON, summary=summed(accuracy=accuracy))
+
+    rule = a_rule(degraded={"least_runs": 3})
+    before, worse = [over(0.9) for _ in range(3)], over(0.5)
+
+    assert Watched(rule).look(over=[*before, worse])
+    assert not Watched(rule).look(over=[worse, *before])
+
+
 def test_a_bound_needs_no_history():
     rule = a_rule(degraded={"metric": "wer", "stage": "val", "bound": 0.2, "goal": "min"})
     worse, fine = (Over(job=JOB, state="succeeded", reason="", at=NOON, summary=summed(wer=w)) for w in (0.3, 0.1))
 
     assert Watched(rule).look(over=[worse])
     assert not Watched(rule).look(over=[fine])
-
-
-@pytest.mark.parametrize(
-    ("name", "goal"),
-    [("val_loss", "min"), ("top5", None), ("accuracy", "max"), ("macro-f1", "max"), ("lr", None), ("WER", "min")],
-)
-def test_the_name_of_a_metric_says_what_is_better_or_nothing(name: str, goal: str | None):
-    assert goal_of(name) == goal
 
 
 @pytest.mark.parametrize(

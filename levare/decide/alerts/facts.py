@@ -1,8 +1,9 @@
 """What rules read: what runs, what has ended, the nodes, and what is known of each family of jobs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import takewhile
 
 from levare.decide.alerts.pace import Pace
 
@@ -186,3 +187,10 @@ class Facts:
 
     def profile(self, family: str) -> Profile:
         return self.profiles.get(family, Profile())
+
+    def profile_before(self, over: Over) -> Profile:
+        """With the runs of its family that have ended since the last look, but before it."""
+        profile = self.profile(over.job.family)
+        earlier = takewhile(lambda each: each is not over, self.over)
+        news = [each.summary for each in earlier if each.job.family == over.job.family and each.summary is not None]
+        return replace(profile, runs=[*profile.runs, *news])

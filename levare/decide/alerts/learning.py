@@ -10,26 +10,16 @@ from statistics import median
 
 from levare.decide.alerts.facts import Key, Live, Over, Point, Profile, Summary
 from levare.decide.alerts.robust import lower, upper
-from levare.decide.alerts.rules import MAX, MIN, Degraded, Metric, NotFinite
+from levare.decide.alerts.rules import MIN, Degraded, Metric, NotFinite
 from levare.decide.alerts.sight import Sight
 from levare.decide.alerts.words import clock, number, span
 from levare.decide.amounts import joined
 from levare.decide.conditions import BETWEEN, BREACH, CLEAR, Reading, read
+from levare.decide.summaries import direction
 
-_FALLS = ("loss", "error", "err", "perplexity", "ppl", "mae", "mse", "rmse", "wer", "cer", "nll")
-_RISES = ("acc", "accuracy", "f1", "auc", "map", "bleu", "rouge", "precision", "recall", "r2", "iou", "dice", "reward")
 _NOTHING = Reading(BETWEEN, "It was not told yet.")
 _TRAINS = ("train", "training")
 """What comes of these stages is no measure of the model where there is another."""
-
-
-def goal_of(metric: str) -> str | None:
-    """Whether less or more of it is better, by its name; None where that says nothing."""
-    words = metric.lower().replace("-", "_").replace("/", "_").replace(".", "_").split("_")
-    for goal, names in ((MIN, _FALLS), (MAX, _RISES)):
-        if any(word in names or word.rstrip("0123456789@") in names for word in words):
-            return goal
-    return None
 
 
 @dataclass(frozen=True)
@@ -84,13 +74,13 @@ def _wanted(rule: Degraded, summary: Summary) -> Iterator[Key]:
     """The metrics that are looked at: those that are named, or all that tell what is better, but of training last."""
     keys = [key for key in sorted(summary.metrics) if rule.metric in (None, key[1]) and rule.stage in (None, key[0])]
     is_named = rule.metric is not None
-    telling = [key for key in keys if is_named or goal_of(key[1])]
+    telling = [key for key in keys if is_named or direction(key[1])]
     measures = [key for key in telling if key[0] not in _TRAINS]
     yield from telling if is_named or not measures else measures
 
 
 def _judge(rule: Degraded, key: Key, summary: Summary, profile: Profile) -> tuple[_Worse, bool] | None:
-    goal = rule.goal or goal_of(key[1]) or MIN
+    goal = rule.goal or direction(key[1]) or MIN
     value, before = _best(summary, key, goal), [_best(run, key, goal) for run in profile.runs if key in run.metrics]
     if rule.bound is not None:
         return _Worse(key, value, rule.bound, rule.bound, 0), _is_beyond(value, rule.bound, goal)

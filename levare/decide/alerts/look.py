@@ -65,7 +65,7 @@ def _degraded(rule: Rule, facts: Facts) -> Iterator[Sight]:
     when: Any = rule.when
     for over in facts.over:
         if concerns(when.of, over.job):
-            sight = learning.degraded(when, over, facts.profile(over.job.family))
+            sight = learning.degraded(when, over, facts.profile_before(over))
             if sight:
                 yield sight
 
