@@ -16,8 +16,10 @@ from app.document import refusals
 from app.pages import Cursor, Limit, fields_of, number_of, numbered_cursor, picked, selected
 from app.patterns import ONE_LINE
 from levare.errors import Conflict, Contradiction, Fault
+from levare.model.access import MEMBER, VIEWER
 from levare.store import alerts, silences
 from levare.store.alerts import AlertFilter
+from levare.store.ownership import team_of_silence
 
 router = APIRouter(tags=["alerts"])
 
@@ -69,7 +71,7 @@ def list_alerts(
 ) -> Response:
     """List alerts, newest first; those that are open, unless `state` says otherwise."""
     names, place = selected(Alert, fields), number_of(cursor)
-    wanted = AlertFilter(None if state == "any" else state == "open", rule, severity, job, node, team)
+    wanted = AlertFilter(None if state == "any" else state == "open", rule, severity, job, node, team, call.seen)
     with call.database.reading() as connection:
         rows = alerts.find(connection, wanted, limit=limit + 1, after=place)
     following = numbered_cursor(rows[limit - 1], "begun_at") if len(rows) > limit else None
@@ -97,7 +99,8 @@ def acknowledge_alert(number: Number, body: Acknowledgement, call: Asked, dry_ru
 def list_silences(call: Asked) -> Response:
     """List the silences that have not ended, by their end."""
     with call.database.reading() as connection:
-        rows = silences.find(connection, now=call.now)
+        found = silences.find(connection, now=call.now)
+        rows = [row for row in found if call.actor.access.has_in_all(VIEWER, team_of_silence(connection, row))]
     return answer({"items": [picked(row, _SILENCE) for row in rows]})
 
 
@@ -112,6 +115,7 @@ def add_silence(body: SilenceRequest, call: Asked, dry_run: DryRun = False) -> R
         fault = Fault("ends_at", "must be in the future, within a year", body.ends_at.isoformat(), "now to a year")
         raise Contradiction("The silence would not end within a year from now.", "Set a time to come.", [fault])
     with call.writing(dry_run=dry_run) as connection:
+        call.refuse_unless(MEMBER, team_of_silence(connection, said), what="What it silences")
         row = silences.add(connection, said, ends_at=body.ends_at, reason=body.reason, actor=call.actor, now=call.now)
     return answer(picked(row, _SILENCE), 201)
 

@@ -368,10 +368,17 @@ class Families(BaseModel):
 class Token(BaseModel):
     id: str = Field(examples=["k3v9x2m1qa"])
     name: str = Field(examples=["laptop"])
-    role: str = Field(examples=["admin"])
+    role: str = Field(
+        description="What it may beyond its teams: `admin` everything, `metrics`, `node`, or `team` nothing.",
+        examples=["team"],
+    )
+    teams: dict[str, str] = Field(
+        description="Its role in each of its teams: `viewer`, `member` or `admin`.", examples=[{"vision": "member"}]
+    )
     created_at: At
     expires_at: At | None = Field(description="null for never.")
     revoked_at: At | None
+    used_at: At | None = Field(description="When it last opened something, to within half a minute; null for never.")
 
 
 class NewToken(Token):

@@ -260,13 +260,3 @@ class Activity(Body):
     @property
     def pauses(self) -> bool:
         return self.state == "paused"
-
-
-class TokenRequest(Body):
-    """A new token."""
-
-    name: Label = Field(description="Whose it is; never used before.", examples=["laptop"])
-    role: Literal["admin", "metrics"] = Field(
-        "admin", description="What it may do: everything, or read /metrics and nothing else.", examples=["metrics"]
-    )
-    expires_at: Time | None = Field(None, description="Until when it is valid; null for ever.")

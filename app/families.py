@@ -30,7 +30,9 @@ def list_families(
     """List families of which a job has ended, by name."""
     names = selected(Family, fields)
     with call.database.reading() as connection:
-        rows = families.find_families(connection, after=after, limit=limit + 1, only_held=held, now=call.now)
+        rows = families.find_families(
+            connection, after=after, limit=limit + 1, only_held=held, now=call.now, seen=call.seen
+        )
     following = rows[limit - 1]["name"] if len(rows) > limit else None
     return answer({"items": [picked(row, names) for row in rows[:limit]], "next": following})
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Header, Path, Query
 from sqlalchemy import Connection
 from starlette.responses import Response
 
+from app import veil
 from app.answers import ArrayWish, Attempt, Attempts, Job, Jobs, JobState, answer
 from app.bodies import JobRequest
 from app.call import Asked, Call, DryRun
@@ -99,7 +100,7 @@ def _verdict(body: JobRequest, call: Call, key: str | None) -> dict[str, Any]:
     with call.writing(dry_run=True) as connection:
         job = _submit(connection, body, call, key)
         case = explain.load(connection, job["id"], now=call.now, rules=call.rules)
-    return {"accepted": True} | case.tell() | {"job": None}
+    return {"accepted": True} | veil.why(call.database, case.tell(), call.seen) | {"job": None}
 
 
 @router.get("", response_model=Jobs)
@@ -124,7 +125,8 @@ def list_jobs(
     An array is one job here; its elements are listed with `array`, and among others where a `state` or a `failure` is
     asked for.
     """
-    wanted, names = JobFilter(state or (), team, project, name, user, array, failure or ()), selected(Job, fields)
+    names = selected(Job, fields)
+    wanted = JobFilter(state or (), team, project, name, user, array, failure or (), call.seen)
     after, is_newest_first = place_of(cursor), order == "newest"
     with call.database.reading() as connection:
         rows = views.find_jobs(connection, wanted, limit=limit + 1, after=after, newest_first=is_newest_first)
@@ -190,6 +192,7 @@ def list_attempts(job_id: JobId, call: Asked, fields: AttemptFields = None) -> R
     names = selected(Attempt, fields)
     with call.database.reading() as connection:
         rows = views.job_attempts(connection, job_id)
+        rows = veil.attempts(connection, rows, call.seen)
     return answer({"items": [picked({**row, "job": job_id}, names) for row in rows]})
 
 
@@ -202,4 +205,4 @@ def explain_job(job_id: JobId, call: Asked) -> Response:
     """
     with call.database.reading() as connection:
         case = explain.load(connection, job_id, now=call.now, rules=call.rules)
-    return answer(case.tell())
+    return answer(veil.why(call.database, case.tell(), call.seen))

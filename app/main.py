@@ -5,7 +5,8 @@ from contextlib import asynccontextmanager
 from functools import partial
 from threading import Event
 
-from fastapi import FastAPI
+from anyio import create_task_group
+from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
@@ -26,6 +27,7 @@ from app import (
     health,
     instants,
     jobs,
+    login,
     logs,
     metrics,
     nodes,
@@ -40,9 +42,11 @@ from app import (
     triggers,
     windows,
 )
+from app.access import Owners, permit, refuse_undeclared
 from app.auth import Auth
 from app.call import Parts
-from app.limits import Body, Door, Shield
+from app.keys import Keys
+from app.limits import Body, Door, Shield, our_names
 from levare.pulse import Pulse
 from levare.settings import Settings
 from levare.store.engine import Database
@@ -52,7 +56,7 @@ _MODULES = (
     *(jobs, failures, receipts, pipelines, logs, metrics, compare, nodes),
     *(report, families, teams, windows, tokens),
     *(calendar, schedules, instants),  # whose first names words that no schedule may have
-    *(triggers, events, alerts, alert_rules, channels, audit, health, docs, openmetrics),
+    *(triggers, events, alerts, alert_rules, channels, audit, health, docs, login, openmetrics),
 )
 
 
@@ -62,8 +66,9 @@ def create(settings: Settings, *, stopping: Event | None = None) -> FastAPI:
 
     Set `stopping` when the process is about to end: what streams then ends too.
     """
+    database = Database(settings.database)
     parts = Parts(
-        settings, rules_of(settings), Database(settings.database), Pulse(settings.redis_url), stopping or Event()
+        settings, rules_of(settings), database, Pulse(settings.redis_url), stopping or Event(), Keys(database)
     )
     app = FastAPI(
         title="levare",
@@ -73,6 +78,7 @@ def create(settings: Settings, *, stopping: Event | None = None) -> FastAPI:
         redirect_slashes=False,
         generate_unique_id_function=_operation_id,
         lifespan=_lifespan,
+        dependencies=[Depends(permit)],
         exception_handlers={RequestValidationError: problems.on_invalid, HTTPException: problems.on_http_error},
     )
     app.state.parts = parts
@@ -80,6 +86,8 @@ def create(settings: Settings, *, stopping: Event | None = None) -> FastAPI:
     for module in _MODULES:
         app.include_router(module.router)
     app.state.routes = [route for module in _MODULES for route in module.router.routes]
+    refuse_undeclared(app.state.routes)
+    app.state.owners = Owners(database)
     _guard(app, parts)
     return app
 
@@ -87,15 +95,22 @@ def create(settings: Settings, *, stopping: Event | None = None) -> FastAPI:
 def _guard(app: FastAPI, parts: Parts) -> None:
     """The last added is the first asked: Shield, Door, Auth, Body."""
     app.add_middleware(Body)
-    app.add_middleware(Auth, database=parts.database)
-    app.add_middleware(Door, host=parts.settings.host)
+    settings = parts.settings
+    app.add_middleware(Auth, keys=parts.keys, per_second=settings.rate)
+    app.add_middleware(
+        Door, names=our_names(settings.host, settings.names), host=settings.host, stopping=parts.stopping
+    )
     app.add_middleware(Shield)
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    yield
     parts: Parts = app.state.parts
+    async with create_task_group() as group:
+        group.start_soon(parts.keys.keep_notes)
+        yield
+        group.cancel_scope.cancel()
+    parts.keys.write_notes()
     parts.pulse.close()
     parts.database.dispose()
 

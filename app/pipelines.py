@@ -116,7 +116,7 @@ def submit_pipeline(
 def list_pipelines(call: Asked, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """List pipelines, newest first."""
     with call.database.reading() as connection:
-        rows = pipelines.find(connection, limit=limit + 1, after=place_of(cursor))
+        rows = pipelines.find(connection, limit=limit + 1, after=place_of(cursor), seen=call.seen)
     page = rows[:limit]
     next_cursor = cursor_after(page[-1]) if len(rows) > limit else None
     return answer({"items": [picked(row, _FIELDS) for row in page], "next_cursor": next_cursor})

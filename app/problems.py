@@ -15,7 +15,15 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from app.patterns import in_words
-from levare.errors import Fault, InvalidRequest, LevareError, NotFound, Unauthorized
+from levare.errors import (
+    Fault,
+    InvalidRequest,
+    LevareError,
+    NotFound,
+    TooManyRequests,
+    Unauthorized,
+    Unavailable,
+)
 
 MEDIA_TYPE = "application/problem+json"
 _MOST = 1 << 63
@@ -45,6 +53,14 @@ class RangeNotSatisfiable(LevareError):
     size: int = 0
 
     code, title, status = "range-not-satisfiable", "Nothing is kept in this range", 416
+
+
+class HeadTooLarge(LevareError):
+    code, title, status = "head-too-large", "The head of the request is too large", 431
+
+
+class Stopping(Unavailable):
+    """This process is about to end, and takes nothing more."""
 
 
 class Misdirected(LevareError):
@@ -103,6 +119,10 @@ def _headers(error: LevareError) -> dict[str, str]:
     """What HTTP wants to be said with an error."""
     if isinstance(error, Unauthorized):
         return {"WWW-Authenticate": 'Bearer realm="levare"'}
+    if isinstance(error, TooManyRequests):
+        return {"Retry-After": str(error.retry_after_seconds)}
+    if isinstance(error, Stopping):
+        return {"Retry-After": "1", "Connection": "close"}
     if isinstance(error, RangeNotSatisfiable):
         return {"Content-Range": f"bytes */{error.size}"}
     return {}

@@ -144,7 +144,7 @@ def read_report(
     begin = since or end - USUAL
     _refuse_backwards(begin, end)
     with call.database.reading() as connection:
-        found = reports.use_of_families(connection, since=begin, until=end, team=team, family=family)
+        found = reports.use_of_families(connection, since=begin, until=end, team=team, family=family, seen=call.seen)
     told = {"since": begin, "until": end, "team": team, "currency": call.rules.currency, "totals": _totals(found)}
     names = sorted({each.team for each in found})
     teams = {name: _totals([each for each in found if each.team == name]) for name in names}

@@ -13,6 +13,7 @@ from app.bodies import Body, Label, Whole
 from app.call import Asked, Call, DryRun
 from app.pages import fields_of, picked, selected
 from app.values import WHOLE
+from levare.errors import Forbidden
 from levare.model import Quota
 from levare.pulse import beat_bell
 from levare.store import sharing, teams, views
@@ -148,7 +149,7 @@ def list_teams(call: Asked, fields: TeamFields = None) -> Response:
     with call.database.reading() as connection:
         shared = sharing.load(connection, now=call.now, rules=call.rules)
         rows = teams.find(connection, shared, now=call.now)
-    return answer({"items": [picked(row, names) for row in rows]})
+    return answer({"items": [picked(row, names) for row in rows if call.seen is None or row["name"] in call.seen]})
 
 
 @router.get("/{name}", response_model=Team)
@@ -162,8 +163,13 @@ def read_team(name: TeamName, call: Asked, fields: TeamFields = None) -> Respons
 
 @router.put("/{name}", response_model=Team)
 def set_team(name: TeamName, body: TeamRequest, call: Asked, dry_run: DryRun = False) -> Response:
-    """Declare the weight and the quotas of a team; whatever was declared of it before is replaced."""
+    """
+    Declare the weight and the quotas of a team; whatever was declared of it before is replaced.
+
+    An admin of the team declares the quotas of its projects and users; the others are the fleet's to give.
+    """
     with call.writing(dry_run=dry_run) as connection:
+        _refuse_more(connection, name, body, call)
         teams.put(connection, name, body.declared(), actor=call.actor, now=call.now)
         row = _team(connection, name, call)
     _wake(call, dry_run=dry_run)
@@ -178,6 +184,14 @@ def remove_team(name: TeamName, call: Asked, dry_run: DryRun = False) -> Respons
         teams.remove(connection, name, actor=call.actor, now=call.now)
     _wake(call, dry_run=dry_run)
     return answer(picked(row, _FIELDS))
+
+
+def _refuse_more(connection: Connection, name: str, body: TeamRequest, call: Call) -> None:
+    if not call.actor.access.is_fleet and not teams.is_declared_as(connection, name, body.declared()):
+        raise Forbidden(
+            f"The weight of team {name!r} and the quota of the whole of it are the fleet's to give.",
+            "Send them as they are, or have an admin of the fleet change them.",
+        )
 
 
 def _team(connection: Connection, name: str, call: Call) -> views.Row:

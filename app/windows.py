@@ -63,7 +63,8 @@ def list_windows(call: Asked, fields: WindowFields = None) -> Response:
     names = selected(Window, fields)
     with call.database.reading() as connection:
         rows = windows.find(connection, now=call.now)
-    return answer({"items": [picked(row, names) for row in rows]})
+    shown = [row for row in rows if call.seen is None or row["team"] is None or row["team"] in call.seen]
+    return answer({"items": [picked(row, names) for row in shown]})
 
 
 @router.get("/{name}", response_model=Window)

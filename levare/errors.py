@@ -94,6 +94,15 @@ class Unavailable(LevareError):
     code, title, status = "unavailable", "A part of levare does not answer", 503
 
 
+@dataclass
+class TooManyRequests(LevareError):
+    """`retry_after_seconds` says when to ask again."""
+
+    retry_after_seconds: int = 1
+
+    code, title, status = "too-many-requests", "More is asked than is answered", 429
+
+
 class InvalidSetting(LevareError):
     code, title, status = "invalid-setting", "A setting is not valid", 500
 

@@ -37,6 +37,16 @@ class Settings:
     """LEVARE_HOST: the address that the API listens on, 127.0.0.1 by default."""
     port: int
     """LEVARE_PORT: the port of the API, 8420 by default."""
+    names: tuple[str, ...]
+    """LEVARE_NAMES: names by which the API is reached besides its own, separated by commas; none by default."""
+    tls_cert: Path | None
+    """LEVARE_TLS_CERT: a file with the certificate of the API and its chain; without one it speaks plain HTTP."""
+    tls_key: Path | None
+    """LEVARE_TLS_KEY: the file with the private key of that certificate."""
+    insecure: bool
+    """LEVARE_INSECURE: 1 lets the API listen beyond loopback without TLS; it refuses by default."""
+    rate: int
+    """LEVARE_RATE: how many requests a second one token may make, 500 by default; 0 for any number."""
     flower_port: int
     """LEVARE_FLOWER_PORT: the port of Flower on loopback, 5555 by default."""
     flower_actions: bool
@@ -79,6 +89,11 @@ class Settings:
     """LEVARE_LOG_LIMIT: how much of a log is kept, half from its head and half from its tail, 8MiB by default."""
     log_format: str
     """LEVARE_LOG_FORMAT: `console` or `json`; by default console on a terminal and json elsewhere."""
+
+    @property
+    def scheme(self) -> str:
+        """Of the address of the API."""
+        return "https" if self.tls_cert else "http"
 
     @property
     def renew_every(self) -> timedelta:
@@ -130,6 +145,10 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         redis=environ.get("LEVARE_REDIS") or "",
         host=environ.get("LEVARE_HOST") or "127.0.0.1",
         port=_whole(environ, "LEVARE_PORT", 8420, low=0, high=65535),
+        names=tuple(name.lower() for name in _names(environ, "LEVARE_NAMES", "")),
+        **_tls(environ),
+        insecure=_whole(environ, "LEVARE_INSECURE", 0, low=0, high=1) == 1,
+        rate=_whole(environ, "LEVARE_RATE", 500, low=0, high=1_000_000),
         flower_port=_whole(environ, "LEVARE_FLOWER_PORT", 5555, low=0, high=65535),
         flower_actions=_whole(environ, "LEVARE_FLOWER_ACTIONS", 0, low=0, high=1) == 1,
         node=_node(environ),
@@ -191,6 +210,18 @@ def _whole(environ: Mapping[str, str], name: str, default: int, *, low: int, hig
 def _names(environ: Mapping[str, str], name: str, default: str) -> tuple[str, ...]:
     """What is set but empty is none."""
     return tuple(each.strip() for each in environ.get(name, default).split(",") if each.strip())
+
+
+def _tls(environ: Mapping[str, str]) -> dict[str, Path | None]:
+    """Both files or none."""
+    named = {name: environ.get(f"LEVARE_{name.upper()}") or "" for name in ("tls_cert", "tls_key")}
+    missing = [f"LEVARE_{name.upper()}" for name, text in named.items() if not text]
+    if len(missing) == 1:
+        raise InvalidSetting(f"{missing[0]} is not set, but its other half is.", "Set both files, or none of them.")
+    for name, text in named.items():
+        if text and not Path(text).is_file():
+            raise InvalidSetting(f"LEVARE_{name.upper()} is {text!r}, which is no file.", "Set it to a PEM file.")
+    return {name: Path(text).absolute() if text else None for name, text in named.items()}
 
 
 def _size(environ: Mapping[str, str], name: str) -> int | None:

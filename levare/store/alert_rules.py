@@ -84,4 +84,5 @@ def _default(name: str) -> Row:
 
 
 _KIND = Kind("alert rule", alert_rules, lists="levare alerts rules")
+unknown = _KIND.unknown
 _ALL = select(alert_rules).order_by(alert_rules.c.name)

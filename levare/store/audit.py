@@ -11,16 +11,17 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
+from levare.model.access import EVERYTHING, Access
 from levare.store.tables import audit
 
 
 @dataclass(frozen=True)
 class Actor:
-    """Who asks: the token, its name and role, and the address that the request came from."""
+    """Who asks: the token and its name, what it may, and the address that the request came from."""
 
     token_id: str
     name: str
-    role: str = "admin"
+    access: Access = EVERYTHING
     source: str = ""
 
 

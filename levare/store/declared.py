@@ -6,7 +6,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, Table, bindparam, delete, insert, select, update
 
+from levare.decide.belonging import teams_of_work
 from levare.errors import NotFound
+from levare.model.access import ADMIN
 from levare.store import audit, revisions
 from levare.store.audit import Actor
 from levare.store.revisions import Change
@@ -72,11 +74,16 @@ class Kind:
         """Those behind `after` by their names."""
         return [dict(row) for row in connection.execute(self._list, {"most": limit, "behind": after}).mappings()]
 
+    def page(self, connection: Connection, limit: int, after: str) -> list[Row]:
+        return self.find(connection, limit=limit, after=after)
+
     def declare(
         self, connection: Connection, name: str, definition: Document, others: Row, *, actor: Actor, now: datetime
     ) -> None:
         """Make it what the definition says, as a revision; `others` are columns of this kind alone."""
         before = self.get(connection, name)
+        if before and not actor.access.has_in_all(ADMIN, teams_of_work(before["definition"])):
+            raise self.unknown(name)  # somebody else was faster to take the name
         change = Change(self._key, name, before and before["definition"], definition)
         number = revisions.record(connection, [change], actor=actor, now=now)
         row = {"definition": definition, "revision": number, "owner": actor.name, "changed_at": now, **others}

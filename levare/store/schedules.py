@@ -17,7 +17,7 @@ Document = Mapping[str, Any]
 
 KIND = "schedule"
 _KIND = Kind(KIND, schedules)
-get, one, find, unknown = _KIND.get, _KIND.one, _KIND.find, _KIND.unknown
+get, one, find, page, unknown = _KIND.get, _KIND.one, _KIND.find, _KIND.page, _KIND.unknown
 pause, resume, remove = _KIND.pause, _KIND.resume, _KIND.remove
 
 

@@ -13,6 +13,7 @@ from sqlmodel import Field
 
 from levare.model import ATTEMPT_STATES, FREE, JOB_STATES, OWNERSHIPS
 from levare.store.columns import Table, instant, json_column, json_list, metadata, one_of
+from levare.store.types import Json
 
 _IS_ARRAY = text("array_size IS NOT NULL")
 _IS_UNWANTED = text("cancel_requested_at IS NOT NULL")
@@ -427,7 +428,7 @@ class LeaseRow(Table, table=True):
 
 
 class TokenRow(Table, table=True):
-    """A token; only its SHA-256 is kept."""
+    """A token; only its SHA-256 is kept. What it may is told by `levare.model.access`."""
 
     __tablename__ = "tokens"
 
@@ -435,9 +436,13 @@ class TokenRow(Table, table=True):
     name: str = Field(unique=True)
     digest: str = Field(unique=True)
     role: str
+    teams: dict[str, str] = Field(sa_column=Column(Json, nullable=False, server_default="{}"))
+    """Team -> role in it."""
     created_at: datetime = Field(sa_column=instant(nullable=False))
     expires_at: datetime | None = Field(sa_column=instant())
     revoked_at: datetime | None = Field(sa_column=instant())
+    used_at: datetime | None = Field(sa_column=instant())
+    """When it last opened something, to within half a minute."""
 
 
 class AuditRow(Table, table=True):

@@ -78,8 +78,18 @@ def find(connection: Connection, shared: Sharing, *, now: datetime) -> list[Row]
 def one(connection: Connection, name: str, shared: Sharing, *, now: datetime) -> Row:
     found = next((row for row in find(connection, shared, now=now) if row["name"] == name), None)
     if found is None:
-        raise NotFound(f"There is no team {name!r}.", "It begins with its first job, or with `levare teams set`.")
+        raise unknown(name)
     return found
+
+
+def unknown(name: str) -> NotFound:
+    return NotFound(f"There is no team {name!r}.", "It begins with its first job, or with `levare teams set`.")
+
+
+def is_declared_as(connection: Connection, name: str, declared: Declared) -> bool:
+    """Whether the weight of a team and the quota of the whole of it are these: what is left is its own matter."""
+    current = _columns(connection, name) or Declared().columns
+    return all(current[key] == declared.columns[key] for key in ("weight", "quota"))
 
 
 def refuse_beyond_queue(connection: Connection, *, team: str, project: str, user: str, adding: int = 1) -> None:

@@ -99,6 +99,10 @@ def find(connection: Connection, *, limit: int, after: str = "") -> list[Row]:
     return [_shown(row) for row in _KIND.find(connection, limit=limit, after=after)]
 
 
+def page(connection: Connection, limit: int, after: str) -> list[Row]:
+    return find(connection, limit=limit, after=after)
+
+
 def is_anything(connection: Connection, *, now: datetime) -> bool:
     """Whether beat has anything to look at."""
     return bool(connection.execute(_ANYTHING, {"now": now}).scalar_one())
@@ -157,7 +161,9 @@ _OF_NAME = triggers.c.name == bindparam("of_name")
 _WHOLE = select(triggers, watches.c.problem.label("watch_problem"), watches.c.scanned_at).select_from(
     triggers.outerjoin(watches, watches.c.trigger == triggers.c.name)
 )
-_KIND = Kind("trigger", triggers, whole=_WHOLE, wakes="wakes_at")
+KIND = "trigger"
+_KIND = Kind(KIND, triggers, whole=_WHOLE, wakes="wakes_at")
+get, unknown = _KIND.get, _KIND.unknown
 _ALL = select(triggers).order_by(triggers.c.name)
 _LOCKED = select(triggers).where(_OF_NAME).with_for_update()
 _ANYTHING = select(

@@ -43,7 +43,7 @@ def put(connection: Connection, name: str, wish: Wish, *, actor: Actor, now: dat
     faults = [*_wrong_nodes(connection, wish), *_wrong_times(wish, now), *_wrong_owner(wish)]
     if faults:
         raise InvalidRequest(f"Window {name}: {faults[0].message}.", "Correct it and send it again.", faults)
-    before = _find(connection, name)
+    before = get(connection, name)
     changed = vars(wish) | {"nodes": sorted(set(wish.nodes))}
     if before is None or any(before[key] != value for key, value in changed.items()):
         made = {"created_by": actor.name, "created_at": now}
@@ -67,10 +67,14 @@ def find(connection: Connection, *, now: datetime) -> list[Row]:
 
 def one(connection: Connection, name: str) -> Row:
     """This window, even if it is over."""
-    row = _find(connection, name)
+    row = get(connection, name)
     if row is None:
-        raise NotFound(f"There is no window {name!r}.", "`levare windows` lists them.")
+        raise unknown(name)
     return row
+
+
+def unknown(name: str) -> NotFound:
+    return NotFound(f"There is no window {name!r}.", "`levare windows` lists them.")
 
 
 def by_node(connection: Connection, *, now: datetime) -> Mapping[str, Sequence[Window]]:
@@ -82,7 +86,8 @@ def by_node(connection: Connection, *, now: datetime) -> Mapping[str, Sequence[W
     return kept
 
 
-def _find(connection: Connection, name: str) -> Row | None:
+def get(connection: Connection, name: str) -> Row | None:
+    """None if there is none of this name."""
     row = connection.execute(_BY_NAME, {"name": name}).mappings().one_or_none()
     return dict(row) if row else None
 

@@ -8,6 +8,7 @@ from sqlmodel import AutoString
 
 from levare.store import (  # noqa: F401 - so that the metadata knows all tables
     tables,
+    tables_access,
     tables_alerts,
     tables_failures,
     tables_metrics,
