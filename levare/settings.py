@@ -139,6 +139,7 @@ class Settings:
 def load(environ: Mapping[str, str] = os.environ) -> Settings:
     """Read and check the variables; raise InvalidSetting with the variable, its value and what is allowed."""
     home = Path(environ.get("LEVARE_HOME") or ".levare").absolute()
+    tls = _tls(environ)
     return Settings(
         home=home,
         database=_absolute(environ.get("LEVARE_DATABASE") or f"sqlite:///{home / 'levare.db'}"),
@@ -146,7 +147,8 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         host=environ.get("LEVARE_HOST") or "127.0.0.1",
         port=_whole(environ, "LEVARE_PORT", 8420, low=0, high=65535),
         names=tuple(name.lower() for name in _names(environ, "LEVARE_NAMES", "")),
-        **_tls(environ),
+        tls_cert=tls.get("tls_cert"),
+        tls_key=tls.get("tls_key"),
         insecure=_whole(environ, "LEVARE_INSECURE", 0, low=0, high=1) == 1,
         rate=_whole(environ, "LEVARE_RATE", 500, low=0, high=1_000_000),
         flower_port=_whole(environ, "LEVARE_FLOWER_PORT", 5555, low=0, high=65535),
@@ -212,16 +214,16 @@ def _names(environ: Mapping[str, str], name: str, default: str) -> tuple[str, ..
     return tuple(each.strip() for each in environ.get(name, default).split(",") if each.strip())
 
 
-def _tls(environ: Mapping[str, str]) -> dict[str, Path | None]:
-    """Both files or none."""
-    named = {name: environ.get(f"LEVARE_{name.upper()}") or "" for name in ("tls_cert", "tls_key")}
-    missing = [f"LEVARE_{name.upper()}" for name, text in named.items() if not text]
+def _tls(environ: Mapping[str, str]) -> Mapping[str, Path]:
+    """Both files or none, by the names of the settings."""
+    found = {name: environ.get(name) or "" for name in ("LEVARE_TLS_CERT", "LEVARE_TLS_KEY")}
+    missing = [name for name, text in found.items() if not text]
     if len(missing) == 1:
         raise InvalidSetting(f"{missing[0]} is not set, but its other half is.", "Set both files, or none of them.")
-    for name, text in named.items():
+    for name, text in found.items():
         if text and not Path(text).is_file():
-            raise InvalidSetting(f"LEVARE_{name.upper()} is {text!r}, which is no file.", "Set it to a PEM file.")
-    return {name: Path(text).absolute() if text else None for name, text in named.items()}
+            raise InvalidSetting(f"{name} is {text!r}, which is no file.", "Set it to a PEM file.")
+    return {name.removeprefix("LEVARE_").lower(): Path(text).absolute() for name, text in found.items() if text}
 
 
 def _size(environ: Mapping[str, str], name: str) -> int | None:

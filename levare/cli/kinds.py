@@ -11,6 +11,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from levare.model import NEED_OUTCOMES, SUCCESS
+from levare.model.access import TEAM_ROLES
 from levare.written import SIGNALS, amount, duration_seconds, ending, hours, label, size_mib
 
 NO_LIMIT = "none"
@@ -127,10 +128,27 @@ def _ago(text: str) -> datetime:
     return at
 
 
+def _ahead(text: str) -> datetime:
+    """`90d` is in 90 days; or a time."""
+    at = _moment(text if text[:1] == "+" else f"+{text}") or _moment(text)
+    if at is None:
+        raise ValueError(f"{text!r} is neither a time such as 2030-12-24T20:00 nor a duration such as 12h or 90d")
+    return at.astimezone(UTC)
+
+
+def _team_role(text: str) -> tuple[str, str]:
+    """`vision=member`: a team and a role in it."""
+    team, equals, role = text.partition("=")
+    if not team or not equals or role not in TEAM_ROLES:
+        raise ValueError(f"{text!r} is not a team and a role ({', '.join(TEAM_ROLES)}) such as vision=member")
+    return team, role
+
+
 SIZE, HOURS, WARNING = Written("size", size_mib), Written("hours", hours), Written("signal@duration", _warning)
 LABEL, AMOUNT, ENDING = Written("label=value", label), Written("name=n", amount), Written("ending", ending)
 DURATION, MOMENT, VARIABLE, NEED = Written("duration", duration_seconds), Moment(), Variable(), Need()
-AGO = Written("time|duration", _ago)
+AGO, AHEAD = Written("time|duration", _ago), Written("time|duration", _ahead)
+TEAM_ROLE = Written("team=role", _team_role)
 COUNT, GPU_HOURS = Limit(int), Limit(float)
 JOB, NODE, TOKEN, TEAM, WINDOW = Name("job"), Name("node"), Name("token"), Name("team"), Name("window")
 FAMILY, SCHEDULE, TRIGGER = Name("family"), Name("schedule"), Name("trigger")

@@ -82,6 +82,8 @@ def environment(settings: Settings, environ: Mapping[str, str] = os.environ) -> 
         "LEVARE_PORT": str(settings.port),
         "LEVARE_FLOWER_PORT": str(settings.flower_port),
         "LEVARE_SIMULATED_GPUS": settings.simulated_gpus,
+        "LEVARE_TLS_CERT": str(settings.tls_cert or ""),
+        "LEVARE_TLS_KEY": str(settings.tls_key or ""),
         "PYTHONUNBUFFERED": "1",
     }
     return {name: value for name, value in environ.items() if name != "PYTHONSAFEPATH"} | told | console
@@ -109,7 +111,8 @@ def listening(host: str, port: int) -> socket.socket:
 def url(settings: Settings) -> str:
     """The API's address as seen from this machine."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 (compared, not bound)
-    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
+    name = f"[{host}]" if ":" in host else host
+    return f"{settings.scheme}://{name}:{settings.port}"
 
 
 def await_ready(settings: Settings, names: list[str]) -> None:

@@ -444,9 +444,11 @@ class Token(TypedDict):
     id: str
     name: str
     role: str
+    teams: dict[str, str]
     created_at: str
     expires_at: str | None
     revoked_at: str | None
+    used_at: str | None
     token: NotRequired[str]
 
 

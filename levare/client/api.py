@@ -426,9 +426,20 @@ class Client(ScheduleCalls, MetricCalls, AlertCalls, MonitoringCalls):
     def tokens(self) -> list[Token]:
         return self._get("/v1/tokens")["items"]
 
-    def create_token(self, name: str, *, role: str | None = None, expires_at: str | datetime | None = None) -> Token:
-        """The new token; the answer is the only place where its secret is ever shown, so it is never sent twice."""
-        body = _given({"name": name, "role": role, "expires_at": _instant(expires_at)})
+    def create_token(
+        self,
+        name: str,
+        *,
+        role: str | None = None,
+        teams: Mapping[str, str] | None = None,
+        expires_at: str | datetime | None = None,
+    ) -> Token:
+        """
+        The new token, with its role in each of its `teams`; without teams and role it may everything.
+
+        The answer is the only place where its secret is ever shown, so it is never sent twice.
+        """
+        body = _given({"name": name, "role": role, "teams": teams or None, "expires_at": _instant(expires_at)})
         return self._wire.ask("POST", "/v1/tokens", repeatable=False, json=body)
 
     def revoke_token(self, token_id: str) -> None:
