@@ -78,7 +78,8 @@ def world() -> Iterator[World]:
         app, database = create(settings), Database(settings.database)
         with start_blocking_portal() as portal:
             fleet = client_of(app, portal, settings.token_file.read_text())
-            clients, names = {"fleet": fleet}, dict[tuple[str, str, str], str]()
+            [own] = _made(fleet.get("/v1/tokens"))["items"]
+            clients, names = {"fleet": fleet}, {("token", OWN, "fleet"): own["id"]}
             for role in ROLES[1:-1]:
                 clients[role] = client_of(app, portal, _token(fleet, names, role))
             _fill(Api("", settings, database, fleet), clients, names)
@@ -234,7 +235,7 @@ def table(world: World) -> tuple[list[Row], list[str]]:
         for relation in relations_of(operation):
             row = {"method": method, "path": route.path, "asks": RIGHTS[operation].asks, "relation": relation}
             for role in ROLES:
-                answer = _ask(world, method, route.path, operation, relation, role)
+                answer = _ask(world, route, relation, role)
                 row[role] = _outcome(answer)
                 if role != "fleet" and answer.is_success and SECRET in answer.text:
                     leaks.append(f"{role}: {method} {answer.url}: {answer.text}")
@@ -251,7 +252,8 @@ def relations_of(operation: str) -> tuple[str, ...]:
     return (OF_FLEET, NONE) if operation in _FLEETS else (ALL,)
 
 
-def _ask(world: World, method: str, path: str, operation: str, relation: str, role: str) -> httpx.Response:
+def _ask(world: World, route: Any, relation: str, role: str) -> httpx.Response:
+    [method], path, operation = route.methods, route.path, route.name
     noun = "array" if operation == "read_array" else _noun(operation)
     name = world.name(noun, relation, role)
     where = path

@@ -1,5 +1,6 @@
 """Who may do what: the table in tests/authorization.csv is what the app does, for every route, role and relation."""
 
+import pytest
 from fastapi import APIRouter
 
 from app.access import ADMIN, MEMBER, RIGHTS, VIEWER, refuse_undeclared
@@ -8,7 +9,6 @@ from tests import authorizing
 from tests.authorizing import OTHER, OWN, SAME, Row, relations_of
 
 ROUTES = [route for module in _MODULES for route in module.router.routes]
-import pytest
 
 
 @pytest.fixture(scope="module")
