@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event
 from types import FrameType
+from typing import Any
 
 import structlog
 import uvicorn
@@ -25,6 +26,8 @@ from levare.store import migrate
 from levare.store.engine import Database
 
 _GRACE_SECONDS = 5
+LIVE: dict[str, Any] = {"ws": "websockets-sansio", "ws_per_message_deflate": False, "ws_max_size": 1024}
+"""How WebSockets are spoken: small texts to many, so that to compress them for each costs more than it saves."""
 
 log = structlog.get_logger()
 
@@ -110,7 +113,7 @@ def serve(settings: Settings, listener: socket.socket) -> None:
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        ws="none",
+        **LIVE,
         http=Connection,
         ssl_certfile=settings.tls_cert,
         ssl_keyfile=settings.tls_key,

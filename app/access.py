@@ -7,6 +7,7 @@ none. Admins of the fleet may do everything. What belongs to another team is not
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from anyio import to_thread
 from sqlalchemy import Connection
@@ -24,6 +25,7 @@ from levare.store.audit import Actor
 from levare.store.engine import Database
 
 OPEN_PATHS = ("/healthz", "/readyz", "/openapi.json", "/docs", "/login")
+_OPEN_FOLDER = "/assets/"
 """What needs no token; each has the right ANYBODY, and nothing else has."""
 _MOST_KNOWN = 20_000
 
@@ -176,6 +178,15 @@ RIGHTS: Mapping[str, Right] = {
     "read_login": ANYBODY,
     "sign_in": ANYBODY,
     "sign_out": SIGNED_IN,
+    # pages
+    "show_overview": VIEW,
+    "show_queue": VIEW,
+    "show_job": Right(VIEWER, JOB),
+    "show_nodes": VIEW,
+    "follow_live": VIEW,  # of which page is asked there
+    "cancel_on_page": Right(MEMBER, JOB),
+    "resubmit_on_page": Right(MEMBER, JOB),
+    "read_asset": ANYBODY,
     # the process itself
     "check_health": ANYBODY,
     "check_readiness": ANYBODY,
@@ -184,23 +195,33 @@ RIGHTS: Mapping[str, Right] = {
 }
 
 
+def is_open(path: str) -> bool:
+    """Whether anybody may ask for this."""
+    return path in OPEN_PATHS or path.startswith(_OPEN_FOLDER)
+
+
 async def permit(connection: HTTPConnection) -> None:
     """Let a request through to its operation if that is allowed; before its values are looked at."""
-    right = RIGHTS[connection.scope["endpoint"].__name__]
+    await allow(connection, connection.scope["endpoint"].__name__, connection.path_params)
+
+
+async def allow(connection: HTTPConnection, operation: str, names: Mapping[str, Any]) -> None:
+    """Raise Forbidden or NotFound unless whoever asks may do this to what the names say."""
+    right = RIGHTS[operation]
     if right.anybody:
         return
     actor: Actor = connection.scope["levare.actor"]
     if not (actor.access.is_fleet or actor.access.role in right.scopes):
-        await _check(actor, right, connection)
+        await _check(actor, right, connection, names)
 
 
-async def _check(actor: Actor, right: Right, connection: HTTPConnection) -> None:
+async def _check(actor: Actor, right: Right, connection: HTTPConnection, names: Mapping[str, Any]) -> None:
     kind = right.of
     if right.role is None or not (kind or actor.access.has_in_any(right.role)):
         raise _refusal(actor, right)
     if kind is None:
         return
-    name = str(connection.path_params[kind.parameter])
+    name = str(names[kind.parameter])
     owners = await connection.app.state.owners.of(kind, name)
     if owners is None and right.makes:
         if not actor.access.has_in_any(right.role):
@@ -253,7 +274,7 @@ def refuse_undeclared(routes: Iterable[BaseRoute]) -> None:
     for route in routes:
         path, name = getattr(route, "path", ""), getattr(getattr(route, "endpoint", None), "__name__", "")
         right = left.pop(name, None)
-        if right is None or right.anybody != (path in OPEN_PATHS):
+        if right is None or right.anybody != is_open(path):
             raise LookupError(f"app/access.py does not say who may use {path} ({name}).")
     if left:
         raise LookupError(f"app/access.py tells of operations that there are not: {', '.join(left)}.")

@@ -15,9 +15,9 @@ from starlette.requests import ClientDisconnect, cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import problems, rates
-from app.access import OPEN_PATHS
+from app.access import is_open
 from app.keys import Holder, Keys
-from app.limits import FORM_PATHS, SAFE_METHODS
+from app.limits import SAFE_METHODS, is_form
 from app.rates import STRANGERS_AT_ONCE, STRANGERS_PER_SECOND, Buckets
 from levare.errors import Fault, Forbidden, LevareError, Unauthorized
 from levare.settings import Settings, kept_secret
@@ -46,7 +46,7 @@ class Auth:
     """
     Lets a request through only with a token or a session that is valid, and no more often than is fair.
 
-    A new path is closed until it is named in OPEN_PATHS. What is answered as a stream is cut when the token ends.
+    A new path is closed until `is_open` names it. What is answered as a stream is cut when the token ends.
     """
 
     def __init__(self, app: ASGIApp, *, keys: Keys, per_second: int) -> None:
@@ -55,7 +55,7 @@ class Auth:
         self.strangers = Buckets(STRANGERS_PER_SECOND, STRANGERS_AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] in OPEN_PATHS:
+        if scope["type"] == "http" and is_open(scope["path"]):
             self._take(self.strangers, rates.stranger(_address(scope)), "This address")
             await self.app(scope, receive, send)
         elif scope["type"] == "http":
@@ -70,10 +70,9 @@ class Auth:
         """As a request; what is wrong with a handshake is told by a code alone."""
         try:
             shown = await self._let_in(scope)
+            await self._answer(scope, receive, send, shown)
         except LevareError as error:
             await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": error.title})
-            return
-        await self._answer(scope, receive, send, shown)
 
     async def _let_in(self, scope: Scope) -> Shown:
         headers = Headers(scope=scope)
@@ -195,7 +194,7 @@ def refuse_forged(headers: Headers, method: str, path: str, cookie: str) -> None
     has_origin = "origin" in headers  # the Door has compared it
     if not has_origin and headers.get("sec-fetch-site") != "same-origin":
         raise _forged("Origin", "is missing", "the origin of this server")
-    if path not in FORM_PATHS and method != _HANDSHAKE and not is_ours(headers.get(CSRF_HEADER), cookie):
+    if not is_form(path) and method != _HANDSHAKE and not is_ours(headers.get(CSRF_HEADER), cookie):
         raise _forged(CSRF_HEADER, "is not that of this session", "what the page was given")
 
 

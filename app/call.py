@@ -78,16 +78,12 @@ class Call:
 
 async def _call(request: Request) -> Call:
     _refuse_unknown_parameters(request)
-    parts: Parts = request.app.state.parts
-    return Call(
-        parts.rules,
-        parts.database,
-        parts.pulse,
-        parts.stopping,
-        parts.keys,
-        request.scope["levare.actor"],
-        datetime.now(UTC),
-    )
+    return call_of(request.app.state.parts, request.scope["levare.actor"])
+
+
+def call_of(parts: Parts, actor: Actor) -> Call:
+    """A call at this moment."""
+    return Call(parts.rules, parts.database, parts.pulse, parts.stopping, parts.keys, actor, datetime.now(UTC))
 
 
 Asked = Annotated[Call, Depends(_call)]

@@ -26,7 +26,7 @@ ANY_MEDIA = ("/v1/events",)
 """Paths that read bodies of several types, and refuse the others themselves."""
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-FORM_PATHS = ("/login", "/logout")
+_FORM_PATHS, _FORM_FOLDER = ("/login", "/logout"), "/act/"
 _FORM = "application/x-www-form-urlencoded"
 SEND_SECONDS = 60
 """Whoever takes nothing of an answer for so long is left."""
@@ -34,7 +34,7 @@ _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # without any, browsers say of our own forms that they come from `null`
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
@@ -177,6 +177,11 @@ def _refuse_foreign(headers: Headers, host: str) -> None:
     )
 
 
+def is_form(path: str) -> bool:
+    """Whether pages post a form there, which proves by a field of its own that one of ours has sent it."""
+    return path in _FORM_PATHS or path.startswith(_FORM_FOLDER)
+
+
 def our_names(host: str, others: Collection[str] = ()) -> frozenset[str]:
     """The names under which a server that listens on `host` is reached: loopback's, its own, what that resolves to."""
     names = {*_LOOPBACK, host.lower(), *others}
@@ -225,7 +230,7 @@ async def _read(headers: Headers, receive: Receive, path: str) -> bytes:
             f"The body did not arrive within {BODY_SECONDS} s.", "Send it again, faster."
         ) from None
     if path not in ANY_MEDIA:
-        _check_media(headers, body, _FORM if path in FORM_PATHS else "application/json")
+        _check_media(headers, body, _FORM if is_form(path) else "application/json")
     return body
 
 

@@ -4,15 +4,15 @@ import hashlib
 from base64 import b64encode
 from datetime import UTC, datetime
 from html import escape
-from typing import Annotated
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import quote
 
 from anyio import to_thread
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from app.auth import COOKIES, cookie_of, is_ours, proof_of
 from app.call import Parts
+from app.forms import Form, local
 from app.keys import Holder
 from levare.errors import Forbidden, Unauthorized
 from levare.store import sessions
@@ -41,16 +41,8 @@ POLICY = (
     f"default-src 'none'; style-src 'sha256-{b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()}'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
+HOME = "/"
 _NOT_VALID = "This token is not valid here."
-
-
-async def _fields(request: Request) -> dict[str, str]:
-    """The fields of a form, the first of each name."""
-    found = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=10)
-    return {name: values[0] for name, values in found.items()}
-
-
-Form = Annotated[dict[str, str], Depends(_fields)]
 
 
 @router.get("/login")
@@ -58,7 +50,7 @@ async def read_login(request: Request) -> Response:
     """Ask for a token; whoever is signed in sees as whom, and may sign out."""
     cookie = cookie_of(request.headers)
     holder = await _signed_in(request, cookie)
-    where = _local(request.query_params.get("next", ""))
+    where = local(request.query_params.get("next", ""), HOME)
     return _page(_ask(where) if holder is None or cookie is None else _about(holder, cookie))
 
 
@@ -66,7 +58,7 @@ async def read_login(request: Request) -> Response:
 async def sign_in(request: Request, form: Form) -> Response:
     """Begin a session with a token, and go on where the browser wanted to."""
     parts: Parts = request.app.state.parts
-    where = _local(form.get("next", ""))
+    where = local(form.get("next", ""), HOME)
     try:
         holder = await parts.keys.look_up(form.get("token", "").strip(), is_cookie=False)
     except Unauthorized:
@@ -124,13 +116,6 @@ def _is_secure(request: Request) -> bool:
     return request.url.scheme == "https" or request.headers.get("origin", "").startswith("https://")
 
 
-def _local(where: str) -> str:
-    """A path of this server; nobody is sent elsewhere after signing in."""
-    parts = urlsplit(where)
-    is_ours = where.startswith("/") and not (parts.scheme or parts.netloc) and where.isprintable() and "\\" not in where
-    return where if is_ours else "/login"
-
-
 def _ask(where: str, wrong: str = "") -> str:
     told = f"<p class=bad role=alert>{escape(wrong)}</p>" if wrong else ""
     return (
@@ -148,7 +133,7 @@ def _about(holder: Holder, cookie: str) -> str:
     fleet = f"<li>{escape(holder.access.role)}" if holder.access.role != "team" else ""
     return (
         f"<h1>levare</h1><p>Signed in with the token {escape(holder.name)}.</p><ul>{fleet}{teams}</ul>"
-        "<p><a href=/docs>The API</a></p><form method=post action=/logout>"
+        "<p><a href=/>The dashboard</a></p><p><a href=/docs>The API</a></p><form method=post action=/logout>"
         f"<input type=hidden name=csrf value='{quote(proof_of(cookie))}'><button>Sign out</button></form>"
     )
 

@@ -45,6 +45,10 @@ from app import (
 from app.access import Owners, permit, refuse_undeclared
 from app.auth import Auth
 from app.call import Parts
+from app.dashboard import acts, assets, live
+from app.dashboard import pages as dashboard
+from app.dashboard.browser import Browser
+from app.dashboard.desk import Desk
 from app.keys import Keys
 from app.limits import Body, Door, Shield, our_names
 from levare.pulse import Pulse
@@ -57,6 +61,7 @@ _MODULES = (
     *(report, families, teams, windows, tokens),
     *(calendar, schedules, instants),  # whose first names words that no schedule may have
     *(triggers, events, alerts, alert_rules, channels, audit, health, docs, login, openmetrics),
+    *(dashboard, acts, assets),
 )
 
 
@@ -86,20 +91,24 @@ def create(settings: Settings, *, stopping: Event | None = None) -> FastAPI:
     for module in _MODULES:
         app.include_router(module.router)
     app.state.routes = [route for module in _MODULES for route in module.router.routes]
-    refuse_undeclared(app.state.routes)
+    app.include_router(live.router)
+    refuse_undeclared([*app.state.routes, *live.router.routes])
+    app.state.desk = Desk(parts)
+    app.state.hub = live.Hub(parts, app.state.desk)
     app.state.owners = Owners(database)
     _guard(app, parts)
     return app
 
 
 def _guard(app: FastAPI, parts: Parts) -> None:
-    """The last added is the first asked: Shield, Door, Auth, Body."""
+    """The last added is the first asked: Shield, Browser, Door, Auth, Body."""
     app.add_middleware(Body)
     settings = parts.settings
     app.add_middleware(Auth, keys=parts.keys, per_second=settings.rate)
     app.add_middleware(
         Door, names=our_names(settings.host, settings.names), host=settings.host, stopping=parts.stopping
     )
+    app.add_middleware(Browser)
     app.add_middleware(Shield)
 
 
@@ -108,9 +117,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     parts: Parts = app.state.parts
     async with create_task_group() as group:
         group.start_soon(parts.keys.keep_notes)
+        group.start_soon(app.state.hub.run)
         yield
         group.cancel_scope.cancel()
     parts.keys.write_notes()
+    app.state.hub.close()
     parts.pulse.close()
     parts.database.dispose()
 

@@ -33,10 +33,11 @@ def why(database: Database, told: dict[str, Any], seen: Seen) -> dict[str, Any]:
 
 
 def _without_names(reason: Reason, hidden: Iterable[str]) -> Reason:
-    return replace(reason, message=_clean(reason.message, hidden))
+    return replace(reason, message=without(reason.message, hidden))
 
 
-def _clean(text: str, hidden: Iterable[str]) -> str:
+def without(text: str, hidden: Iterable[str]) -> str:
+    """A sentence that names none of these jobs."""
     for job_id in hidden:
         text = text.replace(job_id, _ANOTHER)
     return text
@@ -52,7 +53,7 @@ def attempts(connection: Connection, rows: Sequence[Row], seen: Seen) -> Sequenc
         {
             **row,
             "preempted_for": None if row["preempted_for"] in hidden else row["preempted_for"],
-            "reason": row["reason"] and _clean(row["reason"], hidden),
+            "reason": row["reason"] and without(row["reason"], hidden),
         }
         for row in rows
     ]

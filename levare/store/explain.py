@@ -10,7 +10,20 @@ from sqlalchemy import Connection, bindparam, select
 from levare.decide.explain import Explanation, verdict
 from levare.decide.explain import explain as explanation
 from levare.decide.forecast import Estimate
-from levare.model import BLOCKED, CANCELLED, FINAL, PLACED, RUNNING, WAITING, Node, Reason, Rules, Sharing, Waiting
+from levare.model import (
+    BLOCKED,
+    CANCELLED,
+    FINAL,
+    PLACED,
+    RUNNING,
+    WAITING,
+    Need,
+    Node,
+    Reason,
+    Rules,
+    Sharing,
+    Waiting,
+)
 from levare.store import arrays, promises, views
 from levare.store.fleet import load_nodes
 from levare.store.movable import needs_of
@@ -68,18 +81,30 @@ def load(connection: Connection, job_id: str, *, now: datetime, rules: Rules = _
     """The facts about a job; NotFound without it."""
     job = views.job(connection, job_id)
     if job["state"] == BLOCKED:
-        return Case(job, blockers=list(_blockers(connection, job)))
+        return Case(job, blockers=blockers(connection, [job])[job_id])
     if job["state"] != WAITING or job["cancel_requested_at"]:
         return Case(job)
     row = connection.execute(_JOB, {"id": job_id}).one()
     if arrays.startable(connection, [row]).get(job_id) == 0:
         return Case(job, blockers=arrays.why_capped(row))
-    nodes, sharing = load_nodes(connection, now=now), load_sharing(connection, now=now, rules=rules)
-    promised = promises.load(connection)
-    found = load_lanes(connection, most=lambda _: HEADS, now=now)
-    lanes = [promises.remembered(lane, promised) for lane in found]
-    [waiting] = promises.remembered([waiting_of(connection, row)], promised)
+    lanes, nodes, sharing = load_queue(connection, now=now, rules=rules)
+    [waiting] = promises.remembered([waiting_of(connection, row)], promises.load(connection))
     return Case(job, queue=Queue(_as_in(lanes, waiting), lanes, nodes, sharing, now, rules.currency))
+
+
+def load_queue(
+    connection: Connection, *, now: datetime, rules: Rules = _USUAL
+) -> tuple[Sequence[Sequence[Waiting]], Sequence[Node], Sharing]:
+    """What decides about all that waits: the lanes, of each the first, with what they were promised, and the fleet."""
+    promised = promises.load(connection)
+    lanes = [promises.remembered(lane, promised) for lane in load_lanes(connection, most=lambda _: HEADS, now=now)]
+    return lanes, load_nodes(connection, now=now), load_sharing(connection, now=now, rules=rules)
+
+
+def blockers(connection: Connection, rows: Sequence[Row]) -> Mapping[str, Sequence[Reason]]:
+    """Why each of these blocked jobs may not start yet."""
+    needed = needs_of(connection, [row["id"] for row in rows]) if rows else {}
+    return {row["id"]: list(_blockers(needed[row["id"]], row)) for row in rows}
 
 
 def _as_in(lanes: Sequence[Sequence[Waiting]], job: Waiting) -> Waiting:
@@ -148,8 +173,8 @@ def _priority(found: Explanation) -> dict[str, Any]:
     }
 
 
-def _blockers(connection: Connection, job: Row) -> Iterator[Reason]:
-    for name, need in sorted(needs_of(connection, [job["id"]])[job["id"]].items()):
+def _blockers(needed: Mapping[str, Need], job: Row) -> Iterator[Reason]:
+    for name, need in sorted(needed.items()):
         if not need.is_met:
             yield Reason("needs", "will-wait", f"Needs {name} {need.wish}; it is {need.state}.")
     if job["attempt"] and job["reason"]:

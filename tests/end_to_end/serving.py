@@ -12,7 +12,7 @@ import httpx
 import uvicorn
 from sqlalchemy import func, select, update
 
-from app.__main__ import listen, prepare, url_of
+from app.__main__ import LIVE, listen, prepare, url_of
 from app.main import create
 from levare.model import Device, Placement, Request
 from levare.settings import Settings, load
@@ -97,7 +97,7 @@ def serving(home: Path, database_url: str, redis: str = NO_REDIS, **environ: str
     prepare(settings)
     listener = listen(settings)
     config = uvicorn.Config(
-        create(settings, stopping=stopping), log_config=None, server_header=False, timeout_graceful_shutdown=5
+        create(settings, stopping=stopping), log_config=None, server_header=False, timeout_graceful_shutdown=5, **LIVE
     )
     server = uvicorn.Server(config)
     thread = Thread(target=server.run, kwargs={"sockets": [listener]})
