@@ -1,11 +1,12 @@
 """One job: how it stands and why, its attempts, its failure, what it told, what it wrote, and what was asked for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection
 
 from app import veil
+from app.dashboard import words
 from app.dashboard.desk import View
 from levare.decide.lastwords import lines_of
 from levare.errors import NotFound
@@ -16,11 +17,33 @@ Row = Mapping[str, Any]
 
 _TAIL_BYTES = 32 * 1024
 _TAIL_LINES = 200
-_SPECIFICATION = (
-    *("gpus", "gpu_memory_mib", "gpu_model", "cpus", "memory_mib", "scratch_mib", "nodes", "resources", "require"),
-    *("prefer", "avoid", "needs", "retries", "retry_on", "timeout_seconds", "grace_seconds", "preemptible", "deadline"),
-    *("only_between", "start_after", "on_lost", "schedule", "trigger", "pipeline", "array_id", "parameters", "env"),
-)
+_SPECIFICATION: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
+    "gpus": ("GPUs", str),
+    "gpu_memory_mib": ("Of each", words.mib),
+    "gpu_model": ("Model", str),
+    "cpus": ("CPUs", str),
+    "memory_mib": ("Memory", words.mib),
+    "scratch_mib": ("Scratch", words.mib),
+    "nodes": ("Nodes", str),
+    "resources": ("Resources", dict),
+    "require": ("Requires", dict),
+    "prefer": ("Prefers", dict),
+    "avoid": ("Avoids", dict),
+    "needs": ("Needs", list),
+    "retries": ("Retries", str),
+    "retry_on": ("After", list),
+    "timeout_seconds": ("Time limit", words.span),
+    "grace_seconds": ("Grace", lambda seconds: f"{seconds} s"),
+    "deadline": ("Deadline", words.clock),
+    "only_between": ("Hours", str),
+    "start_after": ("Not before", words.clock),
+    "schedule": ("Schedule", str),
+    "trigger": ("Trigger", str),
+    "pipeline": ("Pipeline", str),
+    "array_id": ("Array", str),
+    "parameters": ("Parameters", dict),
+}
+"""What was asked for, where it was: its name for people, and how it is said."""
 
 
 def load(view: View) -> dict[str, Any]:
@@ -44,7 +67,7 @@ def load(view: View) -> dict[str, Any]:
         "log": log,
         "failure": failure,
         "why": veil.why(call.database, view.desk.kept(f"why {job_id} {job['state']}", case.tell), call.seen),
-        "specification": [(name, job[name]) for name in _SPECIFICATION if job[name] not in (None, 0, "", [], {})],
+        "specification": [(name, said(job[key])) for key, (name, said) in _SPECIFICATION.items() if job[key]],
         "waits": job["state"] in (WAITING, BLOCKED),
         "is_final": job["state"] in FINAL,
         "mine": view.may_act(job["team"]),

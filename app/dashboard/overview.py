@@ -49,7 +49,12 @@ def _figures(gpus: Counter[str], jobs: Counter[str], opened: Sequence[Row]) -> l
     blocked = f"and {jobs[BLOCKED]} blocked" if jobs[BLOCKED] else ""
     not_ours = f", {others} not ours" if others else ""
     return [
-        ("GPUs in use", f"{gpus['busy'] + gpus['shared']} of {gpus.total()}", f"{gpus['free']} free{not_ours}", "/nodes"),
+        (
+            "GPUs in use",
+            f"{gpus['busy'] + gpus['shared']} of {gpus.total()}",
+            f"{gpus['free']} free{not_ours}",
+            "/nodes",
+        ),
         ("Running", f"{running}", "", "/queue?state=running"),
         ("Waiting", f"{jobs[WAITING]}", blocked, "/queue?state=waiting"),
         ("Ended in 24 h", f"{over}", f"{jobs[FAILED]} failed" if jobs[FAILED] else "", "/queue?state=ended"),
@@ -133,4 +138,4 @@ def _reasons(view: View) -> list[tuple[str, int]]:
         for stand in view.stands.values()
         if view.sees(stand.job.team)
     )
-    return [(code.replace("-", " "), number) for code, number in codes.most_common(5)]
+    return [(code.replace("-", " ").replace("gpu", "GPU"), number) for code, number in codes.most_common(5)]

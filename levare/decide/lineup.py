@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from levare.decide.forecast import NOW, Estimate, estimate
-from levare.decide.order import AGEING, urgency
+from levare.decide.line import Line
+from levare.decide.order import AGEING, rank, urgency
 from levare.decide.placement import place
+from levare.decide.sharing import Books
 from levare.model import Decision, Node, Reason, Sharing, Waiting
 
 FORESEEN = 5
@@ -27,7 +29,7 @@ class Stand:
 
 
 def lineup(waiting: Sequence[Waiting], nodes: Sequence[Node], *, now: datetime, sharing: Sharing) -> list[Stand]:
-    """All that wait, in the order in which a decision looks at them. Pure."""
+    """All that wait, in the order in which they would start if there were room for all. Pure."""
     decision = place(waiting, nodes, now=now, sharing=sharing)
     line = _Line(waiting, nodes, decision, now, sharing)
     return [line.stand(job, position) for position, job in enumerate(line.in_order(), start=1)]
@@ -42,8 +44,13 @@ class _Line:
     sharing: Sharing
 
     def in_order(self) -> Sequence[Waiting]:
-        """By their turns; those that had none come after them, as they came."""
-        turn = {job: place for place, job in enumerate(dict.fromkeys(turn.job_id for turn in self.decision.turns))}
+        """By their turns; what may not start now takes nothing from others, and comes after them, as it came."""
+        last = max(self.waiting, key=lambda job: rank(job, self.now), default=None)
+        if last is None:
+            return ()
+        books = Books(self.sharing, self.nodes, now=self.now)
+        turns = Line(last, self.waiting, books, self.sharing, self.now).turns()
+        turn = {job.job_id: place for place, job in enumerate(turns)}
         return sorted(self.waiting, key=lambda job: (turn.get(job.job_id, len(turn)), job.since, job.job_id))
 
     def stand(self, job: Waiting, position: int) -> Stand:

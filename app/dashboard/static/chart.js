@@ -60,7 +60,9 @@ class Panel {
     this.charts = charts;
     this.box = tag("div", `chart${panel.isMetric ? " is-metric" : ""}`, parent);
     this.legend = tag("p", "legend", this.box);
-    this.svg = draw("svg", { viewBox: `0 0 ${WIDTH} 100`, preserveAspectRatio: "none", role: "img", "aria-label": panel.title }, this.box);
+    const plot = tag("div", "plotbox", this.box);
+    this.svg = draw("svg", { viewBox: `0 0 ${WIDTH} 100`, preserveAspectRatio: "none", role: "img", "aria-label": panel.title }, plot);
+    this.scale = tag("div", "scale", plot);
     this.show(panel);
     this.svg.addEventListener("pointermove", (event) => charts.point(this.x(event)));
     this.svg.addEventListener("pointerleave", () => charts.point(null));
@@ -88,9 +90,11 @@ class Panel {
     const y = (value) => 100 - (scaled(value) - bottom) / (top - bottom) * 100;
     const x = (at) => (at - from) / (to - from) * WIDTH;
     this.svg.replaceChildren();
+    this.scale.replaceChildren();
     for (const tick of ticks(bottom, top)) {
       const at = 100 - (tick - bottom) / (top - bottom) * 100;
       draw("line", { class: "grid", x1: 0, x2: WIDTH, y1: at, y2: at }, this.svg);
+      tag("span", "", this.scale, short(isLog ? 10 ** tick : tick)).style.top = `${at}%`;
     }
     this.series.forEach((each, index) => {
       let path = "", isDown = false;
@@ -104,7 +108,6 @@ class Panel {
     });
     this.cross = draw("line", { class: "cross", y1: 0, y2: 100, x1: -1, x2: -1, "vector-effect": "non-scaling-stroke" }, this.svg);
     draw("rect", { class: "plot", width: WIDTH, height: 100 }, this.svg);
-    this.span = isLog ? [10 ** bottom, 10 ** top] : [bottom, top];
     this.point(null);
   }
 
@@ -121,8 +124,6 @@ class Panel {
       tag("span", `key k${index % 6 + 1}`, item);
       item.append(`${each.name} ${short(each.ys[i])}${this.panel.unit ? ` ${this.panel.unit}` : ""}`);
     });
-    const low = this.panel.floor ?? this.span[0];
-    tag("span", "range", this.legend, `${short(low)} to ${short(this.span[1])}`);
   }
 }
 
@@ -146,6 +147,7 @@ export class Charts {
     this.back.type = "button";
     this.back.hidden = true;
     this.back.addEventListener("click", () => this.zoom(null, null));
+    this.axis = tag("p", "axis", parent);
     this.when = tag("output", "", bar, "Drag to zoom");
   }
 
@@ -158,9 +160,18 @@ export class Charts {
       if (known) known.show(panel);
       else this.panels.set(panel.title, new Panel(this.parent, panel, this));
     }
+    this.parent.append(this.axis);
+    this.showAxis();
+  }
+
+  showAxis() {
+    const [from, to] = this.range;
+    this.axis.replaceChildren();
+    for (const at of [from, (from + to) / 2, to]) tag("span", "", this.axis, new Date(at * 1000).toLocaleTimeString());
   }
 
   refresh() {
+    this.showAxis();
     for (const panel of this.panels.values()) panel.show(panel.panel);
   }
 
