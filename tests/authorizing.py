@@ -23,6 +23,7 @@ from sqlalchemy import insert, update
 from app.__main__ import prepare
 from app.access import ALERT, FAMILY, JOB, OWN_RULE, PIPELINE, RIGHTS, RULE, SCHEDULE, SILENCE, TEAM, TOKEN, TRIGGER
 from app.access import WINDOW as A_WINDOW
+from app.dashboard import assets
 from app.main import create
 from levare.settings import load
 from levare.store.engine import Database
@@ -100,7 +101,9 @@ class InProcess(httpx.BaseTransport):
 
     async def _ask(self, request: httpx.Request) -> httpx.Response:
         answer = await self._inner.handle_async_request(request)
-        return httpx.Response(answer.status_code, headers=answer.headers, content=await answer.aread())
+        content = await answer.aread()
+        headers = [(name, value) for name, value in answer.headers.items() if name != "content-encoding"]
+        return httpx.Response(answer.status_code, headers=headers, content=content)
 
 
 def client_of(app: FastAPI, portal: BlockingPortal, token: str | None, address: str = "10.1.1.1") -> httpx.Client:
@@ -256,11 +259,11 @@ def _ask(world: World, route: Any, relation: str, role: str) -> httpx.Response:
     [method], path, operation = route.methods, route.path, route.name
     noun = "array" if operation == "read_array" else _noun(operation)
     name = world.name(noun, relation, role)
-    where = path
+    where = path.replace("/assets/{digest}", assets.folder()).replace("{file}", "page.css")
     for parameter in ("{job_id}", "{pipeline_id}", "{token_id}", "{number}", "{name:path}", "{name}"):
         where = where.replace(parameter, name)
     options: dict[str, Any] = {"params": _parameters(world, method, operation, relation, role)}
-    if path in ("/login", "/logout"):
+    if path in ("/login", "/logout") or operation.endswith("_on_page"):
         options |= {"data": {"token": "wrong"}} if method == "POST" else {}
     elif method in ("POST", "PUT"):
         team = "vision" if noun in ("schedule", "trigger", "rule") else _TEAMS.get(relation)
@@ -290,12 +293,13 @@ def _parameters(world: World, method: str, operation: str, relation: str, role: 
         return {"job": world.name("job", relation, role)}
     if operation == "explain_fire":
         return {"at": LATER}
-    return {"dry_run": "true"} if method != "GET" and operation not in ("sign_in", "sign_out") else {}
+    of_page = operation in ("sign_in", "sign_out") or operation.endswith("_on_page")
+    return {} if method == "GET" or of_page else {"dry_run": "true"}
 
 
 def _outcome(answer: httpx.Response) -> str:
     """`yes`, or the status that refuses; what only the state is in the way of was allowed."""
-    if answer.is_success or answer.status_code == httpx.codes.CONFLICT:
+    if answer.is_success or answer.status_code in (httpx.codes.CONFLICT, httpx.codes.SEE_OTHER):
         return "yes"
     assert answer.status_code in (401, 403, 404), (answer.request, answer.text)
     return str(answer.status_code)

@@ -8,17 +8,23 @@ _GIB = 1024
 
 
 def span(seconds: float | timedelta | None) -> str:
-    """`3 min`, `2 h 05 min`, `4 d 3 h`; under a minute nobody needs to know it better."""
+    """`3 min`, `2 h 05 min`, `4 d 3 h`; what is shorter grows on the page itself, second by second."""
     if seconds is None:
         return "-"
     whole = int(seconds.total_seconds() if isinstance(seconds, timedelta) else seconds)
     if whole < _MINUTE:
-        return "< 1 min"
+        return "under 1 min"
     if whole < _HOUR:
         return f"{whole // _MINUTE} min"
     if whole < _DAY:
         return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE:02} min"
     return f"{whole // _DAY} d {whole % _DAY // _HOUR} h"
+
+
+def took(seconds: timedelta) -> str:
+    """How long something took that is over, to the second where it is short."""
+    whole = seconds.total_seconds()
+    return span(seconds) if whole >= _MINUTE else f"{whole:.0f} s"
 
 
 def mib(amount: float | None) -> str:
@@ -51,6 +57,7 @@ def state(name: str) -> str:
 
 FILTERS = {
     "span": span,
+    "took": took,
     "mib": mib,
     "clock": clock,
     "iso": iso,

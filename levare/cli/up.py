@@ -133,7 +133,8 @@ def addresses(settings: Settings, names: list[str]) -> str:
     lines = [f"levare runs: {', '.join(names)}. State is in {settings.home}."]
     if "web" in names:
         lines += [
-            f"  API     {url(settings)}/v1    token in {settings.token_file}",
+            f"  pages   {url(settings)}/    sign in with the token in {settings.token_file}",
+            f"  API     {url(settings)}/v1    the same token",
             f"  docs    {url(settings)}/docs",
         ]
     if "flower" in names:

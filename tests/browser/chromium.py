@@ -7,7 +7,7 @@ import subprocess
 import time
 from base64 import b64decode
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -36,7 +36,6 @@ class Tab:
     """One page. Everything that it did wrong is in `faults`, every address that it asked for in `asked`."""
 
     socket: ClientConnection
-    target: str
     faults: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     received: int = 0
@@ -101,7 +100,9 @@ class Tab:
 
     def press(self, key: str) -> None:
         for kind in ("keyDown", "keyUp"):
-            self.call("Input.dispatchKeyEvent", type=kind, key=key, text=key if kind == "keyDown" and len(key) == 1 else "")
+            self.call(
+                "Input.dispatchKeyEvent", type=kind, key=key, text=key if kind == "keyDown" and len(key) == 1 else ""
+            )
 
     def sign_in(self, address: str, token: str) -> None:
         """As a person does."""
@@ -138,15 +139,16 @@ class Tab:
 
 @dataclass
 class Browser:
-    """The process; `tabs` share one profile, so one that is signed in signs in all."""
+    """The process; its tabs share one profile, so one that is signed in signs in all."""
 
     port: int
-    tabs: list[Tab] = field(default_factory=list)
+    open: ExitStack
+    """Closes its tabs."""
 
     def tab(self, *, scripts: bool = True) -> Tab:
         made = httpx.put(f"http://127.0.0.1:{self.port}/json/new?about:blank", timeout=_ANSWER_SECONDS).json()
-        tab = Tab(connect(made["webSocketDebuggerUrl"], max_size=1 << 26, proxy=None, compression=None), made["id"])
-        self.tabs.append(tab)
+        address = made["webSocketDebuggerUrl"]
+        tab = Tab(self.open.enter_context(connect(address, max_size=1 << 26, proxy=None, compression=None)))
         for domain in ("Page", "Runtime", "Log", "Network", "Audits", "Performance"):
             tab.call(f"{domain}.enable")
         if not scripts:
@@ -162,12 +164,10 @@ def chromium() -> Iterator[Browser]:
     with TemporaryDirectory(prefix="levare-chromium-", ignore_cleanup_errors=True) as profile:
         command = [found, *_OPTIONS, f"--user-data-dir={profile}", "about:blank"]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        browser = Browser(_port(Path(profile) / "DevToolsActivePort", process))
         try:
-            yield browser
+            with ExitStack() as tabs:
+                yield Browser(_port(Path(profile) / "DevToolsActivePort", process), tabs)
         finally:
-            for tab in browser.tabs:
-                tab.socket.close()
             process.terminate()
             process.wait(timeout=30)
 
