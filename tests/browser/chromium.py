@@ -142,13 +142,15 @@ class Browser:
     """The process; its tabs share one profile, so one that is signed in signs in all."""
 
     port: int
-    open: ExitStack
-    """Closes its tabs."""
+    tabs: ExitStack = field(default_factory=ExitStack)
+    """Closes those that are open."""
 
     def tab(self, *, scripts: bool = True) -> Tab:
         made = httpx.put(f"http://127.0.0.1:{self.port}/json/new?about:blank", timeout=_ANSWER_SECONDS).json()
         address = made["webSocketDebuggerUrl"]
-        tab = Tab(self.open.enter_context(connect(address, max_size=1 << 26, proxy=None, compression=None)))
+        options: Any = {"max_size": 1 << 26, "proxy": None, "compression": None, "ping_interval": None}
+        self.tabs.callback(httpx.get, f"http://127.0.0.1:{self.port}/json/close/{made['id']}", timeout=_ANSWER_SECONDS)
+        tab = Tab(self.tabs.enter_context(connect(address, **options)))
         for domain in ("Page", "Runtime", "Log", "Network", "Audits", "Performance"):
             tab.call(f"{domain}.enable")
         if not scripts:
@@ -165,8 +167,9 @@ def chromium() -> Iterator[Browser]:
         command = [found, *_OPTIONS, f"--user-data-dir={profile}", "about:blank"]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            with ExitStack() as tabs:
-                yield Browser(_port(Path(profile) / "DevToolsActivePort", process), tabs)
+            browser = Browser(_port(Path(profile) / "DevToolsActivePort", process))
+            with browser.tabs:
+                yield browser
         finally:
             process.terminate()
             process.wait(timeout=30)

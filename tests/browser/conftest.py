@@ -35,7 +35,7 @@ class Site:
         """A tab of somebody who is signed in."""
         tab = self.browser.tab()
         tab.open(self.address + path)
-        if "/login" in tab.js("location.pathname"):
+        if tab.js("!!document.querySelector('#token')"):
             tab.sign_in(self.address, self.token)
             tab.open(self.address + path)
         if live:
@@ -51,6 +51,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with fleet(home, LEVARE_PORT=str(free_port("127.0.0.1"))) as deployment, chromium() as browser:
         deployment.start_all()
         yield Site(deployment, browser, _jobs(deployment))
+
+
+@pytest.fixture(autouse=True)
+def few_tabs(site: Site) -> Iterator[None]:
+    """Each test has its tabs to itself; each that stays open costs all that come after it."""
+    yield
+    site.browser.tabs.close()
 
 
 def _jobs(deployment: Fleet) -> dict[str, str]:

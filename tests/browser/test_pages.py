@@ -30,7 +30,7 @@ def name_of(site: Site, job: str) -> str:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_is_live_and_does_nothing_wrong(site: Site, page: str):
+def test_a_page_is_live_and_does_nothing_wrong_and_fits_a_small_screen(site: Site, page: str):
     tab = site.tab(path_of(site, page))
 
     tab.listen(2.5)  # at least two looks of the server
@@ -39,15 +39,8 @@ def test_a_page_is_live_and_does_nothing_wrong(site: Site, page: str):
     assert tab.js("document.querySelectorAll('h1').length") == 1
     assert tab.faults == []
     assert tab.elsewhere(site.address) == []
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_nothing_is_wider_than_a_small_screen(site: Site, page: str):
-    tab = site.tab(path_of(site, page))
-
     tab.size(400)
-
-    tab.until("document.documentElement.scrollWidth <= 400")
+    tab.until("document.documentElement.scrollWidth <= 400")  # nothing is wider than a small screen
 
 
 def test_a_stranger_shows_a_token_and_comes_where_he_wanted_to(site: Site):
