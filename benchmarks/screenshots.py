@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from levare.settings import load
 from tests.browser.chromium import chromium
 from tests.fleet import ROOT, Fleet, fleet
 
@@ -26,11 +27,24 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(prefix="levare-") as home, fleet(Path(home), LEVARE_NODE="atlas") as deployment:
         deployment.start_all()
-        deployment.start("worker:2", LEVARE_NODE="hera", LEVARE_SIMULATED_GPUS="2x24GiB")
+        deployment.start("worker:2", **second(Path(home)))
         deployment.await_ready(2)
         pages = PAGES | {name: f"/jobs/{job}" for name, job in scene(deployment).items()}
         token = (deployment.home / "admin.token").read_text().strip()
         pictures(folder, str(deployment.client.base_url).rstrip("/"), token, pages.items())
+
+
+def second(home: Path) -> dict[str, str]:
+    """The settings of another machine."""
+    there = home / "hera"
+    there.mkdir()
+    return {
+        "LEVARE_NODE": "hera",
+        "LEVARE_SIMULATED_GPUS": "2x24GiB",
+        "LEVARE_HOME": str(there),
+        "LEVARE_DATABASE": f"sqlite:///{home}/levare.db",
+        "LEVARE_REDIS": load({"LEVARE_HOME": str(home)}).redis_url,
+    }
 
 
 def scene(deployment: Fleet) -> dict[str, str]:

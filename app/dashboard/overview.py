@@ -82,15 +82,16 @@ def _node(node: Row, spans: Sequence[Row], view: View) -> dict[str, Any]:
         "cpus": node["cpus"],
         "is_silent": not beat,
         "renewed_at": node["renewed_at"],
-        "gpus": [_gpu(card, here, beat, view.call.now) for card in node["devices"]],
+        "gpus": [_gpu(card, here, node, beat, view.call.now) for card in node["devices"]],
         "jobs": [span for span in here if span["state"] in LIVE and not span["devices"]],
     }
 
 
-def _gpu(card: Row, spans: Sequence[Row], beat: Mapping[str, float], now: datetime) -> dict[str, Any]:
+def _gpu(card: Row, spans: Sequence[Row], node: Row, beat: Mapping[str, float], now: datetime) -> dict[str, Any]:
     own = [span for span in spans if card["uuid"] in span["devices"]]
     holders = [span for span in own if span["state"] in LIVE]
-    ends = [span["ended_at"] for span in own if span["ended_at"]]
+    joined = [node["joined_at"]] if node["joined_at"] > now - HOUR else []
+    ends = [*joined, *(span["ended_at"] for span in own if span["ended_at"])]
 
     def told(name: str) -> float | None:
         return beat.get(f"gpu{card['index']}_{name}")

@@ -153,7 +153,7 @@ def test_what_a_job_wrote_is_coloured_and_never_markup(site: Site):
 
 def test_a_log_is_searched_and_its_first_error_found(site: Site):
     tab = site.tab(f"/jobs/{site.jobs['failed']}")
-    tab.until("document.querySelector('#log .a-1')")
+    tab.until("!!document.querySelector('#log .a-1')")
 
     tab.js(
         "const box = document.getElementById('log-search'); box.value = 'VALUE'; box.dispatchEvent(new Event('input'))"

@@ -77,9 +77,14 @@ def test_without_a_token_or_with_a_wrong_one_nobody_is_let_in(local_api: Api):
     assert refused(local_api, "/", token="wrong")
 
 
-@pytest.mark.parametrize("page", ["/nothing", "/v1/jobs", "/jobs/nothing", "//"])
+@pytest.mark.parametrize("page", ["/nothing", "/v1/jobs", "//"])
 def test_what_is_no_page_is_refused(local_api: Api, page: str):
     assert refused(local_api, page)
+
+
+def test_a_page_that_cannot_be_made_says_why(local_api: Api):
+    with followed(local_api, "/jobs/nothing") as socket:
+        assert told(socket)["trouble"].startswith("There is no job 'nothing'.")
 
 
 def test_a_team_sees_its_own_and_nothing_else(local_api: Api):
