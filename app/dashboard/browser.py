@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from fastapi import Request
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import problems
@@ -16,6 +16,10 @@ from app.dashboard.sheet import render
 from levare.errors import LevareError, Unauthorized
 
 _OF_PROGRAMS = ("/v1/", "/metrics", "/healthz", "/readyz", "/openapi.json", "/assets/")
+
+
+_ONCE_MORE = "<!doctype html><meta http-equiv=refresh content=0><title>levare</title>"
+"""Whoever follows a link of another site shows no session; a page of ours that loads itself again does."""
 
 
 class Browser:
@@ -59,6 +63,8 @@ def _is_problem(message: Message) -> bool:
 
 def _told(problem: Mapping[str, Any], request: Request) -> Response:
     if problem["status"] == Unauthorized.status and request.method in ("GET", "HEAD"):
+        if request.headers.get("sec-fetch-site") == "cross-site":
+            return HTMLResponse(_ONCE_MORE)
         where = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return RedirectResponse(f"/login?next={quote(where, safe='')}", 303)
     content, _ = render("problem.html", {"problem": problem})

@@ -56,6 +56,15 @@ def test_a_stranger_shows_a_token_and_comes_where_he_wanted_to(site: Site):
     assert tab.js("location.pathname + location.search") == "/queue?state=running"
 
 
+def test_whoever_is_signed_in_may_follow_a_link_of_another_site(site: Site):
+    tab = site.tab("/")
+
+    tab.open(f"data:text/html,<a href='{site.address}/queue'>Look</a>")
+    _click(tab, "a")
+
+    tab.until("location.pathname === '/queue' && !!document.querySelector('h1')")
+
+
 def test_the_overview_tells_whose_each_gpu_is_and_what_waits(site: Site):
     tab = site.tab("/")
 
@@ -158,7 +167,7 @@ def test_a_log_is_searched_and_its_first_error_found(site: Site):
     tab.js(
         "const box = document.getElementById('log-search'); box.value = 'VALUE'; box.dispatchEvent(new Event('input'))"
     )
-    tab.until("document.getElementById('log-found').textContent.endsWith('lines')")
+    tab.until("document.getElementById('log-found').textContent === '1 line'")
     _click(tab, "#log-error")
 
     assert "Traceback" in tab.js("document.querySelector('#log .at').textContent")
