@@ -17,7 +17,9 @@ Row = Mapping[str, Any]
 
 HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
-_MINUTE_SECONDS = 60
+_MINUTE = timedelta(minutes=1)
+_LEAST_SECONDS = 30
+"""So long is the bar of whatever was shorter, so that it is seen."""
 _FIRST = 8
 """So many of those that wait are shown here."""
 
@@ -119,13 +121,13 @@ def _use(card: Row, holders: Sequence[Row], now: datetime) -> str:
 
 def _bars(spans: Sequence[Row], now: datetime) -> Iterator[dict[str, Any]]:
     """Seconds of the last hour, to whole minutes, so that they move once a minute."""
-    end = now.replace(second=0, microsecond=0)
+    end = now.replace(second=0, microsecond=0) + _MINUTE
     begin = end - HOUR
     for span in spans:
         since = max(span["started_at"] or span["placed_at"], begin)
         until = min(span["ended_at"] or end, end)
         left = int((since - begin).total_seconds())
-        yield {"x": left, "width": max(_MINUTE_SECONDS // 2, int((until - since).total_seconds())), "of": span}
+        yield {"x": left, "width": max(_LEAST_SECONDS, int((until - since).total_seconds())), "of": span}
 
 
 def _waits(stand: Stand, hidden: set[str]) -> dict[str, Any]:

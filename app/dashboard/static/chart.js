@@ -112,7 +112,7 @@ class Panel {
   }
 
   point(at) {
-    const [from, to] = this.charts.range, where = at === null ? -1 : (at - from) / (to - from) * WIDTH;
+    const [from, to] = this.charts.range, where = at === null ? -100 : (at - from) / (to - from) * WIDTH;
     this.cross.setAttribute("x1", where);
     this.cross.setAttribute("x2", where);
     this.legend.replaceChildren();

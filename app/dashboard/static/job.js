@@ -33,7 +33,7 @@ const inStages = (series) => series.sort((a, b) => (STAGES.indexOf(a.name) + 4) 
 function resourcePanels(items) {
   return RESOURCES.flatMap(([title, unit, key, range, divisor]) => {
     const told = items.filter((item) => item[key] !== undefined);
-    if (!told.some((item) => item[key] > 0)) return [];
+    if (told.length < 2 || !told.some((item) => item[key] > 0)) return [];
     const series = [{ name: "", xs: told.map((item) => item.at), ys: told.map((item) => item[key] / divisor) }];
     return [{ title, unit, isMetric: false, series, ...range }];
   });
