@@ -103,7 +103,13 @@ def prepare(settings: Settings) -> None:
 
 def serve(settings: Settings, listener: socket.socket) -> None:
     stopping = Event()
-    config = uvicorn.Config(
+    with _announced(settings, url_of(listener, settings.scheme)):
+        _Server(configuration(settings, stopping), stopping).run(sockets=[listener])
+
+
+def configuration(settings: Settings, stopping: Event) -> uvicorn.Config:
+    """How the application is served."""
+    return uvicorn.Config(
         create(settings, stopping=stopping),
         log_config=None,
         log_level="warning",
@@ -116,8 +122,6 @@ def serve(settings: Settings, listener: socket.socket) -> None:
         ssl_keyfile=settings.tls_key,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
-    with _announced(settings, url_of(listener, settings.scheme)):
-        _Server(config, stopping).run(sockets=[listener])
 
 
 def url_of(listener: socket.socket, scheme: str = "http") -> str:
