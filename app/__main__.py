@@ -1,5 +1,6 @@
 """`python -m app`: bring the database up to date, then serve the API."""
 
+import gc
 import os
 import signal
 import socket
@@ -103,8 +104,10 @@ def prepare(settings: Settings) -> None:
 
 def serve(settings: Settings, listener: socket.socket) -> None:
     stopping = Event()
+    config = configuration(settings, stopping)
+    gc.freeze()  # the models of all answers stay: the collector would stop every request while it looks at them
     with _announced(settings, url_of(listener, settings.scheme)):
-        _Server(configuration(settings, stopping), stopping).run(sockets=[listener])
+        _Server(config, stopping).run(sockets=[listener])
 
 
 def configuration(settings: Settings, stopping: Event) -> uvicorn.Config:
