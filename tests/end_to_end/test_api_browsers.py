@@ -10,11 +10,12 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import update
+from sqlalchemy import insert, update
 
 from app import login
 from app.auth import CSRF_HEADER, proof_of
 from levare.store.sessions import LASTS
+from levare.store.tables import metrics
 from levare.store.tables_access import sessions
 from tests.end_to_end.serving import Api, refused
 
@@ -230,7 +231,7 @@ def test_no_text_of_anybody_s_becomes_part_of_a_page(local_api: Api):
     """
     What is taken is answered as JSON or text that no browser takes for anything else; what is not is refused.
 
-    As names of jobs, arguments, environments, projects, metrics, lines of logs, notes, filters, and where to go next.
+    As names of jobs, arguments, environments, projects, labels, filters, cursors, and where to go next.
     """
     local_api.join()
     for payload in PAYLOADS:
@@ -261,16 +262,24 @@ def test_a_log_and_metrics_full_of_markup_stay_text(local_api: Api):
     local_api.join()
     text = "\n".join(PAYLOADS).encode()
     job = local_api.submit(name=PAYLOADS[0])
-    local_api.write(local_api.start(job), (0, text))
+    attempt = local_api.start(job)
+    local_api.write(attempt, (0, text))
+    names = {payload[:128]: 1.0 for payload in PAYLOADS}
+    point = {"attempt_id": attempt, "offset": 0, "at": datetime.now(UTC), "stage": PAYLOADS[1], "values": names}
+    with local_api.database.writing() as connection:
+        connection.execute(insert(metrics), point)
 
     log = local_api.client.get(f"/v1/jobs/{job}/logs", headers={"Accept": "text/html"})
     shown = local_api.client.get(f"/v1/jobs/{job}", headers={"Accept": "text/html"})
+    told = local_api.client.get(f"/v1/jobs/{job}/metrics", headers={"Accept": "text/html"})
 
     assert log.content == text
     assert log.headers["content-type"] == "text/plain; charset=utf-8"
     assert shown.json()["name"] == PAYLOADS[0]
-    assert shown.headers["content-type"] == "application/json"
-    for answer in (log, shown):
+    assert told.json()["items"][0]["values"] == names
+    for answer in (shown, told):
+        assert answer.headers["content-type"] == "application/json"
+    for answer in (log, shown, told):
         assert answer.headers["x-content-type-options"] == "nosniff"
 
 
