@@ -1,5 +1,6 @@
 """`python -m app`: bring the database up to date, then serve the API."""
 
+import gc
 import os
 import signal
 import socket
@@ -26,7 +27,7 @@ from levare.store import migrate
 from levare.store.engine import Database
 
 _GRACE_SECONDS = 5
-LIVE: dict[str, Any] = {"ws": "websockets-sansio", "ws_per_message_deflate": False, "ws_max_size": 1024}
+_LIVE: dict[str, Any] = {"ws": "websockets-sansio", "ws_per_message_deflate": False, "ws_max_size": 1024}
 """How WebSockets are spoken: small texts to many, so that to compress them for each costs more than it saves."""
 
 log = structlog.get_logger()
@@ -106,21 +107,27 @@ def prepare(settings: Settings) -> None:
 
 def serve(settings: Settings, listener: socket.socket) -> None:
     stopping = Event()
-    config = uvicorn.Config(
+    config = configuration(settings, stopping)
+    gc.freeze()  # the models of all answers stay: the collector would stop every request while it looks at them
+    with _announced(settings, url_of(listener, settings.scheme)):
+        _Server(config, stopping).run(sockets=[listener])
+
+
+def configuration(settings: Settings, stopping: Event) -> uvicorn.Config:
+    """How the application is served."""
+    return uvicorn.Config(
         create(settings, stopping=stopping),
         log_config=None,
         log_level="warning",
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        **LIVE,
+        **_LIVE,
         http=Connection,
         ssl_certfile=settings.tls_cert,
         ssl_keyfile=settings.tls_key,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
-    with _announced(settings, url_of(listener, settings.scheme)):
-        _Server(config, stopping).run(sockets=[listener])
 
 
 def url_of(listener: socket.socket, scheme: str = "http") -> str:

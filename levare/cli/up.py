@@ -110,7 +110,7 @@ def listening(host: str, port: int) -> socket.socket:
 
 def url(settings: Settings) -> str:
     """The API's address as seen from this machine."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 (compared, not bound)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104  # compared, not bound
     name = f"[{host}]" if ":" in host else host
     return f"{settings.scheme}://{name}:{settings.port}"
 

@@ -12,7 +12,7 @@ _USUAL = "default"
 
 def teams_of_work(definition: Document) -> Teams:
     """Those for which the jobs of a schedule or trigger are."""
-    if definition.get("job"):
+    if definition.get("job") is not None:
         return frozenset({_team_of(definition["job"])})
     steps = (definition.get("pipeline") or {}).get("jobs", ())
     return frozenset(map(_team_of, steps))

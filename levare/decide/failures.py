@@ -121,11 +121,15 @@ def _from_outside(facts: Facts, lines: Sequence[Line]) -> Diagnosis | None:
     if not facts.started:
         return Diagnosis(_why_not_started(facts), [told])
     is_killed = _SIGKILL in (facts.signal, (facts.exit_code or 0) - _SIGNALLED)
-    if is_killed and (_OF_MEMORY.search(facts.error) or "lack of memory" in facts.error):
-        return Diagnosis(HOST_MEMORY, [told, Evidence("ending", facts.error)])
-    if is_killed and (kills := [text for text in facts.kernel if _OF_MEMORY.search(text)]):
-        return Diagnosis(HOST_MEMORY, [told, *(Evidence("kernel", text) for text in kills)])
+    kills = [Evidence("kernel", text) for text in sorted(facts.kernel, key=_is_tally) if _OF_MEMORY.search(text)]
+    if is_killed and (kills or _OF_MEMORY.search(facts.error) or "lack of memory" in facts.error):
+        return Diagnosis(HOST_MEMORY, [*kills, Evidence("ending", facts.error), told])
     return None
+
+
+def _is_tally(text: str) -> bool:
+    """Whether it is the line that lists who shares the memory, and not the sentence that says who was killed."""
+    return "oom-kill:" in text
 
 
 def _why_not_started(facts: Facts) -> str:

@@ -4,9 +4,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx
 from fastapi.routing import APIRoute
 from sqlalchemy import insert
 
+from app.auth import proof_of
 from app.main import create
 from levare.store import reaping, seal
 from levare.store.reaping import Orphan
@@ -82,6 +84,21 @@ def end_silence(api: Api) -> None:
     ask("DELETE", f"/v1/silences/{made['number']}")(api)
 
 
+def sign_in(api: Api) -> str:
+    """The cookie of the session."""
+    answer = api.client.post("/login", data={"token": api.settings.token_file.read_text()})
+    assert answer.status_code == 303, answer.text
+    api.client.cookies.clear()
+    return answer.cookies["levare_session"]
+
+
+def sign_out(api: Api) -> None:
+    cookie = sign_in(api)
+    headers = {"Cookie": f"levare_session={cookie}", "Origin": api.url}
+    answer = httpx.post(f"{api.url}/logout", data={"csrf": proof_of(cookie)}, headers=headers)
+    assert answer.status_code == 303, answer.text
+
+
 WRITES: dict[tuple[str, str], tuple[Make | list[Make], str]] = {
     ("POST", "/v1/jobs"): (ask("POST", "/v1/jobs", JOB), "job.submitted"),
     ("DELETE", "/v1/jobs/{job_id}"): (cancel_job, "job.cancel_requested"),
@@ -146,6 +163,8 @@ WRITES: dict[tuple[str, str], tuple[Make | list[Make], str]] = {
     ),
     ("POST", "/v1/tokens"): (ask("POST", "/v1/tokens", {"name": "laptop"}), "token.created"),
     ("DELETE", "/v1/tokens/{token_id}"): (revoke, "token.revoked"),
+    ("POST", "/login"): (sign_in, "session.begun"),
+    ("POST", "/logout"): (sign_out, "session.ended"),
 }
 
 

@@ -24,7 +24,7 @@ OPEN = ("/healthz", "/readyz", "/openapi.json", "/docs")
 @pytest.fixture
 def stranger(local_api: Api) -> Iterator[httpx.Client]:
     """Somebody without a token."""
-    with httpx.Client(base_url=local_api.url) as client:
+    with httpx.Client(base_url=local_api.url, timeout=60) as client:
         yield client
 
 

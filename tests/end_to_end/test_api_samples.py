@@ -280,7 +280,7 @@ def test_a_token_for_metrics_reads_metrics_and_nothing_else(api: Api):
         assert client.get("/metrics").status_code == 200
         refused(client.get("/v1/jobs"), 403, "forbidden")
         refused(client.post("/v1/jobs", json={"command": ["true"]}), 403, "forbidden")
-        refused(client.post("/metrics"), 403, "forbidden")
+        refused(client.get("/v1/tokens"), 403, "forbidden")
     with httpx.Client(base_url=api.url) as stranger:
         refused(stranger.get("/metrics"), 401, "unauthorized")
 

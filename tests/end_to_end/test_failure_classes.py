@@ -2,8 +2,10 @@
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,6 +73,37 @@ except OSError as error:
 SLEEP = "import time; print('step 1', flush=True); time.sleep(600)"
 KILLED = "import os, signal, time; print('step 1', flush=True); os.kill(os.getpid(), signal.SIGKILL); time.sleep(60)"
 
+SMALL_DISK = "import sys; open(sys.argv[1] + '/model.pt', 'wb').write(b'x' * 4 * 2**20)"
+FILLS_MEMORY = "held = [bytearray(16 * 2**20) for _ in range(40)]"
+
+
+def _of_the_kernel() -> dict[str, Incident]:
+    """Where this user may mount a file system and limit the memory of a group of processes: else there are none."""
+    found = dict[str, Incident]()
+    if subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode == 0:
+        script = f'mount -t tmpfs -o size=1m none /mnt && exec "{sys.executable}" -c "$0" /mnt'
+        command = ("unshare", "-rm", "sh", "-c", script, SMALL_DISK)
+        found["a small disk that is full"] = Incident("disk_full", "", "No space left on device", command=command)
+    group = _memory_group()
+    if group:
+        script = f'echo $$ > {group}/cgroup.procs && exec "{sys.executable}" -c "$0"'
+        command = ("sh", "-c", script, FILLS_MEMORY)
+        found["a limit of memory that the kernel keeps"] = Incident("host_memory", "", "ut of memory", command=command)
+    return found
+
+
+def _memory_group() -> Path | None:
+    """A group whose processes may have 64 MiB together; it is left to the machine, where it costs nothing."""
+    for root, limit in (("/sys/fs/cgroup", "memory.max"), ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")):
+        group = Path(root, "levare-tests")
+        with suppress(OSError):
+            if Path(root, "cgroup.procs").exists():
+                group.mkdir(exist_ok=True)
+                (group / limit).write_text(str(64 * 2**20))
+                return group
+    return None
+
+
 INCIDENTS = {
     "a loss that becomes NaN": Incident("nan", NAN, "loss: nan"),
     "too little memory of the GPU": Incident("gpu_memory", GPU_MEMORY, "CUDA out of memory"),
@@ -91,6 +124,8 @@ INCIDENTS = {
     "a plain exception": Incident("exception", "{}['labels']", "KeyError: 'labels'"),
     "no word": Incident("unknown", "raise SystemExit(7)", "Exited with code 7"),
 }
+BY_THE_KERNEL = _of_the_kernel()
+ALL = INCIDENTS | BY_THE_KERNEL
 
 
 @pytest.fixture(scope="module")
@@ -102,28 +137,34 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 
 @pytest.fixture(scope="module")
 def jobs(running: Fleet) -> dict[str, str]:
-    """All incidents at once: what -> the job that it happens to."""
-    return {
-        what: running.submit(
-            *(incident.command or (sys.executable, "-c", incident.script)), name=what, **incident.wishes or {}
-        )
-        for what, incident in INCIDENTS.items()
-    }
+    """What -> the job that it happens to. A kill is over before the kernel kills: it might be its work."""
+
+    def submitted(incidents: dict[str, Incident]) -> dict[str, str]:
+        return {
+            what: running.submit(
+                *(incident.command or (sys.executable, "-c", incident.script)), name=what, **incident.wishes or {}
+            )
+            for what, incident in incidents.items()
+        }
+
+    jobs = submitted(INCIDENTS)
+    running.await_end(jobs["a kill"])
+    return jobs | submitted(BY_THE_KERNEL)
 
 
 def dossier(running: Fleet, job_id: str) -> dict[str, Any]:
     return running.client.get(f"/v1/jobs/{job_id}/failure").raise_for_status().json()
 
 
-@pytest.mark.parametrize("what", INCIDENTS)
+@pytest.mark.parametrize("what", ALL)
 def test_each_incident_gets_its_class_and_the_line_that_says_so(running: Fleet, jobs: dict[str, str], what: str):
-    incident, job_id = INCIDENTS[what], jobs[what]
+    incident, job_id = ALL[what], jobs[what]
     (job,) = running.await_end(job_id)
 
     found = dossier(running, job_id)
 
     assert (job["failure"], found["failure"]) == (incident.name, incident.name), found["evidence"]
-    assert incident.says in found["evidence"][0]["text"]
+    assert incident.says in found["evidence"][0]["text"], found["evidence"]
     assert found["next_step"] == FAILURE_CLASSES[incident.name].next_step
     log = running.log(job_id)
     for each in found["evidence"]:
@@ -137,7 +178,8 @@ def test_lists_show_the_class_and_find_jobs_by_it(running: Fleet, jobs: dict[str
     listed = running.client.get("/v1/jobs", params={"failure": ["disk_full", "nan"]}).json()["items"]
     refused = running.client.get("/v1/jobs", params={"failure": "disk-full"})
 
-    assert {job["name"] for job in listed} == {"a loss that becomes NaN", "a full disk", "a limit of file size"}
+    of_these = {what for what, incident in ALL.items() if incident.name in ("disk_full", "nan")}
+    assert {job["name"] for job in listed} == of_these
     assert refused.status_code == 422
     assert "disk_full" in refused.text
 

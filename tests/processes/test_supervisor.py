@@ -198,7 +198,7 @@ def test_a_job_beyond_its_time_limit_is_ended(trials: Trials):
     ending = trials.run("sleep", "600", timeout_seconds=0.5)
 
     assert (ending.cause, ending.exit_code, ending.signal) == ("timed_out", 143, 15)
-    assert 0.5 <= time.monotonic() - began < 5
+    assert 0.5 <= time.monotonic() - began < 15
 
 
 @pytest.mark.parametrize("with_cgroup", [True, False])

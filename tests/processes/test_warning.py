@@ -34,7 +34,7 @@ def test_what_makes_room_is_warned_once_and_ended_when_its_warning_is_over(trial
 
     ending = trial.ending()
     assert (ending.cause, ending.exit_code) == ("cancelled", 4)
-    assert 1 <= time.monotonic() - began < 5
+    assert 1 <= time.monotonic() - began < 15
     assert trial.log() == b"ready\nwarned\nasked\n"
 
 
@@ -43,14 +43,14 @@ def test_without_a_warning_room_is_made_at_once(quick: Trials):
 
     trial.signal(signal.SIGHUP)
 
-    assert (trial.ending(within=5).cause, trial.ending().signal) == ("cancelled", signal.SIGTERM)
+    assert (trial.ending().cause, trial.ending().signal) == ("cancelled", signal.SIGTERM)
 
 
 def test_a_wish_for_room_that_comes_early_waits_until_it_is_heard(trials: Trials):
     trial = trials.start("sleep", "60")
     trial.signal(signal.SIGHUP)
 
-    assert trial.ending(within=5).cause == "cancelled"
+    assert trial.ending().cause == "cancelled"
 
 
 def test_a_job_that_saves_and_leaves_when_warned_ends_by_itself(quick: Trials):
@@ -59,7 +59,7 @@ def test_a_job_that_saves_and_leaves_when_warned_ends_by_itself(quick: Trials):
 
     trial.signal(signal.SIGHUP)
 
-    assert (trial.ending(within=5).exit_code, trial.ending().cause) == (7, "exited")
+    assert (trial.ending().exit_code, trial.ending().cause) == (7, "exited")
 
 
 def test_a_warning_reaches_the_training_below_a_shell_that_would_die_of_it(quick: Trials):
@@ -73,7 +73,7 @@ def test_a_warning_reaches_the_training_below_a_shell_that_would_die_of_it(quick
 
     trial.signal(signal.SIGHUP)
 
-    assert trial.ending(within=5).exit_code == 9
+    assert trial.ending().exit_code == 9
     assert trial.log().endswith(b"left with 7\n")
 
 
@@ -89,14 +89,14 @@ def test_who_is_still_loading_is_warned_as_soon_as_it_listens(quick: Trials):
 
 def test_the_limit_of_a_job_is_announced_by_its_warning(trials: Trials):
     began = time.monotonic()
-    trial = trials.python(LISTENS, warning_signal=USR1, warning_seconds=1, timeout_seconds=2)
+    trial = trials.python(LISTENS, warning_signal=USR1, warning_seconds=2, timeout_seconds=4)
 
     eventually(lambda: WARNED in trial.log())
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4
 
     ending = trial.ending()
     assert (ending.cause, ending.exit_code) == ("timed_out", 4)
-    assert 2 <= time.monotonic() - began < 6
+    assert 4 <= time.monotonic() - began < 15
 
 
 def test_a_cancel_does_not_wait_for_the_warning(quick: Trials):
@@ -107,4 +107,4 @@ def test_a_cancel_does_not_wait_for_the_warning(quick: Trials):
     trial.says(WARNED)
     trial.signal(signal.SIGTERM)
 
-    assert trial.ending(within=5).exit_code == 4
+    assert trial.ending().exit_code == 4
