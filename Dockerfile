@@ -3,7 +3,7 @@ FROM python:3.13.7-slim
 WORKDIR /opt/levare
 COPY . .
 RUN pip install --no-cache-dir --editable '.[server]' --constraint constraints.txt \
-    && useradd --create-home levare \
+    && useradd --create-home --uid 1000 levare \
     && install --directory --owner=levare --mode=0700 /var/lib/levare
 USER levare
 VOLUME /var/lib/levare

@@ -32,11 +32,12 @@ demo: .venv ## everything on this machine, with a real training job; ARGS=--once
 test: .venv ## all tests, or some: make test ARGS='tests/pure -k place'
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(if $(CI),-p tests.no_skips) $(ARGS)
 
-check: .venv ## format, lint, types and import contracts, without changing a file
+check: .venv ## format, lint, types, import contracts and what bandit knows of, without changing a file
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml app beat levare worker
 
 fmt: .venv ## format, and fix what ruff can fix
 	$(BIN)/ruff format .

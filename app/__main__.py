@@ -10,12 +10,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event
 from types import FrameType
+from typing import Any
 
 import structlog
 import uvicorn
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.auth import register_admin
+from app.connection import Connection
+from app.limits import is_loopback
 from app.main import create
 from levare import logs
 from levare.errors import InvalidSetting, LevareError, Unavailable
@@ -24,6 +27,8 @@ from levare.store import migrate
 from levare.store.engine import Database
 
 _GRACE_SECONDS = 5
+_LIVE: dict[str, Any] = {"ws": "websockets-sansio", "ws_per_message_deflate": False, "ws_max_size": 1024}
+"""How WebSockets are spoken: small texts to many, so that to compress them for each costs more than it saves."""
 
 log = structlog.get_logger()
 
@@ -62,6 +67,7 @@ def _leave(_signal: int, _frame: FrameType | None) -> None:
 
 def listen(settings: Settings) -> socket.socket:
     """The socket to serve on, bound first so that nothing is touched when another has the port."""
+    _refuse_open(settings)
     try:
         found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
         family, kind, protocol, _, address = found[0]
@@ -75,6 +81,15 @@ def listen(settings: Settings) -> socket.socket:
         ) from None
     listener.listen(128)
     return listener
+
+
+def _refuse_open(settings: Settings) -> None:
+    """Beyond loopback anybody on the way reads the tokens of what is not encrypted."""
+    if not (settings.tls_cert or settings.insecure or is_loopback(settings.host)):
+        raise InvalidSetting(
+            f"LEVARE_HOST is {settings.host}: the API would be reached from other machines without encryption.",
+            "Set LEVARE_TLS_CERT and LEVARE_TLS_KEY, or LEVARE_INSECURE=1 if something before it speaks TLS.",
+        )
 
 
 def prepare(settings: Settings) -> None:
@@ -92,34 +107,49 @@ def prepare(settings: Settings) -> None:
 
 def serve(settings: Settings, listener: socket.socket) -> None:
     stopping = Event()
-    config = uvicorn.Config(
+    config = configuration(settings, stopping)
+    gc.freeze()  # the models of all answers stay: the collector would stop every request while it looks at them
+    with _announced(settings, url_of(listener, settings.scheme)):
+        _Server(config, stopping).run(sockets=[listener])
+
+
+def configuration(settings: Settings, stopping: Event) -> uvicorn.Config:
+    """How the application is served."""
+    return uvicorn.Config(
         create(settings, stopping=stopping),
         log_config=None,
         log_level="warning",
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        ws="none",
+        **_LIVE,
+        http=Connection,
+        ssl_certfile=settings.tls_cert,
+        ssl_keyfile=settings.tls_key,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
-    gc.freeze()  # the models of all answers stay: the collector would stop every request while it looks at them
-    with _announced(settings, url_of(listener)):
-        _Server(config, stopping).run(sockets=[listener])
 
 
-def url_of(listener: socket.socket) -> str:
+def url_of(listener: socket.socket, scheme: str = "http") -> str:
     """Where a program on this machine reaches the API."""
     host, port = listener.getsockname()[:2]
     host = str(host)
     here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # a comparison, no binding
-    return f"http://[{here}]:{port}" if ":" in here else f"http://{here}:{port}"
+    return f"{scheme}://[{here}]:{port}" if ":" in here else f"{scheme}://{here}:{port}"
 
 
 @contextmanager
 def _announced(settings: Settings, url: str) -> Iterator[None]:
-    """Keep the address in LEVARE_HOME while we serve, so that the command line finds us on any port."""
-    path = settings.home / "address"
+    """
+    Keep the address in LEVARE_HOME while we serve, so that the command line finds us on any port.
+
+    Over TLS our certificate lies beside it: on this machine it is trusted by itself, whatever name it is for.
+    """
+    path, certificate = settings.home / "address", settings.home / "certificate.pem"
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    certificate.unlink(missing_ok=True)
+    if settings.tls_cert:
+        _replace(certificate, settings.tls_cert.read_text())
     _replace(path, url)
     log.info("web.started", url=url)
     try:

@@ -4,8 +4,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from app.alert_bodies import Severity
 from app.answers import At
+from levare.manifest.alerts import Severity
 
 Kind = Literal[
     "failure",

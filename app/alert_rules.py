@@ -7,14 +7,17 @@ from fastapi import APIRouter, Path
 from starlette.responses import Response
 
 from app.alert_answers import AlertRule, AlertRules, BackTest
-from app.alert_bodies import AlertRuleRequest
 from app.answers import answer
-from app.bodies import Activity, Label
+from app.bodies import Activity
 from app.call import Asked, DryRun
 from app.document import refusals
 from app.pages import fields_of, picked, selected
 from app.triggers import Since
+from levare.decide.belonging import teams_of_rule
 from levare.errors import Contradiction
+from levare.manifest.alerts import AlertRuleRequest
+from levare.manifest.values import Label
+from levare.model.access import ADMIN, VIEWER
 from levare.store import alert_rules, backtest
 from levare.written import duration_seconds
 
@@ -32,7 +35,8 @@ def list_alert_rules(call: Asked, fields: RuleFields = None) -> Response:
     names = selected(AlertRule, fields)
     with call.database.reading() as connection:
         rows = alert_rules.every(connection)
-    return answer({"items": [picked(row, names) for row in rows]})
+    shown = [row for row in rows if call.actor.access.has_in_all(VIEWER, teams_of_rule(row["definition"]))]
+    return answer({"items": [picked(row, names) for row in shown]})
 
 
 @router.get("/{name}", response_model=AlertRule)
@@ -52,6 +56,7 @@ def set_alert_rule(name: RuleName, body: AlertRuleRequest, call: Asked, dry_run:
     One with the name of a default is in force instead of it.
     """
     definition = body.definition()
+    call.refuse_unless(ADMIN, teams_of_rule(definition), what="The rule")
     with call.writing(dry_run=dry_run) as connection:
         row = alert_rules.put(connection, name, definition, actor=call.actor, now=call.now)
     return answer(picked(row, _FIELDS))

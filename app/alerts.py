@@ -8,16 +8,19 @@ from pydantic import Field
 from starlette.responses import Response
 
 from app.alert_answers import Alert, Alerts, Silence, Silences
-from app.alert_bodies import NODE_NAME, Severity
 from app.answers import answer
-from app.bodies import Body, JobId, Label, Time
 from app.call import Asked, DryRun
 from app.document import refusals
 from app.pages import Cursor, Limit, fields_of, number_of, numbered_cursor, picked, selected
-from app.patterns import ONE_LINE
 from levare.errors import Conflict, Contradiction, Fault
+from levare.manifest.alerts import Severity
+from levare.manifest.jobs import JobId
+from levare.manifest.patterns import NODE, ONE_LINE
+from levare.manifest.values import Body, Label, Time
+from levare.model.access import MEMBER, VIEWER
 from levare.store import alerts, silences
 from levare.store.alerts import AlertFilter
+from levare.store.ownership import team_of_silence
 
 router = APIRouter(tags=["alerts"])
 
@@ -29,7 +32,7 @@ State = Annotated[Literal["open", "ended", "any"], Query(description="Which aler
 OfRule = Annotated[Label | None, Query(description="Only of this rule.", examples=["hang"])]
 OfSeverity = Annotated[Severity | None, Query(description="Only of this severity.", examples=["critical"])]
 OfJob = Annotated[JobId | None, Query(description="Only about this job.", examples=["k3v9x2m1qa"])]
-OfNode = Annotated[str | None, Query(pattern=NODE_NAME, description="Only about this node.", examples=["node-a"])]
+OfNode = Annotated[str | None, Query(pattern=NODE, description="Only about this node.", examples=["node-a"])]
 OfTeam = Annotated[Label | None, Query(description="Only about jobs of this team.", examples=["vision"])]
 _ALERT, _SILENCE = tuple(Alert.model_fields), tuple(Silence.model_fields)
 
@@ -46,7 +49,7 @@ class SilenceRequest(Body):
     rule: Label | None = Field(None, description="Of this rule.", examples=["gpu-idle"])
     job: JobId | None = Field(None, description="About this job.", examples=["k3v9x2m1qa"])
     team: Label | None = Field(None, description="About jobs of this team.", examples=["vision"])
-    node: Annotated[str, Field(pattern=NODE_NAME)] | None = Field(
+    node: Annotated[str, Field(pattern=NODE)] | None = Field(
         None, description="About this node, or what runs there.", examples=["node-a"]
     )
     ends_at: Time = Field(description="Until when; at most a year from now.")
@@ -69,7 +72,7 @@ def list_alerts(
 ) -> Response:
     """List alerts, newest first; those that are open, unless `state` says otherwise."""
     names, place = selected(Alert, fields), number_of(cursor)
-    wanted = AlertFilter(None if state == "any" else state == "open", rule, severity, job, node, team)
+    wanted = AlertFilter(None if state == "any" else state == "open", rule, severity, job, node, team, call.seen)
     with call.database.reading() as connection:
         rows = alerts.find(connection, wanted, limit=limit + 1, after=place)
     following = numbered_cursor(rows[limit - 1], "begun_at") if len(rows) > limit else None
@@ -97,7 +100,8 @@ def acknowledge_alert(number: Number, body: Acknowledgement, call: Asked, dry_ru
 def list_silences(call: Asked) -> Response:
     """List the silences that have not ended, by their end."""
     with call.database.reading() as connection:
-        rows = silences.find(connection, now=call.now)
+        found = silences.find(connection, now=call.now)
+        rows = [row for row in found if call.actor.access.has_in_all(VIEWER, team_of_silence(connection, row))]
     return answer({"items": [picked(row, _SILENCE) for row in rows]})
 
 
@@ -112,6 +116,7 @@ def add_silence(body: SilenceRequest, call: Asked, dry_run: DryRun = False) -> R
         fault = Fault("ends_at", "must be in the future, within a year", body.ends_at.isoformat(), "now to a year")
         raise Contradiction("The silence would not end within a year from now.", "Set a time to come.", [fault])
     with call.writing(dry_run=dry_run) as connection:
+        call.refuse_unless(MEMBER, team_of_silence(connection, said), what="What it silences")
         row = silences.add(connection, said, ends_at=body.ends_at, reason=body.reason, actor=call.actor, now=call.now)
     return answer(picked(row, _SILENCE), 201)
 

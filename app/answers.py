@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, BaseModel, Field
 from starlette.responses import Response
 
-from app.values import FailureName
+from levare.manifest.values import FailureName
 
 JobState = Literal["blocked", "waiting", "placed", "starting", "running", "succeeded", "failed", "cancelled"]
 AttemptState = Literal[
@@ -59,6 +59,20 @@ class ArrayWish(BaseModel):
     cap: int | None = Field(examples=[3])
 
 
+class SecretReference(BaseModel):
+    """A secret by its name."""
+
+    secret: str = Field(examples=["HUB_KEY"])
+
+
+class Rerun(BaseModel):
+    """That a job repeats a run."""
+
+    attempt: str = Field(description="The run.", examples=["a1b2c3d4e5-1"])
+    code: bool = Field(description="Whether its code is restored.", examples=[True])
+    strict: bool = Field(description="Whether it does not start where anything differs.", examples=[False])
+
+
 class Job(BaseModel):
     """A wish to run a command, and what became of it."""
 
@@ -71,7 +85,10 @@ class Job(BaseModel):
     priority: int = Field(description="From 0 to 9; 9 is the most urgent.", examples=[5])
     command: list[str] = Field(examples=[["python", "train.py"]])
     cwd: str = Field(description="Empty for a directory of its own under LEVARE_HOME.", examples=["/data/imagenet"])
-    env: dict[str, str] = Field(examples=[{"SEED": "1"}])
+    env: dict[str, str | SecretReference] = Field(
+        description="Its variables; of secrets only their names.",
+        examples=[{"SEED": "1", "API_KEY": {"secret": "HUB_KEY"}}],
+    )
     gpus: int = Field(examples=[2])
     gpu_memory_mib: int | None = Field(description="MiB of each GPU; null for whole GPUs.", examples=[20480])
     cpus: int = Field(examples=[8])
@@ -152,6 +169,7 @@ class Job(BaseModel):
     schedule: str | None = Field(description="The schedule that submitted it.", examples=["nightly"])
     trigger: str | None = Field(description="The trigger that submitted it.", examples=["new-data"])
     due_at: At | None = Field(description="The due time of the schedule that it is for.")
+    rerun: Rerun | None = Field(description="Which run it repeats; null for none.")
 
 
 class Jobs(BaseModel):
@@ -368,10 +386,17 @@ class Families(BaseModel):
 class Token(BaseModel):
     id: str = Field(examples=["k3v9x2m1qa"])
     name: str = Field(examples=["laptop"])
-    role: str = Field(examples=["admin"])
+    role: str = Field(
+        description="What it may beyond its teams: `admin` everything, `metrics`, `node`, or `team` nothing.",
+        examples=["team"],
+    )
+    teams: dict[str, str] = Field(
+        description="Its role in each of its teams: `viewer`, `member` or `admin`.", examples=[{"vision": "member"}]
+    )
     created_at: At
     expires_at: At | None = Field(description="null for never.")
     revoked_at: At | None
+    used_at: At | None = Field(description="When it last opened something, to within half a minute; null for never.")
 
 
 class NewToken(Token):

@@ -15,6 +15,7 @@ from app.schedule_answers import CalendarAnswer, CalendarHour, Finding, Findings
 from app.schedules import ScheduleName, findings_of
 from levare.decide import outlook as decide
 from levare.decide import pressure
+from levare.decide.belonging import teams_of_work
 from levare.decide.outlook import HOUR, Start
 from levare.errors import Contradiction, Fault
 from levare.store import history, outlook, schedules
@@ -42,7 +43,7 @@ def lint_schedules(call: Asked) -> Response:
     """
     rows, facts = _load(call)
     own = [finding for row in rows for finding in findings_of(call, row, facts)]
-    return answer(_told([*own, *_pressure(call, rows, facts)]))
+    return answer(_told(_seen([*own, *_pressure(call, rows, facts)], _names(call, rows))))
 
 
 @router.get("/{name}/lint", response_model=Findings)
@@ -53,7 +54,17 @@ def lint_schedule(name: ScheduleName, call: Asked) -> Response:
     if row is None:
         raise schedules.unknown(name)
     together = [each for each in _pressure(call, rows, facts) if name in each.schedules]
-    return answer(_told([*findings_of(call, row, facts), *together]))
+    return answer(_told(_seen([*findings_of(call, row, facts), *together], _names(call, rows))))
+
+
+def _names(call: Call, rows: Sequence[Row]) -> set[str]:
+    """Of those that whoever asks may know."""
+    return {row["name"] for row in rows if call.seen is None or teams_of_work(row["definition"]) <= set(call.seen)}
+
+
+def _seen(found: Sequence[pressure.Finding], names: set[str]) -> list[pressure.Finding]:
+    """What is about others too is left out, for it names them."""
+    return [finding for finding in found if names.issuperset(finding.schedules)]
 
 
 def _load(call: Call) -> tuple[Sequence[Row], Outlook]:
@@ -95,6 +106,8 @@ def read_calendar(call: Asked, days: Days = 7, gpus: Gpus = None, seconds: Secon
     starts = _starts(rows, facts, call.now, upto)
     kept = decide.kept_by_windows(facts.nodes)
     hours = decide.hours(starts, kept, fleet=facts.fleet, now=call.now, count=(upto - call.now) // HOUR + 1)
+    names = _names(call, rows)
+    shown = [start for start in starts if start.plan.name in names]
     slot = None
     if gpus and seconds:
         held = [*decide.holds_of(starts, is_promised=True), *kept]
@@ -105,12 +118,16 @@ def read_calendar(call: Asked, days: Days = 7, gpus: Gpus = None, seconds: Secon
             "begins": call.now,
             "ends": upto,
             "fleet_gpus": facts.fleet,
-            "starts": [_start(start) for start in starts[:_MOST_STARTS]],
-            "starts_left_off": max(0, len(starts) - _MOST_STARTS),
-            "hours": [picked(vars(hour), _HOUR) for hour in hours],
+            "starts": [_start(start) for start in shown[:_MOST_STARTS]],
+            "starts_left_off": max(0, len(shown) - _MOST_STARTS),
+            "hours": [_hour(hour, names) for hour in hours],
             "slot": slot and picked(vars(slot), _SLOT),
         }
     )
+
+
+def _hour(hour: decide.Hour, names: set[str]) -> dict[str, Any]:
+    return picked({**vars(hour), "schedules": [name for name in hour.schedules if name in names]}, _HOUR)
 
 
 def _start(start: Start) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """One request: who asks, when, and the parts that answer it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +12,8 @@ from fastapi import Depends, Query, Request, params
 from sqlalchemy import Connection
 
 from app import problems
+from app.keys import Keys
+from levare.errors import Fault, Forbidden
 from levare.model import Rules
 from levare.pulse import Pulse
 from levare.settings import Settings
@@ -32,6 +34,7 @@ class Parts:
     database: Database
     pulse: Pulse
     stopping: Event
+    keys: Keys
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,26 @@ class Call:
     database: Database
     pulse: Pulse
     stopping: Event
+    keys: Keys
     actor: Actor
     now: datetime
+
+    @property
+    def seen(self) -> Collection[str] | None:
+        """The teams whose things may be answered; None for all."""
+        return self.actor.access.seen
+
+    def refuse_unless(self, role: str, teams: Collection[str], *, what: str) -> None:
+        """Raise Forbidden unless whoever asks has this role in all of these teams, or there are none."""
+        if not self.actor.access.is_fleet and not (teams and self.actor.access.has_in_all(role, teams)):
+            of = ", ".join(sorted(teams)) or "the whole fleet"
+            own = ", ".join(self.actor.access.teams_with(role) or ()) or "none"
+            fault = Fault("team", f"asks for the role {role}", of, own)
+            raise Forbidden(
+                f"{what} is of {of}; token {self.actor.name!r} is {role} of {own}.",
+                "Name a team in which it has this role.",
+                [fault],
+            )
 
     @contextmanager
     def writing(self, *, dry_run: bool = False) -> Iterator[Connection]:
@@ -57,10 +78,12 @@ class Call:
 
 async def _call(request: Request) -> Call:
     _refuse_unknown_parameters(request)
-    parts: Parts = request.app.state.parts
-    return Call(
-        parts.rules, parts.database, parts.pulse, parts.stopping, request.scope["levare.actor"], datetime.now(UTC)
-    )
+    return call_of(request.app.state.parts, request.scope["levare.actor"])
+
+
+def call_of(parts: Parts, actor: Actor) -> Call:
+    """A call at this moment."""
+    return Call(parts.rules, parts.database, parts.pulse, parts.stopping, parts.keys, actor, datetime.now(UTC))
 
 
 Asked = Annotated[Call, Depends(_call)]
@@ -80,4 +103,4 @@ def _refuse_unknown_parameters(request: Request) -> None:
 def _query_parameters(endpoint: Callable[..., Any]) -> tuple[str, ...]:
     hints = get_type_hints(endpoint, include_extras=True)
     kinds = {name: getattr(hint, "__metadata__", ()) for name, hint in hints.items()}
-    return tuple(name for name, kind in kinds.items() if any(isinstance(each, params.Query) for each in kind))
+    return tuple(each.alias or name for name, kind in kinds.items() for each in kind if isinstance(each, params.Query))

@@ -7,12 +7,12 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from app.answers import At, answer
-from app.bodies import Label
 from app.call import Asked, DryRun
-from app.channel_bodies import ChannelRequest
 from app.document import refusals
 from app.pages import Cursor, Limit, cursor_after, fields_of, picked, place_of, selected
 from levare.errors import Contradiction
+from levare.manifest.channels import ChannelRequest
+from levare.manifest.values import Label
 from levare.store import channels, deliveries
 from levare.store.ids import new_id
 
@@ -86,7 +86,7 @@ def set_channel(name: ChannelName, body: ChannelRequest, call: Asked, dry_run: D
     """Declare a channel, or declare it anew, as a revision; the same again changes nothing."""
     definition = body.definition()
     with call.writing(dry_run=dry_run) as connection:
-        row = channels.put(connection, name, definition, kind=body.kind, actor=call.actor, now=call.now)
+        row = channels.put(connection, name, definition, actor=call.actor, now=call.now)
     return answer(picked(row, _FIELDS))
 
 

@@ -10,9 +10,9 @@ from app.call import Asked
 from app.document import refusals
 from app.metric_answers import Comparison
 from app.metrics import Best, Name, Stage, goals_of
-from app.patterns import NO_NUL, RUN
 from levare.errors import Contradiction, NotFound
-from levare.store import comparing
+from levare.manifest.patterns import NO_NUL, RUN
+from levare.store import comparing, ownership
 
 router = APIRouter(prefix="/v1/compare", tags=["jobs"])
 
@@ -56,12 +56,13 @@ def compare_runs(
             "One of job, schedule and family says what is compared, and only one of them.",
             "Ask for job=A&job=B, or schedule=NAME, or family=TEAM/PROJECT/NAME.",
         )
-    goals = goals_of(best)
+    goals, jobs = goals_of(best), [_attempt(each) for each in job or ()]
     with call.database.reading() as connection:
+        ownership.refuse_hidden(connection, [name for name, _ in jobs], call.seen)
         if job:
-            found = comparing.of_jobs(connection, map(_attempt, job))
+            found = comparing.of_jobs(connection, jobs)
         else:
-            found = comparing.of_work(connection, schedule=schedule, family=family, most=last)
+            found = comparing.of_work(connection, schedule=schedule, family=family, most=last, seen=call.seen)
         compared = comparing.compared(connection, found, stage=stage, name=name, goals=goals)
     return answer({"runs": compared.runs, "metrics": compared.metrics})
 

@@ -8,8 +8,8 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from app import problems
-from app.auth import OPEN_PATHS
-from app.limits import SAFE_METHODS
+from app.access import OPEN_PATHS
+from app.auth import COOKIES
 from levare import errors
 from levare.errors import LevareError
 
@@ -22,8 +22,8 @@ Every request but those for `/healthz`, `/readyz`, `/openapi.json` and `/docs` c
 Times are RFC 3339 in UTC, sizes are MiB, durations are whole seconds; the unit is in the name. Every error is a problem
 document (RFC 9457) with a stable `code`, the wrong values with their limits, and the next step.
 """
-_ALWAYS = (problems.Misdirected, LevareError)
-_WITH_TOKEN = (errors.Unauthorized, errors.InvalidRequest, errors.Unavailable)
+_ALWAYS = (problems.Misdirected, errors.TooManyRequests, errors.Unavailable, LevareError)
+_WITH_TOKEN = (errors.Unauthorized, errors.Forbidden, errors.InvalidRequest)
 _WITH_BODY = (problems.BadRequest, problems.RequestTimeout, errors.TooLarge, problems.UnsupportedMedia)
 _OPEN: list[dict[str, list[str]]] = [{}]
 
@@ -40,10 +40,10 @@ def describe(app: FastAPI) -> dict[str, Any]:
     """The whole document; made once."""
     if app.openapi_schema is None:
         document = get_openapi(title="levare", version=app.version, description=_DESCRIPTION, routes=app.routes)
-        for path, method, operation in operations(document):
-            _complete(path, method, operation)
+        for path, _, operation in operations(document):
+            _complete(path, operation)
         _add_components(document["components"])
-        document["security"] = [{"token": []}]
+        document["security"] = [{"token": []}, {"session": []}]
         app.openapi_schema = document
     return app.openapi_schema
 
@@ -54,7 +54,7 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, A
             yield path, method.upper(), operation
 
 
-def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
+def _complete(path: str, operation: dict[str, Any]) -> None:
     """Add what any operation of this kind can answer besides what its own module says."""
     responses = operation["responses"]
     if "HTTPValidationError" in str(responses.get("422")):
@@ -64,7 +64,7 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
         operation["security"] = _OPEN
     for parameter in operation.get("parameters", ()):
         parameter["schema"] = _given(parameter["schema"])
-    common = refusals(*_common(path, method, has_body="requestBody" in operation, is_open=is_open))
+    common = refusals(*_common(path, has_body="requestBody" in operation, is_open=is_open))
     for status, refusal in common.items():
         responses.setdefault(str(status), refusal)
     operation["responses"] = dict(sorted(responses.items()))
@@ -78,11 +78,10 @@ def _given(schema: dict[str, Any]) -> dict[str, Any]:
     return kinds[0] | {key: value for key, value in schema.items() if key != "anyOf"}
 
 
-def _common(path: str, method: str, *, has_body: bool, is_open: bool) -> list[type[LevareError]]:
+def _common(path: str, *, has_body: bool, is_open: bool) -> list[type[LevareError]]:
     return [
         *_ALWAYS,
         *(() if is_open else _WITH_TOKEN),
-        *(() if method in SAFE_METHODS else (errors.Forbidden,)),
         *((errors.NotFound,) if "{" in path else ()),
         *(_WITH_BODY if has_body else ()),
     ]
@@ -100,4 +99,7 @@ def _add_components(components: dict[str, Any]) -> None:
     schemas |= schema.pop("$defs") | {"Problem": schema}
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
-    components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    components["securitySchemes"] = {
+        "token": {"type": "http", "scheme": "bearer"},
+        "session": {"type": "apiKey", "in": "cookie", "name": COOKIES[1]},
+    }

@@ -13,7 +13,7 @@ from app.jobs import JobId
 from app.metrics import AttemptNumber
 from app.pages import picked
 from app.samples import Asking, Series
-from app.values import FailureName
+from levare.manifest.values import FailureName
 from levare.store import dossiers
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["jobs"])

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from app.answers import Families, Family, answer
 from app.call import Asked, DryRun
 from app.pages import Limit, fields_of, picked, selected
-from app.patterns import NO_NUL
+from levare.manifest.patterns import NO_NUL
 from levare.pulse import beat_bell
 from levare.store import families
 
@@ -30,7 +30,9 @@ def list_families(
     """List families of which a job has ended, by name."""
     names = selected(Family, fields)
     with call.database.reading() as connection:
-        rows = families.find_families(connection, after=after, limit=limit + 1, only_held=held, now=call.now)
+        rows = families.find_families(
+            connection, after=after, limit=limit + 1, only_held=held, now=call.now, seen=call.seen
+        )
     following = rows[limit - 1]["name"] if len(rows) > limit else None
     return answer({"items": [picked(row, names) for row in rows[:limit]], "next": following})
 

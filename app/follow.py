@@ -20,6 +20,7 @@ from levare.store.logs import Stretch
 
 LOOK_EVERY_SECONDS = 0.2
 KEEP_ALIVE_SECONDS = 5.0
+RESUME = b": this process is about to end: go on with Last-Event-ID\nretry: 1000\n\n"
 _PIECE = 64 * 1024
 _SETTLING_SECONDS = 5.0
 _threads = CapacityLimiter(8)  # followers take turns, so that they never hold up a submit
@@ -40,6 +41,7 @@ async def events(follower: "Follower", stopping: Event) -> AsyncIterator[bytes]:
                 spoke_at = monotonic()
                 yield b": still here\n\n"
             await anyio.sleep(LOOK_EVERY_SECONDS)
+    yield RESUME
 
 
 @dataclass

@@ -74,6 +74,7 @@ def families(facts: Telemetry, heartbeats: Mapping[str, Sample], beat: Sample, *
     _of_alerts(found, facts)
     _of_leases(found, facts, now)
     _of_nodes(found, facts, heartbeats, now)
+    _of_pools(found, facts)
     _of_gpus(found, facts, heartbeats)
     _of_beat(found, beat)
     return found
@@ -107,6 +108,14 @@ def _of_leases(found: Families, facts: Telemetry, now: datetime) -> None:
         found.add("levare_leader_epoch", "Grows with each new leader.", lease.epoch, role)
         found.add("levare_leader_lease_age_seconds", "Since the leader last renewed its lease.", age, role)
         found.add("levare_leader", "Whether anybody leads.", lease.owner is not None, role)
+
+
+def _of_pools(found: Families, facts: Telemetry) -> None:
+    for pool, wanted in facts.pools.items():
+        found.add("levare_pool_wanted", "Workers that a pool is to have, as beat decided.", wanted, {"pool": pool})
+    for (pool, state), count in facts.pool_workers.items():
+        text = "Workers that a pool has: wanted, draining, or stopping."
+        found.add("levare_pool_workers", text, count, {"pool": pool, "state": state})
 
 
 def _of_nodes(found: Families, facts: Telemetry, heartbeats: Mapping[str, Sample], now: datetime) -> None:

@@ -13,10 +13,10 @@ from app.call import Asked
 from app.pages import picked
 from app.schedule_answers import Fire, WhyFire
 from app.schedules import ScheduleName
-from app.values import Time
 from levare.decide.due import stamp, words
 from levare.decide.instants import Instant, look
 from levare.decide.timing import timing_of
+from levare.manifest.values import Time
 from levare.store import history, schedules
 
 router = APIRouter(prefix="/v1/schedules", tags=["schedules"])

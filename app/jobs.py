@@ -8,14 +8,13 @@ from fastapi import APIRouter, Header, Path, Query
 from sqlalchemy import Connection
 from starlette.responses import Response
 
+from app import veil
 from app.answers import ArrayWish, Attempt, Attempts, Job, Jobs, JobState, answer
-from app.bodies import JobRequest
 from app.call import Asked, Call, DryRun
 from app.document import refusals
 from app.pages import Cursor, Limit, cursor_after, fields_of, picked, place_of, selected
-from app.patterns import KEY, NO_NUL
-from app.values import FailureName
 from app.why import Verdict, Why
+from app.wishes import submission
 from levare.errors import (
     CanNeverRun,
     Conflict,
@@ -26,6 +25,9 @@ from levare.errors import (
     QuotaQueued,
     UnknownNeeds,
 )
+from levare.manifest.jobs import JobRequest
+from levare.manifest.patterns import KEY, NO_NUL
+from levare.manifest.values import FailureName
 from levare.model import FINAL
 from levare.pulse import beat_bell, node_bell
 from levare.store import arrays, attempts, explain, jobs, trends, views
@@ -91,7 +93,7 @@ _NOTHING_LEFT = dict.fromkeys(("progress_from", "left_seconds", "left_from"))
 
 def _submit(connection: Connection, body: JobRequest, call: Call, key: str | None) -> views.Row:
     return jobs.submit(
-        connection, body.submission(), job_id=new_id(), actor=call.actor, key=key, now=call.now, rules=call.rules
+        connection, submission(body), job_id=new_id(), actor=call.actor, key=key, now=call.now, rules=call.rules
     )
 
 
@@ -99,7 +101,7 @@ def _verdict(body: JobRequest, call: Call, key: str | None) -> dict[str, Any]:
     with call.writing(dry_run=True) as connection:
         job = _submit(connection, body, call, key)
         case = explain.load(connection, job["id"], now=call.now, rules=call.rules)
-    return {"accepted": True} | case.tell() | {"job": None}
+    return {"accepted": True} | veil.why(call.database, case.tell(), call.seen) | {"job": None}
 
 
 @router.get("", response_model=Jobs)
@@ -124,7 +126,8 @@ def list_jobs(
     An array is one job here; its elements are listed with `array`, and among others where a `state` or a `failure` is
     asked for.
     """
-    wanted, names = JobFilter(state or (), team, project, name, user, array, failure or ()), selected(Job, fields)
+    names = selected(Job, fields)
+    wanted = JobFilter(state or (), team, project, name, user, array, failure or (), call.seen)
     after, is_newest_first = place_of(cursor), order == "newest"
     with call.database.reading() as connection:
         rows = views.find_jobs(connection, wanted, limit=limit + 1, after=after, newest_first=is_newest_first)
@@ -190,6 +193,7 @@ def list_attempts(job_id: JobId, call: Asked, fields: AttemptFields = None) -> R
     names = selected(Attempt, fields)
     with call.database.reading() as connection:
         rows = views.job_attempts(connection, job_id)
+        rows = veil.attempts(connection, rows, call.seen)
     return answer({"items": [picked({**row, "job": job_id}, names) for row in rows]})
 
 
@@ -202,4 +206,4 @@ def explain_job(job_id: JobId, call: Asked) -> Response:
     """
     with call.database.reading() as connection:
         case = explain.load(connection, job_id, now=call.now, rules=call.rules)
-    return answer(case.tell())
+    return answer(veil.why(call.database, case.tell(), call.seen))

@@ -2,16 +2,18 @@
 
 import socket
 import traceback
-from collections.abc import Mapping
+from asyncio import timeout
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from ipaddress import ip_address
+from threading import Event
 from urllib.parse import urlsplit
 
 import anyio
 import structlog
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -19,19 +21,37 @@ from app import problems
 from levare.errors import Fault, Forbidden, LevareError, NotFound, TooLarge, Unavailable
 
 MOST_BODY_BYTES = 1 << 20
+MOST_PLAN_BYTES = 1 << 26
+LARGE = ("/v1/plan", "/v1/revisions")
+"""Paths that take all that is declared at once."""
 BODY_SECONDS = 30
 ANY_MEDIA = ("/v1/events",)
 """Paths that read bodies of several types, and refuse the others themselves."""
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_FORM_PATHS, _FORM_FOLDER = ("/login", "/logout"), "/act/"
+_FORM = "application/x-www-form-urlencoded"
+SEND_SECONDS = 60
+"""Whoever takes nothing of an answer for so long is left."""
 _HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",  # without any, browsers say of our own forms that they come from `null`
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+_OVER_TLS = {"Strict-Transport-Security": "max-age=31536000"}
 
 log = structlog.get_logger()
+
+
+def _raw(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+
+
+_RAW_HEADERS, _RAW_OVER_TLS = _raw(_HEADERS), _raw(_OVER_TLS)
 
 
 class Shield:
@@ -50,8 +70,10 @@ class Shield:
             nonlocal has_begun
             if message["type"] == "http.response.start":
                 has_begun = True
-                _add_headers(message)
-            await send(message)
+                _add_headers(message, over_tls=scope.get("scheme") == "https")
+                await send(message)
+            else:
+                await _sent(send, message)
 
         try:
             await self.app(scope, receive, guarded)
@@ -64,10 +86,18 @@ class Shield:
             await answer(scope, receive, guarded)
 
 
-def _add_headers(message: Message) -> None:
-    headers = MutableHeaders(scope=message)
-    for name, value in _HEADERS.items():
-        headers.setdefault(name, value)
+async def _sent(send: Send, message: Message) -> None:
+    try:
+        async with timeout(SEND_SECONDS):
+            await send(message)
+    except TimeoutError:
+        raise ClientDisconnect from None
+
+
+def _add_headers(message: Message, *, over_tls: bool) -> None:
+    there = {name.lower() for name, _ in message["headers"]}
+    added = [*_RAW_HEADERS, *_RAW_OVER_TLS] if over_tls else _RAW_HEADERS
+    message["headers"] = [*message["headers"], *(pair for pair in added if pair[0] not in there)]
 
 
 def _told(error: Exception, scope: Scope) -> LevareError:
@@ -84,40 +114,48 @@ def _told(error: Exception, scope: Scope) -> LevareError:
 
 class Door:
     """
-    Refuses a Host that is not ours, and unsafe requests of foreign web pages.
+    Refuses a Host that is not ours, and unsafe requests and handshakes of foreign web pages.
 
     Loopback is no boundary: a web page can have its own name resolve to 127.0.0.1 and then read
-    the answers (DNS rebinding), or simply post to it.
+    the answers (DNS rebinding), or simply post to it, or open a WebSocket, which no rule of browsers forbids.
+    It is closed as soon as the process is about to end: what has begun is finished, and nothing else begins.
     """
 
-    def __init__(self, app: ASGIApp, *, host: str) -> None:
-        self.app = app
-        self.names = our_names(host)
-        self.takes_any_address = not _is_loopback(host)
+    def __init__(self, app: ASGIApp, *, host: str, names: Collection[str], stopping: Event) -> None:
+        self.app, self.names, self.stopping = app, names, stopping
+        self.takes_any_address = not is_loopback(host)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            self._check(Headers(scope=scope), scope["method"])
+            if self.stopping.is_set():
+                raise problems.Stopping("This process is about to end.", "Ask again: another one takes its place.")
+            self.check(Headers(scope=scope), is_safe=scope["method"] in SAFE_METHODS)
             if "\0" in scope["path"]:  # PostgreSQL knows no text with it
                 raise NotFound("There is nothing at a path with a NUL in it.", "/docs lists every path.")
+        elif scope["type"] == "websocket" and self._refuses(scope):
+            await send({"type": "websocket.close", "code": 1008, "reason": "Not from there."})
+            return
         await self.app(scope, receive, send)
 
-    def _check(self, headers: Headers, method: str) -> None:
-        host, origin = headers.get("host", ""), headers.get("origin")
+    def _refuses(self, scope: Scope) -> bool:
+        try:
+            self.check(Headers(scope=scope), is_safe=False)
+        except LevareError:
+            return True
+        return self.stopping.is_set()
+
+    def check(self, headers: Headers, *, is_safe: bool) -> None:
+        """Raise Misdirected for another server's name, and Forbidden for a page of another site, unless it is safe."""
+        host = headers.get("host", "")
         if not self._is_ours(host):
             fault = Fault("Host", "is no name of this server", host, ", ".join(sorted(self.names)))
             raise problems.Misdirected(
                 f"This server does not answer as {problems.shown(host)!r}.",
-                "Use one of its names, or set LEVARE_HOST to the name you use.",
+                "Use one of its names, or add yours to LEVARE_NAMES.",
                 [fault],
             )
-        if origin is not None and method not in SAFE_METHODS and urlsplit(origin).netloc.lower() != host.lower():
-            fault = Fault("Origin", "is another site", origin, host)
-            raise Forbidden(
-                f"A page of {problems.shown(origin)!r} may change nothing here.",
-                "Send no Origin from programs.",
-                [fault],
-            )
+        if not is_safe:
+            _refuse_foreign(headers, host)
 
     def _is_ours(self, host: str) -> bool:
         with suppress(ValueError):
@@ -126,17 +164,39 @@ class Door:
         return False
 
 
-def our_names(host: str) -> frozenset[str]:
+def _refuse_foreign(headers: Headers, host: str) -> None:
+    """By what browsers say, and programs do not: the origin of the page, and whether it is of another site."""
+    origin, site = headers.get("origin"), headers.get("sec-fetch-site", "none")
+    if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        fault = Fault("Origin", "is another site", origin, host)
+    elif site not in ("same-origin", "none"):
+        fault = Fault("Sec-Fetch-Site", "is another site", site, "same-origin")
+    else:
+        return
+    raise Forbidden(
+        f"A page of {problems.shown(origin or 'another site')!r} may change nothing here.",
+        "Send no Origin from programs.",
+        [fault],
+    )
+
+
+def is_form(path: str) -> bool:
+    """Whether pages post a form there, which proves by a field of its own that one of ours has sent it."""
+    return path in _FORM_PATHS or path.startswith(_FORM_FOLDER)
+
+
+def our_names(host: str, others: Collection[str] = ()) -> frozenset[str]:
     """The names under which a server that listens on `host` is reached: loopback's, its own, what that resolves to."""
-    names = {*_LOOPBACK, host.lower()}
-    if not _is_loopback(host):
+    names = {*_LOOPBACK, host.lower(), *others}
+    if not is_loopback(host):
         names.add(socket.gethostname().lower())
     with suppress(OSError):
         names |= {str(address[4][0]) for address in socket.getaddrinfo(host, None)}
     return frozenset(names)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether nobody outside of this machine can reach what listens there."""
     return host in _LOOPBACK or (_is_address(host) and ip_address(host).is_loopback)
 
 
@@ -148,7 +208,7 @@ def _is_address(name: str) -> bool:
 
 
 class Body:
-    """Reads the body before anything else runs: JSON, or what an event may be, at most 1 MiB, within 30 s."""
+    """Reads the body before anything else runs: JSON, or what an event may be, at most 1 MiB, a plan 64, in 30 s."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -162,22 +222,22 @@ class Body:
 
 
 async def _read(headers: Headers, receive: Receive, path: str) -> bytes:
-    told = headers.get("content-length", "0")
-    if int(told) > MOST_BODY_BYTES:
-        raise _too_large(int(told))
+    told, most = headers.get("content-length", "0"), MOST_PLAN_BYTES if path in LARGE else MOST_BODY_BYTES
+    if int(told) > most:
+        raise _too_large(int(told), most)
     try:
         with anyio.fail_after(BODY_SECONDS):
-            body = await _all(receive)
+            body = await _all(receive, most)
     except TimeoutError:
         raise problems.RequestTimeout(
             f"The body did not arrive within {BODY_SECONDS} s.", "Send it again, faster."
         ) from None
     if path not in ANY_MEDIA:
-        _check_media(headers, body)
+        _check_media(headers, body, _FORM if is_form(path) else "application/json")
     return body
 
 
-async def _all(receive: Receive) -> bytes:
+async def _all(receive: Receive, most: int) -> bytes:
     body, more = bytearray(), True
     while more:
         message: Mapping = await receive()
@@ -185,26 +245,26 @@ async def _all(receive: Receive) -> bytes:
             raise ClientDisconnect
         body += message.get("body", b"")
         more = message.get("more_body", False)
-        if len(body) > MOST_BODY_BYTES:
-            raise _too_large(len(body))
+        if len(body) > most:
+            raise _too_large(len(body), most)
     return bytes(body)
 
 
-def _too_large(size: int) -> TooLarge:
-    fault = Fault("body", "is too large", size, MOST_BODY_BYTES)
+def _too_large(size: int, most: int) -> TooLarge:
+    fault = Fault("body", "is too large", size, most)
     return TooLarge(
-        f"The body has {size} bytes or more; at most {MOST_BODY_BYTES} are taken.",
+        f"The body has {size} bytes or more; at most {most} are taken.",
         "Put large inputs into files and name them in the command.",
         [fault],
     )
 
 
-def _check_media(headers: Headers, body: bytes) -> None:
+def _check_media(headers: Headers, body: bytes, wanted: str) -> None:
     media = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if body and media != "application/json":
-        fault = Fault("Content-Type", "is not JSON", media, "application/json")
+    if body and media != wanted:
+        fault = Fault("Content-Type", f"is not {wanted}", media, wanted)
         raise problems.UnsupportedMedia(
-            f"The body is {problems.shown(media)!r}.", "Send JSON with Content-Type: application/json.", [fault]
+            f"The body is {problems.shown(media)!r}.", f"Send it with Content-Type: {wanted}.", [fault]
         )
 
 

@@ -13,9 +13,9 @@ from app.document import Responses, refusals
 from app.follow import Follower, events
 from app.jobs import JobId
 from app.metrics import MOST_OFFSET, AttemptNumber, Rank
-from app.patterns import EVENT_ID
 from app.problems import RangeNotSatisfiable
 from levare.errors import Fault
+from levare.manifest.patterns import EVENT_ID
 from levare.model import FINAL
 from levare.store import logs, views
 from levare.store.logs import Stretch

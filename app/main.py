@@ -5,7 +5,8 @@ from contextlib import asynccontextmanager
 from functools import partial
 from threading import Event
 
-from fastapi import FastAPI
+from anyio import create_task_group
+from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
@@ -26,11 +27,16 @@ from app import (
     health,
     instants,
     jobs,
+    login,
     logs,
+    machines,
     metrics,
     nodes,
     openmetrics,
+    pins,
     pipelines,
+    plans,
+    pools,
     problems,
     receipts,
     report,
@@ -40,19 +46,26 @@ from app import (
     triggers,
     windows,
 )
+from app.access import Owners, permit, refuse_undeclared
 from app.auth import Auth
 from app.call import Parts
-from app.limits import Body, Door, Shield
+from app.dashboard import acts, assets, live
+from app.dashboard import pages as dashboard
+from app.dashboard.browser import Browser
+from app.dashboard.desk import Desk
+from app.keys import Keys
+from app.limits import Body, Door, Shield, our_names
 from levare.pulse import Pulse
 from levare.settings import Settings
 from levare.store.engine import Database
 from levare.store.sharing import rules_of
 
 _MODULES = (
-    *(jobs, failures, receipts, pipelines, logs, metrics, compare, nodes),
-    *(report, families, teams, windows, tokens),
+    *(jobs, pins, failures, receipts, pipelines, logs, metrics, compare, nodes),
+    *(report, families, teams, windows, tokens, machines, pools),
     *(calendar, schedules, instants),  # whose first names words that no schedule may have
-    *(triggers, events, alerts, alert_rules, channels, audit, health, docs, openmetrics),
+    *(triggers, events, alerts, alert_rules, channels, plans, audit, health, docs, login, openmetrics),
+    *(dashboard, acts, assets),
 )
 
 
@@ -62,8 +75,9 @@ def create(settings: Settings, *, stopping: Event | None = None) -> FastAPI:
 
     Set `stopping` when the process is about to end: what streams then ends too.
     """
+    database = Database(settings.database)
     parts = Parts(
-        settings, rules_of(settings), Database(settings.database), Pulse(settings.redis_url), stopping or Event()
+        settings, rules_of(settings), database, Pulse(settings.redis_url), stopping or Event(), Keys(database)
     )
     app = FastAPI(
         title="levare",
@@ -73,6 +87,7 @@ def create(settings: Settings, *, stopping: Event | None = None) -> FastAPI:
         redirect_slashes=False,
         generate_unique_id_function=_operation_id,
         lifespan=_lifespan,
+        dependencies=[Depends(permit)],
         exception_handlers={RequestValidationError: problems.on_invalid, HTTPException: problems.on_http_error},
     )
     app.state.parts = parts
@@ -80,22 +95,37 @@ def create(settings: Settings, *, stopping: Event | None = None) -> FastAPI:
     for module in _MODULES:
         app.include_router(module.router)
     app.state.routes = [route for module in _MODULES for route in module.router.routes]
+    app.include_router(live.router)
+    refuse_undeclared([*app.state.routes, *live.router.routes])
+    app.state.desk = Desk(parts)
+    app.state.hub = live.Hub(parts, app.state.desk)
+    app.state.owners = Owners(database)
     _guard(app, parts)
     return app
 
 
 def _guard(app: FastAPI, parts: Parts) -> None:
-    """The last added is the first asked: Shield, Door, Auth, Body."""
+    """The last added is the first asked: Shield, Browser, Door, Auth, Body."""
     app.add_middleware(Body)
-    app.add_middleware(Auth, database=parts.database)
-    app.add_middleware(Door, host=parts.settings.host)
+    settings = parts.settings
+    app.add_middleware(Auth, keys=parts.keys, per_second=settings.rate)
+    app.add_middleware(
+        Door, names=our_names(settings.host, settings.names), host=settings.host, stopping=parts.stopping
+    )
+    app.add_middleware(Browser)
     app.add_middleware(Shield)
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    yield
     parts: Parts = app.state.parts
+    async with create_task_group() as group:
+        group.start_soon(parts.keys.keep_notes)
+        group.start_soon(app.state.hub.run)
+        yield
+        group.cancel_scope.cancel()
+    parts.keys.write_notes()
+    app.state.hub.close()
     parts.pulse.close()
     parts.database.dispose()
 

@@ -12,10 +12,10 @@ from app.document import refusals
 from app.jobs import JobId
 from app.metric_answers import Metrics
 from app.pages import picked
-from app.patterns import NO_NUL, WAY
 from app.samples import Newest, Since, Step, Until
 from levare.decide.summaries import Direction
 from levare.errors import Contradiction
+from levare.manifest.patterns import NO_NUL, WAY
 from levare.pulse import SAMPLES_KEPT
 from levare.store import trends, views
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from app import samples
+from app import samples, veil
 from app.answers import Device, Node, Nodes, NodeSamples, Orphan, Reap, Reaped, answer
 from app.bodies import NodeState
 from app.call import Asked, Call, DryRun
@@ -17,7 +17,7 @@ from app.pages import fields_of, picked, selected
 from app.samples import Newest, Since, Step, Until
 from levare.errors import Conflict, Contradiction
 from levare.pulse import SAMPLES_KEPT, beat_bell, node_bell
-from levare.store import audit, health, nodes, reaping, views
+from levare.store import audit, health, nodes, pool_workers, reaping, views
 
 router = APIRouter(prefix="/v1/nodes", tags=["nodes"])
 
@@ -34,7 +34,7 @@ def list_nodes(call: Asked, fields: NodeFields = None) -> Response:
     """List the nodes with what is free, what runs, and their last heartbeat."""
     names = selected(Node, fields)
     with call.database.reading() as connection:
-        rows = views.find_nodes(connection)
+        rows = veil.nodes(connection, views.find_nodes(connection), call.seen)
     beats = call.pulse.heartbeats()
     return answer({"items": [picked(_with_sample(row, beats.get(row["name"])), names) for row in rows]})
 
@@ -44,7 +44,7 @@ def read_node(name: NodeName, call: Asked, fields: NodeFields = None) -> Respons
     """Look at a node."""
     names = selected(Node, fields)
     with call.database.reading() as connection:
-        row = views.node(connection, name)
+        [row] = veil.nodes(connection, [views.node(connection, name)], call.seen)
     return answer(picked(_with_sample(row, call.pulse.heartbeat_of(name)), names))
 
 
@@ -117,6 +117,8 @@ def _set_state(connection: Connection, name: str, state: str, call: Call) -> vie
     if state == "ready" and health.readmit(connection, name, now=call.now):
         was = {"before": {"excluded_reason": before["excluded_reason"]}, "after": None}
         audit.record(connection, call.actor, "node.readmitted", name, now=call.now, **was)
+    if state == "ready":
+        pool_workers.refuse_resume(connection, name)
     if before["state"] == state:
         return views.node(connection, name)
     if not nodes.set_state(connection, name, state):

@@ -8,42 +8,20 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from app.answers import At, JobState, Need, answer
-from app.bodies import Body, JobRequest
 from app.call import Asked, DryRun
 from app.document import refusals
 from app.jobs import JOB_REFUSALS, Key, places_of, wake
 from app.pages import Cursor, Limit, cursor_after, picked, place_of
-from app.patterns import ONE_LINE, STEP
+from app.wishes import pipeline_wish
 from levare.errors import InvalidPipeline
+from levare.manifest.pipelines import PipelineRequest
 from levare.model import FINAL
 from levare.store import pipelines, views
 from levare.store.ids import new_id
-from levare.store.pipelines import PipelineWish
 
 router = APIRouter(prefix="/v1/pipelines", tags=["pipelines"])
 
 PipelineId = Annotated[str, Path(max_length=64, description="The id of a pipeline.", examples=["p7d2m9x4ka"])]
-_MOST_STEPS = 200
-
-
-class StepRequest(JobRequest):
-    """A job of a pipeline; `needs` may name steps of the same pipeline as well as jobs."""
-
-    step: str = Field(
-        pattern=STEP,
-        description="Its name in the pipeline, and that of the job where it has none.",
-        examples=["train"],
-    )
-
-
-class PipelineRequest(Body):
-    """Jobs that are submitted together, all or none."""
-
-    name: str = Field("", pattern=ONE_LINE, max_length=200, description="For people.", examples=["nightly"])
-    jobs: list[StepRequest] = Field(min_length=1, max_length=_MOST_STEPS, description="Its steps, in any order.")
-
-    def wish(self) -> PipelineWish:
-        return PipelineWish(name=self.name, steps=[(job.step, job.submission()) for job in self.jobs])
 
 
 class Step(BaseModel):
@@ -99,7 +77,7 @@ def submit_pipeline(
     with call.writing(dry_run=dry_run) as connection:
         made = pipelines.submit(
             connection,
-            body.wish(),
+            pipeline_wish(body),
             ids=ids,
             actor=call.actor,
             key=idempotency_key,
@@ -116,7 +94,7 @@ def submit_pipeline(
 def list_pipelines(call: Asked, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """List pipelines, newest first."""
     with call.database.reading() as connection:
-        rows = pipelines.find(connection, limit=limit + 1, after=place_of(cursor))
+        rows = pipelines.find(connection, limit=limit + 1, after=place_of(cursor), seen=call.seen)
     page = rows[:limit]
     next_cursor = cursor_after(page[-1]) if len(rows) > limit else None
     return answer({"items": [picked(row, _FIELDS) for row in page], "next_cursor": next_cursor})

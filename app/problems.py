@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from http import HTTPStatus
-from typing import Any, get_args
+from typing import Any
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
@@ -14,8 +14,16 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from app.patterns import in_words
-from levare.errors import Fault, InvalidRequest, LevareError, NotFound, Unauthorized
+from levare.errors import (
+    Fault,
+    InvalidRequest,
+    LevareError,
+    NotFound,
+    TooManyRequests,
+    Unauthorized,
+    Unavailable,
+)
+from levare.manifest.faults import fields_at, in_words
 
 MEDIA_TYPE = "application/problem+json"
 _MOST = 1 << 63
@@ -45,6 +53,14 @@ class RangeNotSatisfiable(LevareError):
     size: int = 0
 
     code, title, status = "range-not-satisfiable", "Nothing is kept in this range", 416
+
+
+class HeadTooLarge(LevareError):
+    code, title, status = "head-too-large", "The head of the request is too large", 431
+
+
+class Stopping(Unavailable):
+    """This process is about to end, and takes nothing more."""
 
 
 class Misdirected(LevareError):
@@ -103,6 +119,10 @@ def _headers(error: LevareError) -> dict[str, str]:
     """What HTTP wants to be said with an error."""
     if isinstance(error, Unauthorized):
         return {"WWW-Authenticate": 'Bearer realm="levare"'}
+    if isinstance(error, TooManyRequests):
+        return {"Retry-After": str(error.retry_after_seconds)}
+    if isinstance(error, Stopping):
+        return {"Retry-After": "1", "Connection": "close"}
     if isinstance(error, RangeNotSatisfiable):
         return {"Content-Range": f"bytes */{error.size}"}
     return {}
@@ -142,18 +162,7 @@ async def on_invalid(request: Request, error: Exception) -> Response:
 def _known_fields(request: Request, place: Sequence[str | int]) -> Sequence[str]:
     """The names that are known where an error is: `place` leads there from the body."""
     body = getattr(request.scope.get("route"), "body_field", None)
-    model = _model_in(body.field_info.annotation) if body else None
-    for part in place:
-        if model and part in model.model_fields:
-            model = _model_in(model.model_fields[str(part)].annotation)
-    return list(model.model_fields) if model else ()
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The model of a type such as `list[Model] | None`."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
+    return fields_at(body.field_info.annotation, place) if body else ()
 
 
 async def on_http_error(request: Request, error: Exception) -> Response:
@@ -200,51 +209,11 @@ def unknown(name: str, known: Sequence[str], *, what: str = "field") -> Fault:
 
 
 def _fault(error: Mapping[str, Any], known: Sequence[str]) -> Fault:
-    field = ".".join(str(part) for part in error["loc"][1:] if part != "[key]") or str(error["loc"][0])
-    kind, context = error["type"], error.get("ctx") or {}
+    field = ".".join(str(part) for part in error["loc"][1:] if not str(part).startswith("[")) or str(error["loc"][0])
+    kind = error["type"]
     if kind == "missing":
         return Fault(field, "is required", None, "a value")
     if kind == "extra_forbidden":
         return unknown(field, known)
-    limit = _limit(kind, context)
-    message = f"must be {limit}" if limit else error["msg"].removeprefix("Value error, ")
-    return Fault(field, message, error.get("input"), limit or context.get("limit"))
-
-
-_LIMITS = {
-    "greater_than_equal": "at least {ge}",
-    "greater_than": "more than {gt}",
-    "less_than_equal": "at most {le}",
-    "less_than": "less than {lt}",
-    "string_too_long": "at most {max_length} characters",
-    "string_too_short": "at least {min_length} characters",
-    "too_long": "at most {max_length} long",
-    "too_short": "at least {min_length} long",
-    "literal_error": "one of {expected}",
-    "enum": "one of {expected}",
-    "string_type": "text",
-    "string_unicode": "text in valid Unicode",
-    "int_type": "a whole number",
-    "int_parsing": "a whole number",
-    "int_from_float": "a whole number",
-    "int_parsing_size": "a whole number of at most 18 digits",
-    "float_type": "a number",
-    "bool_type": "true or false",
-    "bool_parsing": "true or false",
-    "list_type": "a list",
-    "dict_type": "an object",
-    "model_type": "a JSON object",
-    "model_attributes_type": "a JSON object",
-    "timezone_aware": "a time with a zone, such as 2030-01-01T12:00:00Z",
-    "datetime_type": "a time such as 2030-01-01T12:00:00Z",
-    "datetime_parsing": "a time such as 2030-01-01T12:00:00Z",
-    "datetime_from_date_parsing": "a time such as 2030-01-01T12:00:00Z",
-    "datetime_object_invalid": "a time such as 2030-01-01T12:00:00Z",
-}
-
-
-def _limit(kind: str, context: Mapping[str, Any]) -> str | None:
-    if kind == "string_pattern_mismatch":
-        return in_words(context["pattern"])
-    text = _LIMITS.get(kind)
-    return text.format(**context) if text else None
+    message, limit = in_words(error)
+    return Fault(field, message, error.get("input"), limit)

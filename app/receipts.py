@@ -9,7 +9,9 @@ from starlette.responses import Response
 from app.answers import At, answer
 from app.call import Asked
 from app.jobs import JobId
-from levare.store import decisions, views
+from levare.model.access import VIEWER
+from levare.store import decisions, ownership, views
+from levare.store.audit import Actor
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -51,7 +53,9 @@ class Start(BaseModel):
     turn: int = Field(description="Where its own turn came in that decision, from 1.", examples=[3])
     turns: int = Field(description="How many turns the decision had.", examples=[5])
     own: Turn
-    before: list[Turn] = Field(description=f"The turns before it, the last {decisions.MOST_TURNS} of them.")
+    before: list[Turn] = Field(
+        description=f"The turns before it, the last {decisions.MOST_TURNS} of them; of teams that the token sees."
+    )
 
 
 class Receipt(BaseModel):
@@ -64,20 +68,21 @@ class Receipt(BaseModel):
 def read_receipt(job_id: JobId, call: Asked, before: Before = None) -> Response:
     """Why a job started when it did: whose turn it was, with which claims, and who was passed over for what."""
     with call.database.reading() as connection:
+        ownership.refuse_hidden(connection, filter(None, (before,)), call.seen)
         for job in filter(None, (job_id, before)):
             views.job(connection, job)
         starts = decisions.of_job(connection, job_id)
         compared = decisions.compared(connection, job_id, before) if before else None
-    return answer({"job": job_id, "starts": [_start(row) for row in starts], "compared": compared})
+    return answer({"job": job_id, "starts": [_start(row, call.actor) for row in starts], "compared": compared})
 
 
-def _start(row: decisions.Row) -> dict[str, Any]:
+def _start(row: decisions.Row, actor: Actor) -> dict[str, Any]:
     detail = row["detail"]
     return {
         **{name: row[name] for name in ("at", "node", "digest")},
         **{name: detail[name] for name in ("turn", "turns")},
         "own": _turn(detail["own"]),
-        "before": [_turn(turn) for turn in detail["before"]],
+        "before": [_turn(turn) for turn in detail["before"] if actor.access.has(VIEWER, turn["team"])],
     }
 
 

@@ -12,10 +12,10 @@ from app.answers import At, AttemptState, answer
 from app.call import Asked
 from app.document import refusals
 from app.pages import picked
-from app.patterns import NO_NUL
-from app.values import FailureName, Time
 from levare.decide.report import FamilyUse, proposals
 from levare.errors import Contradiction, Fault
+from levare.manifest.patterns import NO_NUL
+from levare.manifest.values import FailureName, Time
 from levare.store import family_runs, reports
 
 router = APIRouter(prefix="/v1", tags=["reports"])
@@ -144,7 +144,7 @@ def read_report(
     begin = since or end - USUAL
     _refuse_backwards(begin, end)
     with call.database.reading() as connection:
-        found = reports.use_of_families(connection, since=begin, until=end, team=team, family=family)
+        found = reports.use_of_families(connection, since=begin, until=end, team=team, family=family, seen=call.seen)
     told = {"since": begin, "until": end, "team": team, "currency": call.rules.currency, "totals": _totals(found)}
     names = sorted({each.team for each in found})
     teams = {name: _totals([each for each in found if each.team == name]) for name in names}

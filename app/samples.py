@@ -7,8 +7,8 @@ from typing import Annotated, Any
 from fastapi import Query
 
 from app.call import Call
-from app.values import Time
 from levare.errors import Contradiction, Fault
+from levare.manifest.values import Time
 from levare.model.sampled import TIERS, Bucket, Kind, regrouped, sampled
 from levare.pulse import SAMPLES_KEPT
 from levare.store import samples

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -10,12 +11,11 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from app.answers import answer
-from app.bodies import Activity, Label
+from app.bodies import Activity, RunRequest
 from app.call import Asked, Call, DryRun
 from app.document import refusals
 from app.jobs import JOB_REFUSALS, Key, shown_job
 from app.pages import Cursor, Limit, cursor_after, fields_of, picked, place_of, selected
-from app.patterns import NO_NUL
 from app.schedule_answers import (
     Declared,
     Finding,
@@ -29,16 +29,21 @@ from app.schedule_answers import (
     Schedule,
     Schedules,
 )
-from app.schedule_bodies import RunRequest, ScheduleRequest, within
 from levare.decide import pressure
+from levare.decide.belonging import teams_of_work
 from levare.decide.due import OUTCOMES
 from levare.decide.times import between
 from levare.decide.timing import timing_of
 from levare.errors import Conflict, IdempotencyMismatch, InvalidPipeline, InvalidSchedule, LevareError
+from levare.manifest.patterns import NO_NUL
+from levare.manifest.schedules import ScheduleRequest, within
+from levare.manifest.values import Label
+from levare.model.access import ADMIN
 from levare.pulse import beat_bell
 from levare.store import history, outlook, runs, schedules
 from levare.store.ids import new_id
 from levare.store.jobs import Intake
+from levare.store.ownership import visible
 
 router = APIRouter(prefix="/v1/schedules", tags=["schedules"])
 
@@ -58,7 +63,7 @@ def list_schedules(call: Asked, after: After = "", limit: Limit = 50, fields: Sc
     """List schedules by name, each with its next due time, its last one and what became of it."""
     names = selected(Schedule, fields)
     with call.database.reading() as connection:
-        rows = schedules.find(connection, limit=limit + 1, after=after)
+        rows = visible(partial(schedules.page, connection), call.seen, limit=limit + 1, after=after)
         found = history.standing(connection, rows[:limit])
     following = rows[limit - 1]["name"] if len(rows) > limit else None
     return answer({"items": [picked(shown(row), names) for row in found], "next": following})
@@ -82,6 +87,7 @@ def set_schedule(name: ScheduleName, body: ScheduleRequest, call: Asked, dry_run
     what its times mean that may not have been meant.
     """
     definition = body.definition(name)
+    call.refuse_unless(ADMIN, teams_of_work(definition), what="Its work")
     with call.writing(dry_run=dry_run) as connection:
         _try_out(connection, call, name, definition)
         schedules.put(connection, name, definition, actor=call.actor, now=call.now)

@@ -1,6 +1,5 @@
 """Teams: how each stands, and what is declared of it."""
 
-from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Path
@@ -9,85 +8,16 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from app.answers import At, answer
-from app.bodies import Body, Label, Whole
 from app.call import Asked, Call, DryRun
 from app.pages import fields_of, picked, selected
-from app.values import WHOLE
-from levare.model import Quota
+from app.wishes import team_wish
+from levare.errors import Forbidden
+from levare.manifest.teams import TeamRequest
+from levare.manifest.values import Label
 from levare.pulse import beat_bell
 from levare.store import sharing, teams, views
-from levare.store.teams import Declared
 
 router = APIRouter(prefix="/v1/teams", tags=["teams"])
-
-_MOST = 1_000_000
-_MOST_PARTS = 1000
-_HOUR_SECONDS, _YEAR_SECONDS = 3600, 366 * 24 * 3600
-
-Limit = Annotated[int, Field(ge=0, le=_MOST), WHOLE]
-Hours = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
-
-
-class QuotaRequest(Body):
-    """The most that somebody may use; null bounds nothing."""
-
-    gpus: Limit | None = Field(None, description="GPUs at once; a part of a GPU counts as a part.", examples=[8])
-    running: Limit | None = Field(None, description="Jobs that run at once.", examples=[20])
-    queued: Limit | None = Field(
-        None, description="Jobs and elements of arrays that have not begun; more are refused.", examples=[500]
-    )
-    gpu_hours: Hours | None = Field(None, description="GPU-hours within the last `period_seconds`.", examples=[2000])
-    period_seconds: Whole = Field(
-        int(Quota.period.total_seconds()),
-        ge=_HOUR_SECONDS,
-        le=_YEAR_SECONDS,
-        description="The time that `gpu_hours` are of; 30 days by default.",
-        examples=[2592000],
-    )
-    borrow: bool = Field(
-        True, description="Whether it may hold more than `gpus` as long as nobody within a quota wants them."
-    )
-
-    def quota(self) -> Quota:
-        period = timedelta(seconds=self.period_seconds)
-        return Quota(self.gpus, self.running, self.queued, self.gpu_hours, period, self.borrow)
-
-
-def _no_quota() -> QuotaRequest:
-    return QuotaRequest.model_validate({})
-
-
-class TeamRequest(Body):
-    """All that is declared of a team; what is left out goes back to its default."""
-
-    weight: float = Field(
-        1.0,
-        ge=0.001,
-        le=1000,
-        allow_inf_nan=False,
-        description="Its share of the fleet is its weight among those of all teams.",
-        examples=[2],
-    )
-    quota: QuotaRequest = Field(default_factory=_no_quota, description="Of the whole team.")
-    projects: dict[Label, QuotaRequest] = Field(
-        default_factory=dict,
-        max_length=_MOST_PARTS,
-        description="Quotas of its projects.",
-        examples=[{}],
-        json_schema_extra={"additionalProperties": False},
-    )
-    users: dict[Label, QuotaRequest] = Field(
-        default_factory=dict,
-        max_length=_MOST_PARTS,
-        description="Quotas of its users.",
-        examples=[{}],
-        json_schema_extra={"additionalProperties": False},
-    )
-
-    def declared(self) -> Declared:
-        projects = {name: each.quota() for name, each in self.projects.items()}
-        users = {name: each.quota() for name, each in self.users.items()}
-        return Declared(self.weight, self.quota.quota(), projects, users)
 
 
 class QuotaAnswer(BaseModel):
@@ -148,7 +78,7 @@ def list_teams(call: Asked, fields: TeamFields = None) -> Response:
     with call.database.reading() as connection:
         shared = sharing.load(connection, now=call.now, rules=call.rules)
         rows = teams.find(connection, shared, now=call.now)
-    return answer({"items": [picked(row, names) for row in rows]})
+    return answer({"items": [picked(row, names) for row in rows if call.seen is None or row["name"] in call.seen]})
 
 
 @router.get("/{name}", response_model=Team)
@@ -162,9 +92,14 @@ def read_team(name: TeamName, call: Asked, fields: TeamFields = None) -> Respons
 
 @router.put("/{name}", response_model=Team)
 def set_team(name: TeamName, body: TeamRequest, call: Asked, dry_run: DryRun = False) -> Response:
-    """Declare the weight and the quotas of a team; whatever was declared of it before is replaced."""
+    """
+    Declare the weight and the quotas of a team; whatever was declared of it before is replaced.
+
+    An admin of the team declares the quotas of its projects and users; the others are the fleet's to give.
+    """
     with call.writing(dry_run=dry_run) as connection:
-        teams.put(connection, name, body.declared(), actor=call.actor, now=call.now)
+        _refuse_more(connection, name, body, call)
+        teams.put(connection, name, team_wish(body), actor=call.actor, now=call.now)
         row = _team(connection, name, call)
     _wake(call, dry_run=dry_run)
     return answer(picked(row, _FIELDS))
@@ -178,6 +113,14 @@ def remove_team(name: TeamName, call: Asked, dry_run: DryRun = False) -> Respons
         teams.remove(connection, name, actor=call.actor, now=call.now)
     _wake(call, dry_run=dry_run)
     return answer(picked(row, _FIELDS))
+
+
+def _refuse_more(connection: Connection, name: str, body: TeamRequest, call: Call) -> None:
+    if not call.actor.access.is_fleet and not teams.is_declared_as(connection, name, team_wish(body)):
+        raise Forbidden(
+            f"The weight of team {name!r} and the quota of the whole of it are the fleet's to give.",
+            "Send them as they are, or have an admin of the fleet change them.",
+        )
 
 
 def _team(connection: Connection, name: str, call: Call) -> views.Row:

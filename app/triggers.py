@@ -2,24 +2,28 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
 from app.answers import answer
-from app.bodies import Activity, Label
+from app.bodies import Activity
 from app.call import Asked, Call, DryRun
 from app.document import refusals
 from app.jobs import JOB_REFUSALS
 from app.pages import Cursor, Limit, fields_of, number_of, numbered_cursor, picked, selected
 from app.trigger_answers import Activation, Activations, Simulation, Trigger, Triggers, WhyNot
-from app.trigger_bodies import TriggerRequest
-from app.values import Time
+from levare.decide.belonging import NOBODY, teams_of_work, watched_by
 from levare.errors import InvalidPipeline
+from levare.manifest.triggers import TriggerRequest
+from levare.manifest.values import Label, Time
+from levare.model.access import ADMIN, VIEWER
 from levare.pulse import beat_bell
 from levare.store import activations, simulation, triggers, why_not
 from levare.store.jobs import Intake
+from levare.store.ownership import visible
 from levare.written import duration_seconds
 
 router = APIRouter(prefix="/v1/triggers", tags=["triggers"])
@@ -45,7 +49,7 @@ def list_triggers(call: Asked, after: After = "", limit: Limit = 50, fields: Tri
     """List triggers by name."""
     names = selected(Trigger, fields)
     with call.database.reading() as connection:
-        rows = triggers.find(connection, limit=limit + 1, after=after)
+        rows = visible(partial(triggers.page, connection), call.seen, limit=limit + 1, after=after)
         counts = activations.counts(connection, [row["name"] for row in rows], now=call.now)
     following = rows[limit - 1]["name"] if len(rows) > limit else None
     items = [picked({**row, **counts[row["name"]]}, names) for row in rows[:limit]]
@@ -69,6 +73,7 @@ def set_trigger(name: TriggerName, body: TriggerRequest, call: Asked, dry_run: D
     Where what it looks for is new, that counts from now on.
     """
     definition = body.definition()
+    _refuse_foreign(call, definition)
     with call.writing(dry_run=dry_run) as connection:
         intake = Intake(connection, call.actor, now=call.now, rules=call.rules)
         row = _whole(call, connection, triggers.put(connection, name, definition, intake=intake))
@@ -157,6 +162,14 @@ def why_trigger(name: TriggerName, call: Asked, at: Moment = None) -> Response:
             ],
         }
     )
+
+
+def _refuse_foreign(call: Call, definition: Mapping[str, Any]) -> None:
+    """Its work is for a team, and what it looks for must be no other team's."""
+    call.refuse_unless(ADMIN, teams_of_work(definition), what="Its work")
+    watched = watched_by(definition)
+    if watched != NOBODY:
+        call.refuse_unless(VIEWER, watched or (), what="What it looks for")
 
 
 def _changed(call: Call, row: Mapping[str, Any], *, dry_run: bool) -> Response:

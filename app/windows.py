@@ -7,31 +7,15 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from app.answers import At, answer
-from app.bodies import Body, Label, Time
 from app.call import Asked, DryRun
 from app.pages import fields_of, picked, selected
-from app.patterns import NODE, ONE_LINE
+from app.wishes import window_wish
+from levare.manifest.values import Label
+from levare.manifest.windows import WindowRequest
 from levare.pulse import beat_bell
 from levare.store import windows
-from levare.store.windows import Wish
 
 router = APIRouter(prefix="/v1/windows", tags=["windows"])
-
-NodeName = Annotated[str, Field(pattern=NODE)]
-
-
-class WindowRequest(Body):
-    """Which nodes are kept from when until when. Without a team nobody may use them: that is maintenance."""
-
-    nodes: list[NodeName] = Field(min_length=1, max_length=1000, description="Names of nodes.", examples=[["node-a"]])
-    starts: Time = Field(description="Nothing else that would run into it starts there.")
-    ends: Time = Field(description="At most a year from now.")
-    team: Label | None = Field(None, description="The team that may use them meanwhile.", examples=["vision"])
-    user: Label | None = Field(None, description="The only user of it who may.", examples=["ada"])
-    reason: str = Field("", pattern=ONE_LINE, max_length=500, description="For people.", examples=["A new driver."])
-
-    def wish(self) -> Wish:
-        return Wish(self.nodes, self.starts, self.ends, self.team, self.user, self.reason)
 
 
 class Window(BaseModel):
@@ -63,7 +47,8 @@ def list_windows(call: Asked, fields: WindowFields = None) -> Response:
     names = selected(Window, fields)
     with call.database.reading() as connection:
         rows = windows.find(connection, now=call.now)
-    return answer({"items": [picked(row, names) for row in rows]})
+    shown = [row for row in rows if call.seen is None or row["team"] is None or row["team"] in call.seen]
+    return answer({"items": [picked(row, names) for row in shown]})
 
 
 @router.get("/{name}", response_model=Window)
@@ -84,7 +69,7 @@ def set_window(name: WindowName, body: WindowRequest, call: Asked, dry_run: DryR
     start there.
     """
     with call.writing(dry_run=dry_run) as connection:
-        row = windows.put(connection, name, body.wish(), actor=call.actor, now=call.now)
+        row = windows.put(connection, name, window_wish(body), actor=call.actor, now=call.now)
     if not dry_run:
         call.pulse.ring(beat_bell())
     return answer(picked(row, _FIELDS))

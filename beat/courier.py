@@ -9,7 +9,6 @@ import random
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from threading import Lock, Thread
 from time import sleep
 from typing import Any
@@ -23,6 +22,7 @@ from beat.channels.secrets import Secrets
 from beat.channels.undelivered import Undelivered
 from beat.leader import Leader
 from levare.decide.alerts.telling import TEST, Message, message
+from levare.secrets import Vault
 from levare.store import alerts, channels, deliveries
 from levare.store.engine import Database
 
@@ -39,9 +39,9 @@ _LONGEST_ERROR = 500
 
 
 class Courier(Thread):
-    def __init__(self, database: Database, leader: Leader, *, home: Path, networks: tuple[str, ...] = ()) -> None:
+    def __init__(self, database: Database, leader: Leader, *, vault: Vault, networks: tuple[str, ...] = ()) -> None:
         super().__init__(name="courier", daemon=True)
-        self._database, self._leader, self._home = database, leader, home
+        self._database, self._leader, self._vault = database, leader, vault
         self._reach = Reach(networks)
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="courier")
         self._lock, self._busy = Lock(), set[str]()
@@ -91,7 +91,7 @@ class Courier(Thread):
             channel = channels.get(connection, row["channel"])
             taken = deliveries.one(connection, row["id"]) or row
             about = alerts.several(connection, taken["alerts"])
-        error = _send(channel, taken, about, Secrets(self._home), self._reach)
+        error = _send(channel, taken, about, Secrets(self._vault), self._reach)
         self._settle(taken, error)
 
     def _settle(self, row: Row, error: Undelivered | None) -> None:

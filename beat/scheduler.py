@@ -21,6 +21,7 @@ from beat.forgetting import Forgetting
 from beat.gauges import Gauges
 from beat.leader import RENEW_EVERY, Leader
 from beat.meter import Meter
+from beat.pool_watch import PoolWatch
 from beat.sealer import Sealer
 from beat.sender import Sender
 from beat.tick import Tick
@@ -30,6 +31,7 @@ from beat.waker import Waker
 from levare import settings
 from levare.errors import StaleLeader
 from levare.pulse import Pulse
+from levare.secrets import Vault
 from levare.store.engine import Database
 from levare.store.sharing import rules_of
 from levare.store.watches import BEAT
@@ -59,6 +61,7 @@ class Conductor(Scheduler):
         self._waker = Waker(configured.redis_url)
         self._timekeeper = Timekeeper(self._database, self._leader, rules_of(configured))
         self._tick = Tick(self._database, self._leader, rules_of(configured), wake=self._waker.wake)
+        self._pools = PoolWatch(self._database, self._leader)
         self._gauges = Gauges(configured.redis_url)
         self._meter = Meter(configured.redis_url, self._leader.holds)
         self._triggers = TriggerWatch(
@@ -73,7 +76,10 @@ class Conductor(Scheduler):
             decided_at=lambda: self._decided_at,
         )
         self._courier = Courier(
-            Database(configured.database), self._leader, home=configured.home, networks=configured.channel_networks
+            Database(configured.database),
+            self._leader,
+            vault=Vault(configured.secrets, "beat"),
+            networks=configured.channel_networks,
         )
         self._bell = Bell(configured.redis_url)
         self._sender = Sender(self.app)
@@ -125,6 +131,7 @@ class Conductor(Scheduler):
         self._sender.hand_over(messages)
         self._meter.sent(len(messages))
         self._decided_at = monotonic()
+        self._pools.run(self._tick.without_room, now=datetime.now(UTC))
         if self._look_after_triggers() or again:
             self._bell.ring()
 

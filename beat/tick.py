@@ -16,8 +16,8 @@ from beat import aftermath
 from beat.aftermath import Aftermath
 from beat.leader import Leader
 from levare.decide import arrays, lifecycle
-from levare.decide.placement import place
-from levare.model import FINAL, WAITING, Decision, Move, Node, Parting, Rules, Silent
+from levare.decide.placement import NO_ROOM, place
+from levare.model import FINAL, WAITING, Decision, Move, Node, Parting, Rules, Silent, Waiting
 from levare.store import alert_facts, attempts, decisions, nodes, pipelines, promises, snapshot, triggers, wishes
 from levare.store.arrays import is_awaited
 from levare.store.engine import Database
@@ -92,6 +92,8 @@ class Tick:
         self._kept: dict[str, datetime] = {}
         self._epoch: int | None = None
         self._memory = snapshot.Memory()
+        self.without_room: Sequence[Waiting] = ()
+        """What the last decision left waiting for room, of each lane the first that it came to."""
 
     def run(self, *, now: datetime) -> tuple[list[Message], bool]:
         """Decide once; return what is to be sent, and whether to decide again at once."""
@@ -133,6 +135,8 @@ class Tick:
         awake = [node for node in seen.nodes if node.name not in lost_nodes]
         decision = place(promises.remembered(seen.waiting, self._promised), awake, now=now, sharing=seen.sharing)
         self._remember(decision)
+        short = {turn.job_id for turn in decision.turns if turn.outcome == NO_ROOM}
+        self.without_room = [job for job in seen.waiting if job.job_id in short] if short else ()
         return Plan(
             decision=decision,
             moves=moves,

@@ -7,9 +7,9 @@ from sqlalchemy import Connection
 
 from levare.decide.alerts.course import Course
 from levare.decide.alerts.facts import Activity, Live, Summary
+from levare.decide.patterns import first_match
 from levare.store import alert_facts
 from levare.store.alert_facts import MOST_OF_A_RUN, MOST_POINTS, Running
-from levare.store.patterns import first_match
 
 _LONGEST_LINE = 4000
 

@@ -16,7 +16,13 @@ from levare.procfile import Processes, commands, deployment
 @contextmanager
 def running(home: Path, *, without: tuple[str, ...] = ("flower",), **environment: str) -> Iterator[Client]:
     """Start the processes of the Procfile, wait until a node has joined, and end them again."""
-    settings = {"LEVARE_HOME": str(home), "LEVARE_PORT": "0", "LEVARE_LOG_FORMAT": "json", **environment}
+    settings = {
+        "LEVARE_HOME": str(home),
+        "LEVARE_PORT": "0",
+        "LEVARE_RATE": "0",
+        "LEVARE_LOG_FORMAT": "json",
+        **environment,
+    }
     wanted = {name: line for name, line in commands(deployment() / "Procfile").items() if name not in without}
     home.mkdir(parents=True)
     with (home / "output").open("w") as output:

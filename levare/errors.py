@@ -78,6 +78,20 @@ class Conflict(LevareError):
     code, title, status = "conflict", "This contradicts the present state", 409
 
 
+class InvalidDeclaration(LevareError):
+    code, title, status = "invalid-declaration", "What is to be declared is not valid", 422
+
+
+class StalePlan(LevareError):
+    """Something has been declared since the plan was made; nothing was written."""
+
+    code, title, status = "stale-plan", "The plan does not fit what is declared now", 409
+
+
+class Locked(LevareError):
+    code, title, status = "locked", "Somebody else holds the lock", 409
+
+
 class QuotaQueued(LevareError):
     code, title, status = "quota-queued", "The quota of jobs that wait is full", 409
 
@@ -92,6 +106,19 @@ class TooLarge(LevareError):
 
 class Unavailable(LevareError):
     code, title, status = "unavailable", "A part of levare does not answer", 503
+
+
+@dataclass
+class TooManyRequests(LevareError):
+    """`retry_after_seconds` says when to ask again."""
+
+    retry_after_seconds: int = 1
+
+    code, title, status = "too-many-requests", "More is asked than is answered", 429
+
+
+class MissingSecret(LevareError):
+    code, title, status = "missing-secret", "A secret is not there", 500
 
 
 class InvalidSetting(LevareError):

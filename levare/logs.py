@@ -10,6 +10,9 @@ from structlog.typing import EventDict, Processor
 
 from levare.settings import Settings
 
+_SAY_ADDRESSES = ("httpx", "httpcore", "urllib3", "apprise")
+"""Libraries that log the address of each message, which is a secret of a channel. What fails is said without it."""
+
 
 def configure(settings: Settings, *, process: str) -> None:
     """Send structlog's and the standard library's records to stderr in one format."""
@@ -36,6 +39,8 @@ def configure(settings: Settings, *, process: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
+    for name in _SAY_ADDRESSES:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 class _Unfailing:

@@ -17,6 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Self
 
+from levare.secrets import without
+
 Say = Callable[[str, str], None]
 """Takes a name and a line."""
 
@@ -26,6 +28,8 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 10.0
 END_SECONDS = 10.0
 """From TERM to KILL."""
 
+_READ_SECRETS = ("beat", "worker")
+"""No other process is given secrets."""
 _LONGEST_LINE = 64 * 1024
 _DIE_WITH_PARENT = """
 import os, sys
@@ -58,7 +62,10 @@ class Processes:
     """
 
     def __init__(self, wanted: Mapping[str, Sequence[str]], *, cwd: Path, env: Mapping[str, str], say: Say) -> None:
-        self._kept = [_Kept(name, command, cwd=cwd, env=env, say=say) for name, command in wanted.items()]
+        self._kept = [
+            Kept(name, command, cwd=cwd, env=env if name in _READ_SECRETS else without(env), say=say)
+            for name, command in wanted.items()
+        ]
 
     def __enter__(self) -> Self:
         for kept in self._kept:
@@ -74,9 +81,9 @@ class Processes:
                 kept.kill()
 
 
-class _Kept(threading.Thread):
+class Kept(threading.Thread):
     """
-    One process, kept running.
+    One process, kept running from `start()` until `end()`.
 
     The thread that starts it lives as long as the process: the kernel takes the end of the thread for the parent's.
     """
@@ -87,6 +94,13 @@ class _Kept(threading.Thread):
         self._ending = threading.Event()
         self._starting = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        self.starts, self.trouble = 0, ""
+        """How often it was started, and why that was, when it was not the first time."""
+
+    @property
+    def pid(self) -> int | None:
+        """None between two starts."""
+        return self._process.pid if self._process and self._process.poll() is None else None
 
     def run(self) -> None:
         pause = FIRST_PAUSE_SECONDS
@@ -96,7 +110,8 @@ class _Kept(threading.Thread):
             if time.monotonic() - began > STEADY_SECONDS:
                 pause = FIRST_PAUSE_SECONDS
             if not self._ending.is_set():
-                self._say("levare", f"{self.name} ended with {_ending(code)}; it starts again in {pause:.1f} s")
+                self.trouble = f"ended with {_ending(code)}; it starts again in {pause:.1f} s"
+                self._say("levare", f"{self.name} {self.trouble}")
             self._ending.wait(pause)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
@@ -114,6 +129,11 @@ class _Kept(threading.Thread):
             self._say("levare", f"{self.name} does not end, it is killed")
             self.kill()
 
+    def end(self) -> None:
+        """End it: TERM, and KILL if that does not do in time."""
+        self.terminate()
+        self.await_end(END_SECONDS)
+
     def kill(self) -> None:
         """End it now, with its process group; jobs have sessions of their own."""
         self.terminate()
@@ -128,6 +148,7 @@ class _Kept(threading.Thread):
             if self._ending.is_set():
                 return None
             self._process = self._popen()
+            self.starts += 1
         threading.Thread(target=self._pass_on, args=(self._process.stdout,), daemon=True).start()
         return self._process
 
@@ -149,7 +170,7 @@ class _Kept(threading.Thread):
             self._say(self.name, line.decode(errors="replace").rstrip("\n"))
 
 
-def _end(kept: Iterable[_Kept]) -> None:
+def _end(kept: Iterable[Kept]) -> None:
     deadline = time.monotonic() + END_SECONDS
     for each in (asked := list(kept)):
         each.terminate()

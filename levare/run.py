@@ -341,7 +341,7 @@ def _step(value: "Any") -> str:
     try:
         if (whole := int(value)) == value:
             return f'"step":{whole},'
-    except Exception:  # noqa: BLE001, S110 - any object's code may run here; what is said below holds then too
+    except Exception:  # noqa: BLE001, S110  # nosec B110  # any object's code may run here: what is said below holds
         pass
     _drop("step", "step is {}, which is no whole number", value)
     return ""

@@ -29,6 +29,8 @@ _GIVEN_LABELS = ("node", "gpu")  # the worker sets them
 class Settings:
     home: Path
     """LEVARE_HOME: the state directory, `.levare` by default."""
+    secrets: Path
+    """LEVARE_SECRETS: the folder of secrets, a 0600 file each, read by beat and workers; LEVARE_HOME/secrets."""
     database: str
     """LEVARE_DATABASE: SQLAlchemy URL; SQLite in the state directory by default."""
     redis: str
@@ -37,6 +39,16 @@ class Settings:
     """LEVARE_HOST: the address that the API listens on, 127.0.0.1 by default."""
     port: int
     """LEVARE_PORT: the port of the API, 8420 by default."""
+    names: tuple[str, ...]
+    """LEVARE_NAMES: names by which the API is reached besides its own, separated by commas; none by default."""
+    tls_cert: Path | None
+    """LEVARE_TLS_CERT: a file with the certificate of the API and its chain; without one it speaks plain HTTP."""
+    tls_key: Path | None
+    """LEVARE_TLS_KEY: the file with the private key of that certificate."""
+    insecure: bool
+    """LEVARE_INSECURE: 1 lets the API listen beyond loopback without TLS; it refuses by default."""
+    rate: int
+    """LEVARE_RATE: how many requests a second one token may make, 500 by default; 0 for any number."""
     flower_port: int
     """LEVARE_FLOWER_PORT: the port of Flower on loopback, 5555 by default."""
     flower_actions: bool
@@ -63,6 +75,12 @@ class Settings:
     """LEVARE_LICENCES: countable things of the whole fleet, such as matlab=5, read by beat and web; none by default."""
     simulated_gpus: str
     """LEVARE_SIMULATED_GPUS: such as 4x80GiB; GPUs that exist only in the bookkeeping."""
+    gpus: tuple[str, ...] | None
+    """LEVARE_GPUS: UUIDs, separated by commas, of the real GPUs that this node offers, or `none`; all by default."""
+    node_database: str
+    """LEVARE_NODE_DATABASE: the database as other machines reach it, read by web; LEVARE_DATABASE by default."""
+    node_redis: str
+    """LEVARE_NODE_REDIS: Redis as other machines reach it, read by web; LEVARE_REDIS by default."""
     gpu_companions: tuple[str, ...]
     """LEVARE_GPU_COMPANIONS: programs, separated by commas, that may use GPUs beside jobs; by default a desktop's."""
     mlflow: bool
@@ -79,6 +97,11 @@ class Settings:
     """LEVARE_LOG_LIMIT: how much of a log is kept, half from its head and half from its tail, 8MiB by default."""
     log_format: str
     """LEVARE_LOG_FORMAT: `console` or `json`; by default console on a terminal and json elsewhere."""
+
+    @property
+    def scheme(self) -> str:
+        """Of the address of the API."""
+        return "https" if self.tls_cert else "http"
 
     @property
     def renew_every(self) -> timedelta:
@@ -124,12 +147,19 @@ class Settings:
 def load(environ: Mapping[str, str] = os.environ) -> Settings:
     """Read and check the variables; raise InvalidSetting with the variable, its value and what is allowed."""
     home = Path(environ.get("LEVARE_HOME") or ".levare").absolute()
+    tls = _tls(environ)
     return Settings(
         home=home,
+        secrets=Path(environ.get("LEVARE_SECRETS") or home / "secrets").absolute(),
         database=_absolute(environ.get("LEVARE_DATABASE") or f"sqlite:///{home / 'levare.db'}"),
         redis=environ.get("LEVARE_REDIS") or "",
         host=environ.get("LEVARE_HOST") or "127.0.0.1",
         port=_whole(environ, "LEVARE_PORT", 8420, low=0, high=65535),
+        names=tuple(name.lower() for name in _names(environ, "LEVARE_NAMES", "")),
+        tls_cert=tls.get("tls_cert"),
+        tls_key=tls.get("tls_key"),
+        insecure=_whole(environ, "LEVARE_INSECURE", 0, low=0, high=1) == 1,
+        rate=_whole(environ, "LEVARE_RATE", 500, low=0, high=1_000_000),
         flower_port=_whole(environ, "LEVARE_FLOWER_PORT", 5555, low=0, high=65535),
         flower_actions=_whole(environ, "LEVARE_FLOWER_ACTIONS", 0, low=0, high=1) == 1,
         node=_node(environ),
@@ -143,6 +173,9 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         address=_address(environ),
         licences=_listed(environ, "LEVARE_LICENCES", amount),
         simulated_gpus=_simulated(environ),
+        gpus=_gpus(environ),
+        node_database=environ.get("LEVARE_NODE_DATABASE") or "",
+        node_redis=environ.get("LEVARE_NODE_REDIS") or "",
         gpu_companions=_names(environ, "LEVARE_GPU_COMPANIONS", _COMPANIONS),
         mlflow=_whole(environ, "LEVARE_MLFLOW", 1, low=0, high=1) == 1,
         reap_orphans=_whole(environ, "LEVARE_REAP_ORPHANS", 0, low=0, high=1) == 1,
@@ -191,6 +224,24 @@ def _whole(environ: Mapping[str, str], name: str, default: int, *, low: int, hig
 def _names(environ: Mapping[str, str], name: str, default: str) -> tuple[str, ...]:
     """What is set but empty is none."""
     return tuple(each.strip() for each in environ.get(name, default).split(",") if each.strip())
+
+
+def _gpus(environ: Mapping[str, str]) -> tuple[str, ...] | None:
+    """Empty is all, for so is what is not set; none of them has a name of its own."""
+    named = _names(environ, "LEVARE_GPUS", "")
+    return () if named == ("none",) else named or None
+
+
+def _tls(environ: Mapping[str, str]) -> Mapping[str, Path]:
+    """Both files or none, by the names of the settings."""
+    found = {name: environ.get(name) or "" for name in ("LEVARE_TLS_CERT", "LEVARE_TLS_KEY")}
+    missing = [name for name, text in found.items() if not text]
+    if len(missing) == 1:
+        raise InvalidSetting(f"{missing[0]} is not set, but its other half is.", "Set both files, or none of them.")
+    for name, text in found.items():
+        if text and not Path(text).is_file():
+            raise InvalidSetting(f"{name} is {text!r}, which is no file.", "Set it to a PEM file.")
+    return {name.removeprefix("LEVARE_").lower(): Path(text).absolute() for name, text in found.items() if text}
 
 
 def _size(environ: Mapping[str, str], name: str) -> int | None:

@@ -1,6 +1,7 @@
 """Values as people write them, in options, variables and requests: each read, or refused with an example."""
 
 import re
+from collections.abc import Sequence
 
 LABEL = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 """Names of labels and custom resources, and the values of labels."""
@@ -28,6 +29,7 @@ _SIZES_MIB = {"": 1, "MIB": 1, "M": 1, "GIB": 1024, "G": 1024, "TIB": 1024**2, "
 _LEAST_BARE_MIB = 64
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _MOST_SIMULATED = 64
+_LONGEST_LABEL = 63
 
 
 def size_mib(text: str) -> int:
@@ -69,6 +71,12 @@ def label(text: str) -> tuple[str, str]:
     if not re.fullmatch(LABEL, name) or not re.fullmatch(LABEL, value):
         raise ValueError(f"{text!r} is not a label and its value such as disk=nvme (letters, digits and . _ -)")
     return name, value
+
+
+def gpu_label(models: Sequence[str]) -> dict[str, str]:
+    """The label `gpu` of a node: the model of its first GPU, as a label may be; none without a GPU."""
+    model = re.sub(r"[^a-z0-9._-]+", "-", models[0].lower()).strip("._-") if models else ""
+    return {"gpu": model[:_LONGEST_LABEL]} if model else {}
 
 
 def amount(text: str) -> tuple[str, int]:

@@ -143,7 +143,7 @@ class Fleet:
     def _is_ours(self, process: psutil.Process) -> bool:
         with suppress(psutil.Error):
             environment = environment_of(process)
-            if environment.get("LEVARE_HOME") == str(self.home):
+            if f"{environment.get('LEVARE_HOME')}/".startswith(f"{self.home}/"):
                 return True
             if environment.get("LEVARE_CHECKPOINTS", "").startswith(str(self.home)):
                 return True

@@ -1,5 +1,5 @@
 """From fork to exec: the child of the supervisor makes itself the job, or says in a sentence why it cannot."""
-# ruff: noqa: PTH110
+# ruff: noqa: PTH108, PTH110
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import signal
 from collections.abc import Mapping
 
-from worker import libc
+from worker import files, libc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,8 +34,9 @@ def become_job(spec: Mapping[str, Any], *, supervisor: int, stdout: int, go: int
     try:
         libc.die_with_parent(signal.SIGKILL)
         if os.getppid() == supervisor and os.read(go, 1):
+            secrets = _secrets(spec.get("secrets", {}))
             _prepare(spec["cwd"], stdout)
-            _execute(spec["argv"], spec["env"])
+            _execute(spec["argv"], {**secrets, **spec["env"]})
     except NotStarted as error:
         tell(failed, str(error))
     except Exception as error:  # noqa: BLE001  whatever it is, the supervisor must hear of it
@@ -50,6 +51,23 @@ def _prepare(cwd: str, stdout: int) -> None:
     os.dup2(stdout, 2)
     _change_to(cwd)
     libc.unblock_all()
+
+
+def _secrets(paths: Mapping[str, str]) -> dict[str, str]:
+    """Read here, in the process that becomes the job, so that no other one ever holds them."""
+    return {variable: _secret(variable, path) for variable, path in paths.items()}
+
+
+def _secret(variable: str, path: str) -> str:
+    try:
+        value = files.read(path).strip()
+        if not path.startswith("/"):
+            os.unlink(path)
+    except OSError as error:
+        raise NotStarted(CANNOT_RUN, f"The secret for {variable} cannot be read: {error.strerror}.") from None
+    if not value or "\0" in value or "\ufffd" in value:
+        raise NotStarted(CANNOT_RUN, f"The secret for {variable} is empty or no text in UTF-8. Write it again.")
+    return value
 
 
 def tell(failed: int, sentence: str) -> None:

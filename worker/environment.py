@@ -5,6 +5,7 @@ from pathlib import Path
 from signal import Signals
 
 from levare.model import input_variable
+from levare.secrets import plain
 from levare.store.attempts import Claimed
 from levare.store.gangs import Gang
 
@@ -41,15 +42,15 @@ _INHERITED = frozenset(
 def environment(
     claimed: Claimed, *, run: Path, home: Path, inherited: Mapping[str, str], mlflow: str | None = None
 ) -> dict[str, str]:
-    """What the process sees. Never our secrets, URLs or import paths: those are not on the list."""
+    """What the process sees, its secrets aside. Never ours, nor URLs or import paths: those are not on the list."""
     job = home / "jobs" / claimed.job_id
-    allowed = {name: value for name, value in inherited.items() if name in _INHERITED or name.startswith("LC_")}
+    allowed = {name: value for name, value in inherited_of(inherited).items() if name not in claimed.env}
     if mlflow and _TRACKING not in claimed.env:
         allowed |= _of_mlflow(mlflow, allowed)
     return {
         **allowed,
         "PYTHONUNBUFFERED": "1",
-        **claimed.env,
+        **plain(claimed.env),
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
         "CUDA_VISIBLE_DEVICES": ",".join(claimed.devices),
         "LEVARE_JOB": claimed.job_id,
@@ -61,6 +62,11 @@ def environment(
         **({"LEVARE_WARNING": number_of(claimed.warning_signal).name} if claimed.warning_signal else {}),
         **(_of_gang(claimed.gang) if claimed.gang else {}),
     }
+
+
+def inherited_of(environ: Mapping[str, str]) -> dict[str, str]:
+    """What a job gets of the environment of its worker."""
+    return {name: value for name, value in environ.items() if name in _INHERITED or name.startswith("LC_")}
 
 
 def _of_mlflow(address: str, inherited: Mapping[str, str]) -> dict[str, str]:

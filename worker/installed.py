@@ -11,9 +11,12 @@ from pathlib import Path
 _PYTHON = re.compile(r"python(?:\d(?:\.\d+)?)?$")
 _DISTRIBUTION = re.compile(r"(?P<name>.+?)-(?P<version>\d[^-]*?)(?:-py[\d.]+)?\.(?:dist|egg)-info$")
 _LOCKS = (
-    *("uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock", "conda-lock.yml", "environment.yml", "environment.yaml"),
-    *("requirements.txt", "constraints.txt", "pyproject.toml", "setup.py", "setup.cfg"),
+    *("uv.lock", "poetry.lock", "pdm.lock", "pylock.toml", "Pipfile.lock", "pixi.lock", "conda-lock.yml"),
+    *("environment.yml", "environment.yaml", "pyproject.toml", "setup.py", "setup.cfg"),
 )
+_LISTS = ("requirements*.txt", "constraints*.txt")
+_MOST_LOCKS = 40
+_FOLDER = re.compile(r"""(?:^|['"])(/[^'"\n]+)""", re.MULTILINE)
 _MOST_LOCK_BYTES = 8 * 2**20
 _HEX = 12
 
@@ -25,6 +28,8 @@ class Environment:
     python: str
     version: str
     packages: tuple[str, ...]
+    editable: tuple[str, ...] = ()
+    """Folders that are installed as they stand: what they hold may change without a new version."""
 
     @property
     def digest(self) -> str:
@@ -57,7 +62,13 @@ def folders(python: Path) -> list[Path]:
 def environment(python: Path) -> Environment:
     sites = folders(python)
     packages = sorted({package for site in sites for package in _packages(site)})
-    return Environment(str(python), _version(python, sites), tuple(packages))
+    return Environment(str(python), _version(python, sites), tuple(packages), tuple(_editable(sites)))
+
+
+def _editable(sites: Sequence[Path]) -> list[str]:
+    """The folders that `.pth` files, and the finders of setuptools, name."""
+    files = [file for site in sites for kind in ("*.pth", "__editable__*finder.py") for file in site.glob(kind)]
+    return sorted({folder.rstrip() for file in files for folder in _FOLDER.findall(_read(file))})
 
 
 def _packages(site: Path) -> Iterator[str]:
@@ -79,10 +90,17 @@ def _version(python: Path, sites: Sequence[Path]) -> str:
     return named[1] if named else next((site.parent.name.removeprefix("python") for site in sites), "")
 
 
-def locks(folder: Path) -> dict[str, str]:
-    """The digests of the files that say what should be installed."""
-    found = {name: _digest(folder / name) for name in _LOCKS}
+def locks(folder: Path, root: Path | None = None) -> dict[str, str]:
+    """The digests of the files that say what should be installed, in a folder and at the root of its checkout."""
+    places = [folder] if root in (None, folder) else [folder, root]
+    files = [file for place in places for file in _lock_files(place)][:_MOST_LOCKS]
+    found = {os.path.relpath(file, folder): _digest(file) for file in files}
     return {name: digest for name, digest in found.items() if digest}
+
+
+def _lock_files(place: Path) -> list[Path]:
+    listed = sorted(file for pattern in _LISTS for file in place.glob(pattern))
+    return [*(place / name for name in _LOCKS), *listed]
 
 
 def script(command: Sequence[str], folder: Path) -> dict[str, str] | None:

@@ -9,8 +9,9 @@ import fcntl
 import os
 import signal
 import time
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,8 @@ class Spec:
     warning_signal: int | None = None
     warning_seconds: float = 0.0
     """So long before its limit, or before it is ended to make room, the job gets its warning."""
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    """Variable -> the file with its value, which the job alone reads; a relative one is in the run dir, and removed."""
 
 
 @dataclass(frozen=True)

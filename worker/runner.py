@@ -16,18 +16,24 @@ from threading import Event, Lock, Thread
 
 from structlog import get_logger
 
+from levare.errors import LevareError
 from levare.model import CANCELLED, FAILED, LOST, PREEMPTED, RUNNING, STARTING
 from levare.model.failures import CANNOT_START, NODE_LOST
+from levare.secrets import Vault, named, without
 from levare.settings import Settings
 from levare.store import attempts, jobs, wishes
 from levare.store.attempts import Claimed, Mine, Outcome
 from levare.store.audit import Actor
 from levare.store.engine import Database
-from worker.environment import environment, folders, number_of
+from levare.store.reruns import Rerun, refuse_deviations
+from worker.environment import environment, folders, inherited_of, number_of
+from worker.finder import Finder, Start
+from worker.handing import handed
 from worker.heart import Tracked, Usage
 from worker.hold import Hold
 from worker.launcher import Launcher
-from worker.provenance import Recorder, Start
+from worker.provenance import Recorder
+from worker.restoring import restored
 from worker.rundir import RunDir, Spec
 from worker.watch import Watch, persist
 
@@ -50,7 +56,8 @@ class Runner:
         self._settings, self._database, self._incarnation = settings, database, incarnation
         self._usage, self._after_ending, self._provenance = usage, after_ending, provenance
         self._launcher = Launcher()
-        self._inherited = dict(os.environ)
+        self._inherited = without(os.environ)
+        self._vault = Vault(settings.secrets, f"the worker of node {settings.node}")
         self._guard = Lock()
         self._watches: dict[str, Watch] = {}
         self._taking: set[str] = set()
@@ -161,8 +168,8 @@ class Runner:
             return None
         try:
             return self._begin_claimed(claimed)
-        except OSError as error:
-            sentence = f"Its node could not start it: {error}."
+        except (OSError, LevareError) as error:
+            sentence = str(error) if isinstance(error, LevareError) else f"Its node could not start it: {error}."
             return self._give_up(attempt_id, Outcome(FAILED, sentence, failure=CANNOT_START))
 
     def _begin_claimed(self, claimed: Claimed) -> Watch | None:
@@ -181,13 +188,28 @@ class Runner:
         self._after_ending(None)
 
     def _start(self, run: RunDir, claimed: Claimed) -> Hold:
-        cwd = folders(claimed, home=self._settings.home)
-        spec = self._spec(run, claimed, cwd)
+        spec = self._spec(run, claimed, folders(claimed, home=self._settings.home))
+        spec = replace(spec, secrets=handed(named(claimed.env), run.path, self._vault))
+        if claimed.rerun:
+            spec = self._repeated(claimed, claimed.rerun, spec)
         run.write_spec(spec)
         log.info("attempt.starting", attempt=claimed.attempt_id, devices=list(claimed.devices))
         supervisor = self._launcher.start(run)
-        self._provenance.note(Start(claimed.attempt_id, spec.argv, spec.env, spec.cwd))
+        self._provenance.note(self._start_of(claimed, spec))
         return supervisor
+
+    def _repeated(self, claimed: Claimed, rerun: Rerun, spec: Spec) -> Spec:
+        """With the code of the run that it repeats; raise Conflict if that cannot be had, or more than it differs."""
+        if rerun.code:
+            spec = restored(spec, rerun, folder=self._settings.home / "jobs" / claimed.job_id)
+        if rerun.strict:
+            refuse_deviations(rerun, Finder().find(self._start_of(claimed, spec)))
+        return spec
+
+    def _start_of(self, claimed: Claimed, spec: Spec) -> Start:
+        inherited = inherited_of(self._inherited)
+        mine = {name: value for name, value in inherited.items() if name not in claimed.env}
+        return Start(claimed.attempt_id, spec.argv, spec.env, spec.cwd, mine)
 
     def _spec(self, run: RunDir, claimed: Claimed, cwd: Path) -> Spec:
         half = self._settings.log_limit_mib * 1024 * 1024 // 2

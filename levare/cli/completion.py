@@ -79,6 +79,14 @@ def _channels(client: "Client") -> Iterable[CompletionItem]:
     return [CompletionItem(channel["name"], help=channel["kind"]) for channel in client.channels()]
 
 
+def _pools(client: "Client") -> Iterable[CompletionItem]:
+    return [CompletionItem(pool["name"], help=pool["definition"].get("description")) for pool in client.pools()]
+
+
+def _machines(client: "Client") -> Iterable[CompletionItem]:
+    return [CompletionItem(machine["name"], help=machine["state"]) for machine in client.machines()]
+
+
 _KNOWN: dict[str, Callable[["Client"], Iterable[CompletionItem]]] = {
     "job": _jobs,
     "node": _nodes,
@@ -90,4 +98,6 @@ _KNOWN: dict[str, Callable[["Client"], Iterable[CompletionItem]]] = {
     "trigger": _triggers,
     "rule": _rules,
     "channel": _channels,
+    "pool": _pools,
+    "machine": _machines,
 }

@@ -11,9 +11,11 @@ import click
 from click.shell_completion import CompletionItem
 
 from levare.model import NEED_OUTCOMES, SUCCESS
+from levare.model.access import TEAM_ROLES
 from levare.written import SIGNALS, amount, duration_seconds, ending, hours, label, size_mib
 
 NO_LIMIT = "none"
+_DATA_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
 
 
 class Written(click.ParamType):
@@ -116,6 +118,24 @@ def _warning(text: str) -> tuple[str, int]:
     return name, seconds
 
 
+def _secret(text: str) -> tuple[str, str]:
+    """A variable and the name of its secret; the same for both where there is one."""
+    variable, _, name = text.rpartition("=")
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", variable or name) or not re.fullmatch(r"[A-Z][A-Z0-9_]{0,62}", name):
+        raise ValueError(f"{text!r} is not a variable and the name of a secret such as API_KEY=HUB_KEY")
+    return variable or name, name
+
+
+def _data(text: str) -> str:
+    """An id, or NAME=ID; a path is one by its first characters, and is told as an absolute one."""
+    head, equals, value = text.partition("=") if not text.startswith((".", "/", "~")) else ("", "", text)
+    value = value if equals or not head else head
+    if not re.fullmatch(r"[^,\s\x00-\x1f]+", value) or (equals and not re.fullmatch(_DATA_NAME, head)):
+        raise ValueError(f"{text!r} is not an id such as imagenet@v3, NAME=ID, or a path such as ./data")
+    place = os.path.abspath(os.path.expanduser(value)) if value.startswith((".", "/", "~")) else value  # noqa: PTH100, PTH111
+    return f"{head}={place}" if equals else place
+
+
 def _ago(text: str) -> datetime:
     """`30d` is 30 days ago; or a time."""
     try:
@@ -127,14 +147,34 @@ def _ago(text: str) -> datetime:
     return at
 
 
+def _ahead(text: str) -> datetime:
+    """`90d` is in 90 days; or a time."""
+    at = _moment(text if text[:1] == "+" else f"+{text}") or _moment(text)
+    if at is None:
+        raise ValueError(f"{text!r} is neither a time such as 2030-12-24T20:00 nor a duration such as 12h or 90d")
+    return at.astimezone(UTC)
+
+
+def _team_role(text: str) -> tuple[str, str]:
+    """`vision=member`: a team and a role in it."""
+    team, equals, role = text.partition("=")
+    if not team or not equals or role not in TEAM_ROLES:
+        raise ValueError(f"{text!r} is not a team and a role ({', '.join(TEAM_ROLES)}) such as vision=member")
+    return team, role
+
+
 SIZE, HOURS, WARNING = Written("size", size_mib), Written("hours", hours), Written("signal@duration", _warning)
 LABEL, AMOUNT, ENDING = Written("label=value", label), Written("name=n", amount), Written("ending", ending)
 DURATION, MOMENT, VARIABLE, NEED = Written("duration", duration_seconds), Moment(), Variable(), Need()
-AGO = Written("time|duration", _ago)
+SECRET = Written("variable=name", _secret)
+DATA = Written("id", _data)
+AGO, AHEAD = Written("time|duration", _ago), Written("time|duration", _ahead)
+TEAM_ROLE = Written("team=role", _team_role)
 COUNT, GPU_HOURS = Limit(int), Limit(float)
 JOB, NODE, TOKEN, TEAM, WINDOW = Name("job"), Name("node"), Name("token"), Name("team"), Name("window")
 FAMILY, SCHEDULE, TRIGGER = Name("family"), Name("schedule"), Name("trigger")
 RULE, CHANNEL = Name("rule"), Name("channel")
+POOL, MACHINE = Name("pool"), Name("machine")
 
 
 def _moment(text: str) -> datetime | None:

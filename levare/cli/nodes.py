@@ -1,4 +1,4 @@
-"""`levare nodes`, `nodes reap`, `drain`, `resume`: the machines, whether they take work, whose their GPUs are."""
+"""`levare nodes`, `nodes invite`, `nodes reap`, `drain`, `resume`: the machines and whether they take work."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ import click
 
 from levare.cli import terminal, usage, words
 from levare.cli.group import FAILED
-from levare.cli.kinds import DURATION, NODE
+from levare.cli.kinds import DURATION, MACHINE, NODE
 from levare.errors import Unavailable
 from levare.model import TAKEN
 
@@ -36,7 +36,7 @@ class _Nodes(click.Group):
 
 @click.group(cls=_Nodes)
 def nodes() -> None:
-    """List the nodes with what is free on them, show one, or end what is left behind on its GPUs."""
+    """List the nodes with what is free on them, show one, invite machines, end what is left behind on GPUs."""
 
 
 @nodes.command()
@@ -80,6 +80,23 @@ def reap(node: str, *, dry_run: bool, as_json: bool) -> int:
         for line in _reap_lines(answer, dry_run=dry_run):
             click.echo(words.plain(line))
     return 0 if dry_run or all(each.get("outcome") != "remains" for each in answer["reaped"]) else FAILED
+
+
+@nodes.command()
+@click.option("--machine", type=MACHINE, help="The only name that may join by it; a known one comes back only so.")
+@click.option("--expires", type=DURATION, help="For how long it is valid, 15m by default.")
+@click.option("--url", metavar="URL", help="By which the machine reaches the API, for the command that is shown.")
+@terminal.json_option
+def invite(machine: str | None, *, expires: int | None, url: str | None, as_json: bool) -> None:
+    """Make a code by which one machine may join the fleet, once, and print the command that does it there."""
+    with terminal.connect() as client:
+        made, address = client.invite_machine(machine=machine, expires_in_seconds=expires), url or client.address.url
+    if as_json:
+        terminal.document(made)
+        return
+    named = f" --name {machine}" if machine else ""
+    click.echo(f"levare node join {address} {made['code']}{named}")
+    terminal.note(f"Run this on the machine by {words.clock(made['expires_at'])}; it joins one machine, once.")
 
 
 def _await_reap(client: "Client", node: str) -> "Reap":

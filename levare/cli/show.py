@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from levare.cli import terminal, usage, wishes, words
+from levare.cli import pinned, terminal, usage, wishes, words
 from levare.cli.failure import of_dossier
 from levare.cli.kinds import JOB
 from levare.cli.metrics import given
@@ -25,18 +25,25 @@ PENDING = (BLOCKED, WAITING)
 @click.argument("job", type=JOB)
 @click.option("--samples", "with_samples", is_flag=True, help="Also what its last attempt used, over its whole life.")
 @click.option("--failure", is_flag=True, help="Why it has failed: class, evidence, what has changed, what to do.")
-@click.option("--attempt", metavar="N", type=click.IntRange(1), help="With --failure: of this attempt.")
+@click.option(
+    "--pins", is_flag=True, help="What it was pinned to: code with its uncommitted changes, packages, machine."
+)
+@click.option("--attempt", metavar="N", type=click.IntRange(1), help="With --failure or --pins: of this attempt.")
 @terminal.json_option
-def show(job: str, *, with_samples: bool, failure: bool, attempt: int | None, as_json: bool) -> None:
+def show(job: str, *, with_samples: bool, failure: bool, pins: bool, attempt: int | None, as_json: bool) -> None:
     """Show a job: its request, its attempts, its metrics, and why it waits."""
     if failure:
         _tell_failure(job, attempt, as_json=as_json)
         return
+    if pins:
+        _tell_pins(job, attempt, as_json=as_json)
+        return
     if attempt is not None:
-        raise click.UsageError("--attempt chooses whose failure is told: it goes with --failure.")
+        raise click.UsageError("--attempt chooses whose failure or pins are told: it goes with --failure or --pins.")
     with terminal.connect() as client:
         found, attempts = client.job(job), client.attempts(job)
         metrics = client.metrics(job, limit=1)
+        had = pinned.of_job(client, job) if attempts else None
         reasons = client.why(job)["reasons"] if found["state"] in PENDING else []
         used = usage.of_attempt(client, job, attempts[-1]) if with_samples and attempts else []
     if as_json:
@@ -44,7 +51,7 @@ def show(job: str, *, with_samples: bool, failure: bool, attempt: int | None, as
         terminal.document({**found, **_all(attempts, metrics), "reasons": reasons, **samples})
         return
     params = metrics.get("params") or {}
-    parts = [_facts(found), *([f"\ngiven: {given(params)}"] if params else [])]
+    parts = [_facts(found, pinned.facts(found, had)), *([f"\ngiven: {given(params)}"] if params else [])]
     parts += ["\n".join(words.plain(line) for line in of_reasons(reasons))] if reasons else []
     parts += [terminal.title("attempts"), _attempt_table(attempts)] if attempts else []
     parts += [terminal.title("metrics"), _metric_table(metrics)] if metrics["summary"] else []
@@ -66,6 +73,15 @@ def _tell_failure(job: str, attempt: int | None, *, as_json: bool) -> None:
     click.echo("\n".join(of_dossier(found)))
 
 
+def _tell_pins(job: str, attempt: int | None, *, as_json: bool) -> None:
+    with terminal.connect() as client:
+        found = client.pins(job, attempt=attempt, patch=True)
+    if as_json:
+        terminal.document(found)
+        return
+    click.echo("\n".join(words.plain(line) for line in pinned.lines(found)))
+
+
 def _failure(job: "Job") -> str | None:
     """The class in words, and where more is told."""
     name = job.get("failure")
@@ -74,7 +90,7 @@ def _failure(job: "Job") -> str | None:
     return f"{name}: {FAILURE_CLASSES[name].title}; `levare show {job['id']} --failure` says why"
 
 
-def _facts(job: "Job") -> Any:
+def _facts(job: "Job", pins: pinned.Facts) -> Any:
     limits = [f"at most {words.span(job['timeout_seconds'])}"] if job["timeout_seconds"] else []
     limits += [f"{job['retries']} {'retry' if job['retries'] == 1 else 'retries'}"] if job["retries"] else []
     done = [] if job["progress"] is None else [words.percent(job["progress"])]
@@ -94,6 +110,7 @@ def _facts(job: "Job") -> Any:
             ("step of", job["pipeline"] and f"{job['pipeline']}, {job['step']}"),
             ("command", shlex.join(job["command"])),
             ("directory", job["cwd"]),
+            *pins,
             ("of", f"{job['user']}, team {job['team']}, project {job['project']}"),
             ("asks for", f"{words.resources(job)}, priority {job['priority']}"),
             *wishes.rare_needs(job),

@@ -1,4 +1,4 @@
-"""`levare submit` and `rerun`: a command becomes a job."""
+"""`levare submit`: a command becomes a job."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from levare.checkout import code_of
-from levare.cli import terminal, words
+from levare.cli import terminal
 from levare.cli.groups import array_options, taken_from
-from levare.cli.kinds import AMOUNT, DURATION, ENDING, HOURS, JOB, LABEL, MOMENT, NEED, SIZE, VARIABLE, WARNING
+from levare.cli.kinds import AMOUNT, DATA, DURATION, ENDING, HOURS, LABEL, MOMENT, NEED, SECRET, SIZE, VARIABLE, WARNING
 from levare.cli.sections import Sectioned
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ SENT = ("PATH", "VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV", "LANG")
 """Variables of the submitter's shell that go with a job, so that its `python` is the one meant here."""
 _NEEDS = "Start when this job has succeeded, or with JOB:failure, JOB:always when it has ended so; repeatable."
 _ON_LOST = ("keep", "requeue")
-_FOLLOW = "Stay: print its log, exit with its code. Ctrl-C leaves it running."
+FOLLOW = "Stay: print its log, exit with its code. Ctrl-C leaves it running."
 _RESOURCE = "A custom resource and how many of it, such as licence=1; repeatable."
 _REQUIRE = "Only machines with this label, such as disk=nvme; repeatable."
 _PREFER = "Rather on machines with this label; repeatable."
@@ -29,16 +29,12 @@ _AVOID = "Only machines without this label, such as node=atlas; repeatable."
 _RETRY_ON = (
     "Retry only after this: failed, timed_out, out_of_memory, lost, exit:N[-N], or a class of failure; repeatable."
 )
-_DATA = "What data it trains on, such as imagenet@v3: its variable LEVARE_DATA, and told when a later run fails."
+_DATA = "The data it trains on: imagenet@v3, train=imagenet@v3, or a path such as ./data; repeatable."
+_SEED = "What random numbers begin with: its variable LEVARE_SEED."
+_BY_NAME = "Set a variable to a secret that its machine has, as API_KEY=HUB_KEY; only the name is sent; repeatable."
 _GROWTH = "What its memory is multiplied with after it ran out of it, such as 1.5."
 _MIN_RUNTIME = "So long it is not ended to make room; 5m by default."
 _WARNING = "A signal before TERM, such as USR1@60s, when it makes room or at its limit."
-_AGAIN = (
-    *("name", "team", "project", "priority", "gpus", "gpu_memory_mib", "cpus", "memory_mib", "needs"),
-    *("scratch_mib", "gpu_model", "resources", "require", "prefer", "avoid", "nodes", "spread"),
-    *("retries", "retry_on", "backoff_seconds", "memory_growth", "preemptible", "min_runtime_seconds"),
-    *("warning_signal", "warning_seconds", "only_between", "timeout_seconds", "grace_seconds", "env", "cwd", "on_lost"),
-)
 SECTIONS = {
     "What it needs": (
         *("gpus", "gpu_memory_mib", "gpu_model", "cpus", "memory_mib", "scratch_mib", "resources"),
@@ -93,13 +89,15 @@ def _as_mapping(ctx: click.Context, param: click.Parameter, pairs: Iterable[tupl
 @click.option("--only-between", metavar="HH:MM-HH:MM", type=HOURS, help="Start only in these hours of the day, in UTC.")
 @click.option("--timeout", "timeout_seconds", type=DURATION, help="End it after this long: 90s, 15m, 2h, 1d.")
 @click.option("--grace", "grace_seconds", type=DURATION, help="Time from TERM to KILL; 10s by default.")
-@click.option("--data", metavar="ID", help=_DATA)
+@click.option("--data", metavar="ID", type=DATA, multiple=True, help=_DATA)
+@click.option("--seed", metavar="N", type=click.IntRange(0, 2**63 - 1), help=_SEED)
+@click.option("--secret", "secrets", multiple=True, type=SECRET, help=_BY_NAME)
 @click.option("--env", multiple=True, type=VARIABLE, help="Set a variable, or with NAME alone pass it on; repeatable.")
 @click.option("--at", "start_after", type=MOMENT, help="Start no earlier: 2030-12-24T20:00, or +30m.")
 @click.option("--cwd", metavar="DIRECTORY", help="Where to run: here by default, '' for a directory of its own.")
 @click.option("--on-lost", type=click.Choice(_ON_LOST), help="If its machine falls silent: wait, or start elsewhere.")
 @click.option("--dry-run", is_flag=True, help="Only say if it would be accepted, why it would wait, and until when.")
-@click.option("--follow", is_flag=True, help=_FOLLOW)
+@click.option("--follow", is_flag=True, help=FOLLOW)
 @terminal.json_option
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def submit(command: Sequence[str], *, dry_run: bool, follow: bool, as_json: bool, **options: Any) -> int:
@@ -116,26 +114,7 @@ def submit(command: Sequence[str], *, dry_run: bool, follow: bool, as_json: bool
     with terminal.connect() as client:
         if dry_run:
             return _tell_dry_run(client.dry_run(command, **wish), as_json=as_json)
-        return _tell(client, client.submit(command, **wish), follow=follow, as_json=as_json)
-
-
-@click.command()
-@click.argument("job", type=JOB)
-@click.option("--follow", is_flag=True, help=_FOLLOW)
-@terminal.json_option
-def rerun(job: str, *, follow: bool, as_json: bool) -> int:
-    """Submit the request of a job again and print the new job's id."""
-    with terminal.connect() as client:
-        old = client.job(job)
-        wish: Any = {name: old[name] for name in _AGAIN} | _deadline_to_come(old)
-        wish |= {"array": client.array(job)} if old["array"] else {}
-        return _tell(client, client.submit(old["command"], **wish), follow=follow, as_json=as_json)
-
-
-def _deadline_to_come(job: "Job") -> dict[str, str]:
-    """The deadline, unless it has passed: a new job cannot keep it."""
-    deadline = words.moment(job["deadline"])
-    return {"deadline": job["deadline"] or ""} if deadline and deadline > datetime.now(UTC) else {}
+        return tell_submitted(client, client.submit(command, **wish), follow=follow, as_json=as_json)
 
 
 def here() -> dict[str, Any]:
@@ -155,11 +134,14 @@ def _code_of(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _wish(
+    *,
     env: Sequence[tuple[str, str]],
     cwd: str | None,
     warning: tuple[str, int] | None,
     start_after: datetime | None = None,
-    data: str | None = None,
+    data: Sequence[str] = (),
+    seed: int | None = None,
+    secrets: Sequence[tuple[str, str]] = (),
     **rest: Any,
 ) -> Any:
     """What was said, and what goes without saying: where we are, and the variables of SENT."""
@@ -168,11 +150,25 @@ def _wish(
     place = str(Path.cwd()) if cwd is None else cwd and str(Path(cwd).absolute())
     later = {"start_after": start_after} if start_after else {}
     warned = {"warning_signal": warning[0], "warning_seconds": warning[1]} if warning else {}
-    named = {"LEVARE_DATA": data} if data else {}
-    return {**said, **later, **warned, "env": {**sent, **named, **dict(env)}, "cwd": place}
+    named = {"LEVARE_DATA": ",".join(data)} if data else {}
+    named |= {} if seed is None else {"LEVARE_SEED": str(seed)}
+    return {
+        **said,
+        **later,
+        **warned,
+        "env": {**sent, **named, **dict(env), **_by_name(secrets, dict(env))},
+        "cwd": place,
+    }
 
 
-def _tell(client: "Client", job: "Job", *, follow: bool, as_json: bool) -> int:
+def _by_name(secrets: Sequence[tuple[str, str]], env: Mapping[str, str]) -> dict[str, Any]:
+    for variable, name in secrets:
+        if variable in env:
+            raise click.UsageError(f"{variable} is given twice, by --env and as the secret {name}.")
+    return {variable: {"secret": name} for variable, name in secrets}
+
+
+def tell_submitted(client: "Client", job: "Job", *, follow: bool, as_json: bool) -> int:
     if not follow:
         terminal.document(job) if as_json else click.echo(job["id"])
         return 0

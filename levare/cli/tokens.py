@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from levare.cli import terminal, words
-from levare.cli.kinds import MOMENT, TOKEN
+from levare.cli.kinds import AHEAD, TEAM_ROLE, TOKEN
+from levare.model.access import TEAM, TOKEN_ROLES
 
 if TYPE_CHECKING:
     from levare.client import Token
@@ -30,13 +31,29 @@ def list_(*, as_json: bool) -> None:
 
 @tokens.command()
 @click.argument("name")
-@click.option("--role", help="What it may do: admin, the default, does all; metrics reads /metrics and nothing else.")
-@click.option("--expires", "expires_at", type=MOMENT, help="Until when it is valid: 2030-12-24T20:00, or +90d.")
+@click.option(
+    "--team",
+    "teams",
+    type=TEAM_ROLE,
+    multiple=True,
+    help="What it may in a team, such as vision=member: viewer, member or admin; may be repeated.",
+)
+@click.option(
+    "--role",
+    type=click.Choice(TOKEN_ROLES),
+    help="What it may beyond its teams: metrics reads /metrics, node looks after nodes, admin does all.",
+)
+@click.option("--expires", "expires_at", type=AHEAD, help="Until when it is valid: 90d, or 2030-12-24T20:00.")
 @terminal.json_option
-def create(name: str, role: str | None, expires_at: datetime | None, *, as_json: bool) -> None:
-    """Create a token and print its secret, which is shown this once."""
+def create(
+    name: str, teams: tuple[tuple[str, str], ...], role: str | None, expires_at: datetime | None, *, as_json: bool
+) -> None:
+    """Create a token and print its secret, which is shown this once.
+
+    Without --team and --role it may everything: give people and programs tokens of their teams.
+    """
     with terminal.connect() as client:
-        created = client.create_token(name, role=role, expires_at=expires_at)
+        created = client.create_token(name, role=role, teams=dict(teams), expires_at=expires_at)
     if as_json:
         terminal.document(created)
         return
@@ -64,19 +81,26 @@ def _list(*, as_json: bool) -> None:
     if as_json:
         terminal.document({"items": found})
         return
-    heads = ("id", "name", "role", "created", "expires", "state")
-    terminal.show(terminal.table(heads, [_row(token) for token in found], flexible=("name",)))
+    heads = ("id", "name", "may", "created", "expires", "last used", "state")
+    terminal.show(terminal.table(heads, [_row(token) for token in found], flexible=("name", "may")))
 
 
 def _row(token: "Token") -> list[Any]:
     return [
         token["id"],
         token["name"],
-        token["role"],
+        _rights(token),
         words.clock(token["created_at"])[:10],
         words.clock(token["expires_at"])[:10] if token["expires_at"] else "never",
+        words.clock(token["used_at"]),
         _standing(token),
     ]
+
+
+def _rights(token: "Token") -> str:
+    """`vision=member nlp=viewer metrics`."""
+    beyond = [] if token["role"] == TEAM else [token["role"]]
+    return " ".join([*(f"{team}={role}" for team, role in sorted(token["teams"].items())), *beyond])
 
 
 def _standing(token: "Token") -> str:

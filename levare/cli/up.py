@@ -63,10 +63,10 @@ def chosen(settings: Settings, only: tuple[str, ...] = (), without: tuple[str, .
 @contextmanager
 def running(settings: Settings, names: list[str], say: Say) -> Iterator[None]:
     """Run processes as long as the context lasts; Ctrl-C, TERM and a closed terminal end it as KeyboardInterrupt."""
-    _refuse_without_server()
+    refuse_without_server()
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     wanted = {name: command for name, command in commands(deployment() / "Procfile").items() if name in names}
-    _stop_on(signal.SIGTERM, signal.SIGHUP)
+    stop_on(signal.SIGTERM, signal.SIGHUP)
     with _alone(settings):
         _refuse_taken_ports(settings, names)
         with Processes(wanted, cwd=deployment(), env=environment(settings), say=say):
@@ -82,6 +82,8 @@ def environment(settings: Settings, environ: Mapping[str, str] = os.environ) -> 
         "LEVARE_PORT": str(settings.port),
         "LEVARE_FLOWER_PORT": str(settings.flower_port),
         "LEVARE_SIMULATED_GPUS": settings.simulated_gpus,
+        "LEVARE_TLS_CERT": str(settings.tls_cert or ""),
+        "LEVARE_TLS_KEY": str(settings.tls_key or ""),
         "PYTHONUNBUFFERED": "1",
     }
     return {name: value for name, value in environ.items() if name != "PYTHONSAFEPATH"} | told | console
@@ -108,8 +110,9 @@ def listening(host: str, port: int) -> socket.socket:
 
 def url(settings: Settings) -> str:
     """The API's address as seen from this machine."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 (compared, not bound)
-    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104  # compared, not bound
+    name = f"[{host}]" if ":" in host else host
+    return f"{settings.scheme}://{name}:{settings.port}"
 
 
 def await_ready(settings: Settings, names: list[str]) -> None:
@@ -130,7 +133,8 @@ def addresses(settings: Settings, names: list[str]) -> str:
     lines = [f"levare runs: {', '.join(names)}. State is in {settings.home}."]
     if "web" in names:
         lines += [
-            f"  API     {url(settings)}/v1    token in {settings.token_file}",
+            f"  pages   {url(settings)}/    sign in with the token in {settings.token_file}",
+            f"  API     {url(settings)}/v1    the same token",
             f"  docs    {url(settings)}/docs",
         ]
     if "flower" in names:
@@ -184,14 +188,14 @@ def _alone(settings: Settings) -> Iterator[None]:
         yield
 
 
-def _stop_on(*signals: signal.Signals) -> None:
+def stop_on(*signals: signal.Signals) -> None:
     """Stop as on Ctrl-C; what is ignored stays ignored, as under nohup."""
     for number in signals:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler)
 
 
-def _refuse_without_server() -> None:
+def refuse_without_server() -> None:
     if not find_spec("celery"):
         raise Unavailable("The server side of levare is not installed.", "Run: pip install 'levare[server]'")
 

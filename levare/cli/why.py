@@ -114,7 +114,7 @@ def _ahead(answer: "Why") -> Iterator[str]:
         least = "at least " * answer["jobs_ahead_is_least"]
         more = count - len(answer["ahead"])
         lines = [f"{each['job']}: {each['reason']}" for each in answer["ahead"]]
-        yield from section(f"Who comes first ({least}{count})", [*lines, *([f"and {more} more"] if more > 0 else [])])
+        yield from section(f"Who comes first ({least}{count})", [*lines, *_unnamed(more, after=bool(lines))])
 
 
 def _place(priority: "Priority") -> Iterator[str]:
@@ -125,3 +125,10 @@ def _place(priority: "Priority") -> Iterator[str]:
     team = priority["team"]
     if team["teams"] > 1:
         yield f"Team {team['name']} {team['why'][:1].lower()}{team['why'][1:]}"
+
+
+def _unnamed(more: int, *, after: bool) -> list[str]:
+    """Those that come first, too, or that belong to teams which the token does not see."""
+    if more <= 0:
+        return []
+    return [f"and {more} more" if after else f"{more} of teams that your token does not see"]

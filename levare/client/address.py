@@ -12,13 +12,18 @@ DEFAULT_URL = "http://127.0.0.1:8420"
 
 @dataclass(frozen=True)
 class Address:
-    """`url_from` and `token_from` say in words where each was found."""
+    """
+    `url_from` and `token_from` say in words where each was found.
+
+    `certificate` is that of an API on this machine that speaks TLS.
+    """
 
     url: str
     url_from: str
     token: str | None = field(repr=False)
     token_from: str
     home: Path | None
+    certificate: Path | None = None
 
 
 def find(
@@ -37,7 +42,8 @@ def find(
     address, url_from = _url(url, environ, home)
     trusted = home if home and _text(home / "address") == address else None
     secret, token_from = _token(token, environ, trusted)
-    return Address(_checked_url(address, url_from), url_from, _checked_token(secret, token_from), token_from, home)
+    checked, secret = _checked_url(address, url_from), _checked_token(secret, token_from)
+    return Address(checked, url_from, secret, token_from, home, _certificate(trusted))
 
 
 def home_near(environ: Mapping[str, str] = os.environ, directory: Path | None = None) -> Path | None:
@@ -77,6 +83,11 @@ def _token(told: str | None, environ: Mapping[str, str], home: Path | None) -> t
     if home and (written := _text(home / "admin.token")):
         return written, str(home / "admin.token")
     return None, "nowhere"
+
+
+def _certificate(home: Path | None) -> Path | None:
+    path = home and home / "certificate.pem"
+    return path if path and path.exists() else None
 
 
 def _text(path: Path) -> str | None:

@@ -66,12 +66,18 @@ class Wish(TypedDict, total=False):
     only_between: str | None
     timeout_seconds: int | None
     grace_seconds: int
-    env: Mapping[str, str]
+    env: "Mapping[str, str | Secret]"
     cwd: str
     start_after: str | datetime | None
     array: ArrayWish | None
     code: Mapping[str, Any] | None
     on_lost: str
+
+
+class Secret(TypedDict):
+    """A secret by its name; its worker has the value."""
+
+    secret: str
 
 
 class Job(TypedDict):
@@ -86,7 +92,7 @@ class Job(TypedDict):
     priority: int
     command: list[str]
     cwd: str
-    env: dict[str, str]
+    env: "dict[str, str | Secret]"
     gpus: int
     gpu_memory_mib: int | None
     cpus: int
@@ -135,6 +141,7 @@ class Job(TypedDict):
     parameters: dict[str, Any]
     schedule: str | None
     due_at: str | None
+    rerun: "dict[str, Any] | None"
     array: ArrayProgress | None
     array_id: str | None
     array_index: int | None
@@ -444,9 +451,11 @@ class Token(TypedDict):
     id: str
     name: str
     role: str
+    teams: dict[str, str]
     created_at: str
     expires_at: str | None
     revoked_at: str | None
+    used_at: str | None
     token: NotRequired[str]
 
 

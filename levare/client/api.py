@@ -39,6 +39,9 @@ from levare.client.parts import given as _given
 from levare.client.parts import instant as _instant
 from levare.client.parts import part as _part
 from levare.client.parts import span as _span
+from levare.client.pins import PinCalls
+from levare.client.plans import PlanCalls
+from levare.client.pools import PoolCalls
 from levare.client.schedules import ScheduleCalls
 from levare.client.stream import follow_attempt
 from levare.client.triggers import Activation, Definition, Event, Simulation, Trigger, WhyNot
@@ -52,7 +55,7 @@ _PAGE = 200
 _EVENT = "application/cloudevents+json"
 
 
-class Client(ScheduleCalls, MetricCalls, AlertCalls, MonitoringCalls):
+class Client(ScheduleCalls, MetricCalls, AlertCalls, MonitoringCalls, PoolCalls, PlanCalls, PinCalls):
     """
     A client of levare's API, usable from several threads and as a context manager.
 
@@ -426,9 +429,20 @@ class Client(ScheduleCalls, MetricCalls, AlertCalls, MonitoringCalls):
     def tokens(self) -> list[Token]:
         return self._get("/v1/tokens")["items"]
 
-    def create_token(self, name: str, *, role: str | None = None, expires_at: str | datetime | None = None) -> Token:
-        """The new token; the answer is the only place where its secret is ever shown, so it is never sent twice."""
-        body = _given({"name": name, "role": role, "expires_at": _instant(expires_at)})
+    def create_token(
+        self,
+        name: str,
+        *,
+        role: str | None = None,
+        teams: Mapping[str, str] | None = None,
+        expires_at: str | datetime | None = None,
+    ) -> Token:
+        """
+        The new token, with its role in each of its `teams`; without teams and role it may everything.
+
+        The answer is the only place where its secret is ever shown, so it is never sent twice.
+        """
+        body = _given({"name": name, "role": role, "teams": teams or None, "expires_at": _instant(expires_at)})
         return self._wire.ask("POST", "/v1/tokens", repeatable=False, json=body)
 
     def revoke_token(self, token_id: str) -> None:

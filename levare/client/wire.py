@@ -1,6 +1,7 @@
 """Requests that are tried again where that is safe, and answers that become values or errors of levare."""
 
 import random
+import ssl
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ import httpx
 from levare import errors
 from levare.client.address import Address
 
-_BUSY = (502, 503, 504)
+_BUSY = (429, 502, 503, 504)
 _LONGEST_PAUSE = 2.0
 _PAGE = 200
 _WITHOUT_TOKEN = "Set LEVARE_TOKEN, or LEVARE_HOME to the state directory of the API on this machine."  # noqa: S105  # no secret
@@ -57,7 +58,7 @@ class Wire:
             headers=_headers(address),
             timeout=timeout,
             transport=transport,
-            verify=address.url.startswith("https:"),  # loading certificates for nothing takes 60 ms
+            verify=_trust(address),
             trust_env=urlsplit(address.url).hostname not in _LOOPBACK,  # a proxy knows no loopback of ours
         )
 
@@ -153,6 +154,22 @@ def unreachable(url: str, error: httpx.RequestError) -> errors.Unavailable:
         return errors.Unavailable(f"{url} did not answer in time.", "Try again, or ask `levare doctor` what is wrong.")
     why = str(error) or type(error).__name__
     return errors.Unavailable(f"{url} cannot be reached ({why}).", "Check the address in LEVARE_URL, and the network.")
+
+
+def _trust(address: Address) -> ssl.SSLContext | bool:
+    """
+    Over TLS the certificates that this machine trusts; of an API on this machine its own, and no other.
+
+    Without TLS none: to load them for nothing takes 60 ms.
+    """
+    if not address.url.startswith("https:"):
+        return False
+    if address.certificate is None:
+        return True
+    context = ssl.create_default_context(cafile=str(address.certificate))
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.check_hostname = False  # it is this very certificate, whatever name it is for
+    return context
 
 
 def _headers(address: Address) -> dict[str, str]:

@@ -57,7 +57,12 @@ def names(elements: Elements) -> list[str]:
 def command(template: Sequence[str], index: int, given: Parameters) -> list[str]:
     """The command of an element: `{name}` in an argument becomes its value, `{{` a brace. The program stays."""
     texts = {name: text(value) for name, value in given.items()} | {INDEX: str(index)}
-    return [template[0], *(_PLACEHOLDER.sub(lambda found: _filled(found, texts), word) for word in template[1:])]
+    return [template[0], *(filled(word, texts) for word in template[1:])]
+
+
+def filled(word: str, texts: Mapping[str, str], *, keep: bool = False) -> str:
+    """An argument with the texts in it. With `keep` braces and names that are none of these stay as they are."""
+    return _PLACEHOLDER.sub(lambda found: _filled(found, texts, keep=keep), word)
 
 
 def environment(index: int, size: int, given: Parameters) -> dict[str, str]:
@@ -116,6 +121,8 @@ def _placeholders(template: Sequence[str]) -> Iterator[tuple[int, str]]:
                 yield number, found.group()
 
 
-def _filled(found: re.Match[str], texts: Mapping[str, str]) -> str:
+def _filled(found: re.Match[str], texts: Mapping[str, str], *, keep: bool) -> str:
     name = found.group(1)
+    if keep and name not in texts:
+        return found.group()
     return texts[name] if name else found.group()[0]

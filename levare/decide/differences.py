@@ -1,12 +1,12 @@
 """What differs between a run that failed and the last one of its family that succeeded."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 _SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|PRIVATE|API_?KEY|AUTH", re.IGNORECASE)
-_USUAL = frozenset(["PATH", "LANG", "LEVARE_DATA", "LEVARE_SCHEDULE", "LEVARE_TRIGGER"])
+_USUAL = frozenset(["PATH", "LANG", "LEVARE_DATA", "LEVARE_SEED", "LEVARE_SCHEDULE", "LEVARE_TRIGGER"])
 """Variables that go with every job and say little, or are looked at elsewhere."""
 _HEX = 10
 _MOST_PACKAGES = 20
@@ -18,7 +18,7 @@ class Ran:
     """
     One run: what its node found at its start, and what its job asked for.
 
-    `found` has code, locks, script, packages, python, driver and kernel, as far as they are known.
+    `found` has code, locks, script, packages, python, environment, data, driver and kernel, as far as they are known.
     """
 
     node: str
@@ -33,7 +33,11 @@ class Ran:
 
 @dataclass(frozen=True)
 class Difference:
-    """`kind` is code, dependencies, configuration, data, node, driver or interpreter; None is what was not there."""
+    """
+    `kind` is code, dependencies, configuration, seed, data, environment, node, driver or interpreter.
+
+    None is what was not there.
+    """
 
     kind: str
     name: str
@@ -43,7 +47,7 @@ class Difference:
 
 def differences(good: Ran, bad: Ran) -> list[Difference]:
     """What differs, what people change most often first. What is unknown of either is no difference."""
-    found = (_code, _dependencies, _configuration, _data, _machine)
+    found = (_code, _dependencies, _configuration, _seed, _data, _environment, _machine)
     return [each for look in found for each in look(good, bad)]
 
 
@@ -71,7 +75,8 @@ def _changes(code: Mapping[str, Any]) -> str:
 
 
 def _dependencies(good: Ran, bad: Ran) -> Iterator[Difference]:
-    yield from _differing("dependencies", good.found.get("locks") or {}, bad.found.get("locks") or {})
+    if good.found and bad.found:
+        yield from _differing("dependencies", good.found.get("locks") or {}, bad.found.get("locks") or {})
     before, after = good.found.get("packages"), bad.found.get("packages")
     if before is None or after is None:
         return
@@ -89,7 +94,8 @@ def _configuration(good: Ran, bad: Ran) -> Iterator[Difference]:
     yield from _differing("configuration", {"command": _shown(good.command)}, {"command": _shown(bad.command)})
     yield from _differing("configuration", {"directory": good.cwd}, {"directory": bad.cwd})
     yield from _differing("configuration", _words(good.parameters), _words(bad.parameters))
-    yield from map(_without_secret, _differing("configuration", _variables(good.env), _variables(bad.env)))
+    names = {*good.env, *bad.env}
+    yield from map(_without_secret, _differing("configuration", _variables(good, names), _variables(bad, names)))
     yield from _differing("configuration", _words(good.request), _words(bad.request))
 
 
@@ -98,27 +104,51 @@ def _words(values: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, Mapping) and "secret" in value:
+        return f"the secret {value['secret']}"
     text = " ".join(value) if isinstance(value, list | tuple) else "none" if value is None else str(value)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
-def _variables(env: Mapping[str, str]) -> dict[str, str]:
+def _variables(ran: Ran, names: Collection[str]) -> dict[str, str]:
+    """Those of these names that it saw, whether its job gave them or its node did."""
+    seen = {**(ran.found.get("environment") or {}), **ran.env}
     return {
         name: _shown(value)
-        for name, value in env.items()
-        if name not in _USUAL and not name.startswith("LEVARE_PARAM_")
+        for name, value in seen.items()
+        if name in names and name not in _USUAL and not name.startswith("LEVARE_PARAM_")
     }
 
 
 def _without_secret(each: Difference) -> Difference:
-    """Of a secret only that it differs."""
-    if not _SECRET.search(each.name):
+    """Of a secret only that it differs, unless it is known by its name alone."""
+    by_name = all(value is None or value.startswith("the secret ") for value in (each.before, each.after))
+    if by_name or not _SECRET.search(each.name):
         return each
     return Difference(each.kind, each.name, each.before and "hidden", each.after and "another, hidden")
 
 
+def _seed(good: Ran, bad: Ran) -> Iterator[Difference]:
+    yield from _differing(
+        "seed", {"LEVARE_SEED": good.env.get("LEVARE_SEED")}, {"LEVARE_SEED": bad.env.get("LEVARE_SEED")}
+    )
+
+
 def _data(good: Ran, bad: Ran) -> Iterator[Difference]:
     yield from _differing("data", {"id": good.env.get("LEVARE_DATA")}, {"id": bad.env.get("LEVARE_DATA")})
+    if good.found and bad.found:
+        yield from _differing("data", _digests(good), _digests(bad))
+
+
+def _digests(ran: Ran) -> dict[str, str]:
+    return {f"digest of {name}": digest for name, digest in (ran.found.get("data") or {}).items()}
+
+
+def _environment(good: Ran, bad: Ran) -> Iterator[Difference]:
+    """What only their nodes gave them."""
+    if "environment" in good.found and "environment" in bad.found:
+        names = {*good.found["environment"], *bad.found["environment"]} - {*good.env, *bad.env}
+        yield from _differing("environment", _variables(good, names), _variables(bad, names))
 
 
 def _machine(good: Ran, bad: Ran) -> Iterator[Difference]:

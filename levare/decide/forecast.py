@@ -62,6 +62,24 @@ def estimate(
     return Estimate(typical, latest, _words(typical, latest) or (_unknown(nodes, now) if dead_end else _TOO_FAR))
 
 
+def starts(
+    waiting: Sequence[Waiting], nodes: Sequence[Node], *, now: datetime, sharing: Sharing, work: int = 10 * MOST_WORK
+) -> dict[str, datetime]:
+    """When each that waits starts, as far as can be foreseen, if runs take as long as usual: one look ahead for all."""
+    world = _World(waiting, nodes, now, lambda duration: duration.typical, blur=0)
+    found: dict[str, datetime] = {}
+    while work > 0 and world.waiting and world.now - now <= HORIZON:
+        asked = world.candidates(None, sharing.licences)
+        decision = place(asked, world.nodes, now=world.now, sharing=sharing)
+        for placement in decision.placements:
+            found.setdefault(placement.job_id, world.now)
+        world.apply(decision)
+        if not world.advance():
+            break
+        work -= 5 + len(asked) + len(nodes)
+    return found
+
+
 def _words(typical: datetime | None, latest: datetime | None) -> str:
     if typical and latest:
         return f"At about {_told(typical)}, at the latest {_told(latest)}, unless what comes first changes."
@@ -112,9 +130,14 @@ class _World:
     """The fleet as it will be."""
 
     def __init__(
-        self, line: Sequence[Waiting], nodes: Sequence[Node], now: datetime, lasts: Callable[[Duration], timedelta]
+        self,
+        line: Sequence[Waiting],
+        nodes: Sequence[Node],
+        now: datetime,
+        lasts: Callable[[Duration], timedelta],
+        blur: float = BLUR,
     ) -> None:
-        self.now, self._begun, self._lasts = now, now, lasts
+        self.now, self._begun, self._lasts, self._blur = now, now, lasts, blur
         self.waiting = list(line)
         self._nodes = {node.name: node for node in nodes}
         self._rooms = {node.name: Room(node) for node in nodes}
@@ -129,8 +152,8 @@ class _World:
     def nodes(self) -> Sequence[Node]:
         return list(self._nodes.values())
 
-    def candidates(self, job: Waiting, licences: Mapping[str, int]) -> list[Waiting]:
-        """The job, what fits somewhere by itself, and the first that do not: nodes may be kept for these."""
+    def candidates(self, job: Waiting | None, licences: Mapping[str, int]) -> list[Waiting]:
+        """The job, if any, what fits somewhere by itself, and the first that do not: nodes may be kept for these."""
         fits: dict[str, bool] = {}
         left = 2 * PROMISES
         found: list[Waiting] = []
@@ -138,7 +161,7 @@ class _World:
             shape = each.request.shape
             if shape not in fits:
                 fits[shape] = self._fits(without_licences(each.request, licences))
-            if fits[shape] or each.job_id == job.job_id:
+            if fits[shape] or (job is not None and each.job_id == job.job_id):
                 found.append(each)
             elif left:
                 left -= 1
@@ -161,7 +184,7 @@ class _World:
         if not self._moments:
             return False
         until = max(self.now, self._moments[0][0])
-        until += (until - self._begun) * BLUR
+        until += (until - self._begun) * self._blur
         while self._moments and self._moments[0][0] <= until:
             at, name, attempt = heappop(self._moments)
             self.now = max(self.now, at)

@@ -32,8 +32,10 @@ from levare.model import (
     Waiting,
 )
 
-__all__ = ["AGEING", "PATIENCE", "PROMISES", "can_never_run", "place"]
+__all__ = ["AGEING", "NO_ROOM", "PATIENCE", "PROMISES", "can_never_run", "place"]
 
+NO_ROOM = "no-room"
+"""What comes of the turn of a job that nothing but room is missing for."""
 PROMISES = 8
 """For so many jobs that do not fit nodes are kept in one decision."""
 CLEARINGS = 8
@@ -157,7 +159,7 @@ class _Round:
             return "started"
         queue.drop(lane)
         self._stick(lane, self._look_ahead(lane.first))
-        return "no-room"
+        return NO_ROOM
 
     def _start(self, job: Waiting) -> bool:
         spots = self.fleet.spots_for(job)

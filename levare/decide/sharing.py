@@ -176,6 +176,10 @@ class Books:
             gpu_hours=ledger.gpu_hours,
         )
 
+    def ledgers(self) -> Sequence[Ledger]:
+        """What is true of each account that has a quota, a weight or a use, or runs something."""
+        return list(self._ledgers.values())
+
     def _standing_of(self, team: str) -> tuple[tuple[int, float], float]:
         return self.team_part(team).order, self.team_claim(team)
 

@@ -47,7 +47,7 @@ def _timing(text: str) -> Timing:
     given = json.loads(text)
     zone = times.zone_named(given.get("zone", "UTC"))
     starts, ends = _instant(given.get("starts")), _instant(given.get("ends"))
-    rule = Rule(_when(given, starts), zone, starts, ends, _calendar(given.get("calendar")))
+    rule = Rule(_when(given, starts), zone, starts, ends, calendar_of(given.get("calendar")))
     return Timing(rule, timedelta(seconds=given.get("jitter_seconds", 0)))
 
 
@@ -65,7 +65,8 @@ def _when(given: Mapping[str, Any], starts: datetime | None) -> Cron | Interval 
     return Interval(timedelta(seconds=given["every_seconds"]), starts or _EPOCH)
 
 
-def _calendar(given: Mapping[str, Any] | None) -> Calendar:
+def calendar_of(given: Mapping[str, Any] | None) -> Calendar:
+    """Of a definition; raise InvalidSchedule for what is none."""
     if not given:
         return ALWAYS
     days = {"days": times.weekdays(given["days"])} if given.get("days") else {}

@@ -101,9 +101,9 @@ def settle(
     connection.execute(_SETTLE, rows)
 
 
-def hold_pending(connection: Connection, trigger: str, reason: str, *, now: datetime) -> None:
-    """Whatever waits is held for this reason."""
-    connection.execute(_HOLD, {"of_trigger": trigger, "new_reason": reason, "when": now})
+def hold_pending(connection: Connection, triggers: Sequence[str], reason: str, *, now: datetime) -> None:
+    """Whatever waits of these triggers is held for this reason."""
+    connection.execute(_HOLD, [{"of_trigger": each, "new_reason": reason, "when": now} for each in triggers])
 
 
 def find(

@@ -1,6 +1,6 @@
 """Rules of alerts as people declare and read them: the defaults, and what was declared instead of or besides them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -9,8 +9,9 @@ from sqlalchemy import Connection, select
 from levare.decide.alerts.defaults import DEFAULTS
 from levare.decide.alerts.rules import Rule, declared
 from levare.errors import NotFound
+from levare.model.changes import Change
 from levare.store.audit import Actor
-from levare.store.declared import Kind
+from levare.store.declared import Kind, Made
 from levare.store.tables_alerts import alert_rules
 
 Row = Mapping[str, Any]
@@ -20,9 +21,7 @@ _UNDECLARED = ("revision", "owner", "changed_at", "paused_at", "paused_by", "pau
 
 def put(connection: Connection, name: str, definition: Document, *, actor: Actor, now: datetime) -> Row:
     """Declare a rule, or declare it anew; the same again changes nothing."""
-    before = _KIND.get(connection, name)
-    if not before or before["definition"] != definition:
-        _KIND.declare(connection, name, definition, {"kind": next(iter(definition["when"]))}, actor=actor, now=now)
+    DECLARED.declare(connection, name, definition, actor=actor, now=now)
     return one(connection, name)
 
 
@@ -31,7 +30,7 @@ def remove(connection: Connection, name: str, *, actor: Actor, now: datetime) ->
     row = one(connection, name)
     if row["is_default"]:
         raise NotFound(f"Rule {name!r} is a default: nobody has declared it.", f"`levare alerts pause {name}` ends it.")
-    _KIND.remove(connection, name, actor=actor, now=now)
+    DECLARED.remove(connection, name, actor=actor, now=now)
     return row
 
 
@@ -40,23 +39,23 @@ def pause(connection: Connection, name: str, *, reason: str, actor: Actor, now: 
     row = one(connection, name)
     if row["is_default"]:
         put(connection, name, row["definition"], actor=actor, now=now)
-    _KIND.pause(connection, name, reason=reason, actor=actor, now=now)
+    DECLARED.pause(connection, name, reason=reason, actor=actor, now=now)
     return one(connection, name)
 
 
 def resume(connection: Connection, name: str, *, actor: Actor, now: datetime) -> Row:
     row = one(connection, name)
     if not row["is_default"]:
-        _KIND.resume(connection, name, actor=actor, now=now)
+        DECLARED.resume(connection, name, actor=actor, now=now)
     return one(connection, name)
 
 
 def one(connection: Connection, name: str) -> Row:
-    row = _KIND.get(connection, name)
+    row = DECLARED.get(connection, name)
     if row is not None:
         return _shown(row)
     if name not in DEFAULTS:
-        raise _KIND.unknown(name)
+        raise DECLARED.unknown(name)
     return _default(name)
 
 
@@ -72,6 +71,10 @@ def in_force(connection: Connection) -> list[Rule]:
     return [declared(row["name"], row["definition"]) for row in every(connection) if row["paused_at"] is None]
 
 
+def _kinds(_connection: Connection, changed: Sequence[Change], _made: Made) -> Mapping[str, Row]:
+    return {each.name: {"kind": next(iter(each.after["when"]))} for each in changed if each.after}
+
+
 def _shown(row: Row) -> Row:
     return {**row, "is_default": False, "severity": row["definition"].get("severity", "warning")}
 
@@ -83,5 +86,6 @@ def _default(name: str) -> Row:
     return {**plain, "is_default": True, **dict.fromkeys(_UNDECLARED)}
 
 
-_KIND = Kind("alert rule", alert_rules, lists="levare alerts rules")
+DECLARED = Kind("alert_rule", alert_rules, lists="levare alerts rules", columns=_kinds)
+unknown = DECLARED.unknown
 _ALL = select(alert_rules).order_by(alert_rules.c.name)

@@ -1,11 +1,11 @@
 """Alerts: written once by the beat that leads, read, acknowledged and silenced by people."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, literal, select, tuple_, update
+from sqlalchemy import Connection, and_, bindparam, delete, func, insert, literal, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from levare.decide.alerts.deciding import End, Open, Start
@@ -31,10 +31,15 @@ class AlertFilter:
     job: str | None = None
     node: str | None = None
     team: str | None = None
+    seen: Collection[str] | None = None
+    """Only those about jobs of these teams, and those about nodes alone."""
 
     def conditions(self) -> list[Any]:
         equal = {"rule": self.rule, "severity": self.severity, "job_id": self.job, "node": self.node, "team": self.team}
         found = [alerts.c[name] == value for name, value in equal.items() if value is not None]
+        if self.seen is not None:
+            of_node = and_(alerts.c.team.is_(None), alerts.c.job_id.is_(None), alerts.c.node.is_not(None))
+            found.append(or_(alerts.c.team.in_(self.seen), of_node))
         if self.is_open is not None:
             found.append(alerts.c.ended_at.is_(None) if self.is_open else alerts.c.ended_at.is_not(None))
         return found
@@ -116,8 +121,12 @@ def _tell(connection: Connection, news: str, rows: Sequence[Row], *, now: dateti
 def one(connection: Connection, number: int) -> Row:
     row = connection.execute(_ONE, {"of_number": number}).mappings().one_or_none()
     if row is None:
-        raise NotFound(f"There is no alert {number}.", "`levare alerts` lists those that are open.")
+        raise unknown(number)
     return _shown(dict(row))
+
+
+def unknown(number: object) -> NotFound:
+    return NotFound(f"There is no alert {number}.", "`levare alerts` lists those that are open.")
 
 
 def several(connection: Connection, numbers: Sequence[int]) -> list[Row]:

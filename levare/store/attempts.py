@@ -41,6 +41,7 @@ from levare.store import arrays, costs, use
 from levare.store.gangs import Gang, gang_of
 from levare.store.messages import Message
 from levare.store.needs import inputs_of
+from levare.store.reruns import Rerun, rerun_of
 from levare.store.tables import attempts, jobs
 from levare.store.types import Utc, is_one_of
 
@@ -54,7 +55,8 @@ class Claimed:
     queue: str
     command: Sequence[str]
     cwd: str
-    env: Mapping[str, str]
+    env: Mapping[str, Any]
+    """Values, or `{"secret": NAME}`."""
     devices: Mapping[str, int]
     memory_mib: int
     timeout_seconds: int | None
@@ -67,6 +69,8 @@ class Claimed:
     gang: Gang | None = None
     inputs: Sequence[tuple[str, str]] = ()
     """Steps of its pipeline that it needs, and their jobs."""
+    rerun: Rerun | None = None
+    """The run that it repeats, if it is to have its code or its environment."""
 
 
 @dataclass(frozen=True)
@@ -168,6 +172,7 @@ def claim(connection: Connection, attempt_id: str, *, node: str, incarnation: st
         any(wish is not None for wish in (job.cancel_requested_at, claimed.preempted_at, claimed.peer_ended_at)),
         gang_of(connection, attempt_id) if job.nodes > 1 else None,
         inputs_of(connection, job.array_id or claimed.job_id, pipeline=job.pipeline) if job.pipeline else (),
+        rerun_of(connection, job.rerun, devices=claimed.devices) if job.rerun else None,
     )
 
 
@@ -287,6 +292,7 @@ _NEEDED_TO_START = (
     "warning_seconds",
     "nodes",
     "cancel_requested_at",
+    "rerun",
 )
 _OUTCOME = [field.name for field in fields(Outcome)]
 _SETTLED = ("id", "job_id", "devices", "cpus", "placed_at", "ended_at", "price", "node_share", "energy_joules")

@@ -4,24 +4,34 @@ Who changed what, when, from where: one row for each write, in the transaction o
 What replaces something says what was before and what is after. Beat seals the rows: see `levare.store.seal`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
+from levare.model.access import EVERYTHING, Access
 from levare.store.tables import audit
 
 
 @dataclass(frozen=True)
 class Actor:
-    """Who asks: the token, its name and role, and the address that the request came from."""
+    """Who asks: the token and its name, what it may, and the address that the request came from."""
 
     token_id: str
     name: str
-    role: str = "admin"
+    access: Access = EVERYTHING
     source: str = ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """`action` is `noun.past`; nothing secret belongs into `detail`."""
+
+    action: str
+    about: str
+    detail: Mapping[str, Any]
 
 
 BEAT = Actor("beat", "beat")
@@ -30,8 +40,15 @@ BEAT = Actor("beat", "beat")
 
 def record(connection: Connection, actor: Actor, action: str, about: str, *, now: datetime, **detail: Any) -> None:
     """Append a row. `action` is `noun.past`; nothing secret belongs into `detail`."""
-    row = {"at": now, "actor": actor.name, "action": action, "object": about, "source": actor.source, "detail": detail}
-    connection.execute(_INSERT, row)
+    record_all(connection, actor, [Entry(action, about, detail)], now=now)
+
+
+def record_all(connection: Connection, actor: Actor, entries: Sequence[Entry], *, now: datetime) -> None:
+    """Append a row for each, in one statement."""
+    by = {"at": now, "actor": actor.name, "source": actor.source}
+    rows = [{**by, "action": each.action, "object": each.about, "detail": dict(each.detail)} for each in entries]
+    if rows:
+        connection.execute(_INSERT, rows)
 
 
 def find(

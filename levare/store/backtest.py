@@ -25,9 +25,9 @@ from levare.decide.alerts.rules import (
     declared,
 )
 from levare.decide.alerts.words import span
+from levare.decide.patterns import first_match
 from levare.model import FAILED, SUCCEEDED
 from levare.store import alert_facts, alert_rules, alerts
-from levare.store.patterns import first_match
 from levare.store.tables import attempts, jobs
 from levare.store.types import Utc, is_one_of
 

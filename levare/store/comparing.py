@@ -1,6 +1,6 @@
 """Attempts beside each other: of jobs that are named, or the last runs of a schedule or family."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,11 +60,15 @@ def of_jobs(connection: Connection, wanted: Iterable[tuple[str, int | None]]) ->
     return rows
 
 
-def of_work(connection: Connection, *, schedule: str | None, family: str | None, most: int) -> list[Row]:
+def of_work(
+    connection: Connection, *, schedule: str | None, family: str | None, most: int, seen: Collection[str] | None = None
+) -> list[Row]:
     """The last runs of a schedule or family that have started, oldest first."""
     query = _RUNS.where(jobs.c.schedule == schedule) if schedule is not None else _RUNS
     if family is not None:
         query = query.where(jobs.c.family == family)
+    if seen is not None:
+        query = query.where(jobs.c.team.in_(seen))
     rows = connection.execute(query.limit(most)).mappings().all()
     return [_run(row, {**row, "id": row["attempt_id"]}) for row in reversed(rows)]
 

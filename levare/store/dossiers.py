@@ -100,13 +100,13 @@ def _good(row: Row) -> Row:
 
 
 def _changes(connection: Connection, job: Row, attempt: Row, good: Row) -> list[Row]:
-    before = _ran(good, good["node"], good["devices"], provenance.of_attempt(connection, good["attempt"]), connection)
+    before = ran(good, good["node"], good["devices"], provenance.of_attempt(connection, good["attempt"]), connection)
     found = provenance.of_attempt(connection, attempt["id"])
-    after = _ran(job, attempt["node"], attempt["devices"], found, connection)
+    after = ran(job, attempt["node"], attempt["devices"], found, connection)
     return [asdict(each) for each in differences(before, after)]
 
 
-def _ran(job: Row, node: str, held: Mapping[str, int], found: Mapping[str, Any], connection: Connection) -> Ran:
+def ran(job: Row, node: str, held: Mapping[str, int], found: Mapping[str, Any], connection: Connection) -> Ran:
     """Where the node found no checkout, what was submitted tells of the code."""
     code = found.get("code") or job["code"]
     return Ran(
@@ -114,7 +114,7 @@ def _ran(job: Row, node: str, held: Mapping[str, int], found: Mapping[str, Any],
         command=job["command"],
         env=job["env"],
         parameters=job["parameters"],
-        request={name: job[name] for name in _REQUESTED},
+        request={name: job[name] for name in REQUESTED},
         cwd=job["cwd"],
         gpu_models=views.models_of(connection, held),
         found={**found, **({"code": code} if code else {})},
@@ -128,7 +128,7 @@ def _same(connection: Connection, family: str, attempt: Row, now: datetime) -> R
     return {"days": LOOK_BACK.days, "failures": row.same or 0, "attempts": row.ended or 0}
 
 
-_REQUESTED = (
+REQUESTED = (
     *("gpus", "gpu_memory_mib", "gpu_model", "cpus", "memory_mib", "scratch_mib", "resources", "nodes"),
     *("timeout_seconds", "priority"),
 )
@@ -145,7 +145,7 @@ _LAST_GOOD = (
         _J.id.label("job"),
         _A.id.label("attempt"),
         *(_A.number, _A.node, _A.devices, _A.ended_at),
-        *(_J[name] for name in ("command", "env", "parameters", "cwd", "code", *_REQUESTED)),
+        *(_J[name] for name in ("command", "env", "parameters", "cwd", "code", *REQUESTED)),
     )
     .join_from(attempts, jobs, _J.id == _A.job_id)
     .where(

@@ -1,7 +1,7 @@
 """Why a job waits, when it will start, and what became of one that does not wait."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,8 +10,22 @@ from sqlalchemy import Connection, bindparam, select
 from levare.decide.explain import Explanation, verdict
 from levare.decide.explain import explain as explanation
 from levare.decide.forecast import Estimate
-from levare.model import BLOCKED, CANCELLED, FINAL, PLACED, RUNNING, WAITING, Node, Reason, Rules, Sharing, Waiting
-from levare.store import arrays, promises, views
+from levare.decide.pools import Supply, supplied
+from levare.model import (
+    BLOCKED,
+    CANCELLED,
+    FINAL,
+    PLACED,
+    RUNNING,
+    WAITING,
+    Need,
+    Node,
+    Reason,
+    Rules,
+    Sharing,
+    Waiting,
+)
+from levare.store import arrays, pool_workers, promises, views
 from levare.store.fleet import load_nodes
 from levare.store.movable import needs_of
 from levare.store.snapshot import load_sharing
@@ -22,6 +36,7 @@ Row = Mapping[str, Any]
 
 _USUAL = Rules()
 _NO_TIME = Estimate(None, None, "It has begun already.")
+_WITH_WORKER = Estimate(None, None, "It starts when a pool has started a worker for it.")
 _BLOCKED = Estimate(None, None, "Before it may start it does not stand in the queue.")
 
 
@@ -35,12 +50,17 @@ class Queue:
     sharing: Sharing
     now: datetime
     currency: str = ""
+    supplies: Sequence[Supply] = ()
 
     def explain(self) -> Explanation:
         """Pure, and slower than all the reading: call it outside of a transaction."""
         others = [other for lane in self.lanes for other in lane]
         cut = {lane[-1].job_id for lane in self.lanes if len(lane) >= HEADS}
-        return explanation(self.job, others, self.nodes, now=self.now, sharing=self.sharing, cut=cut)
+        found = explanation(self.job, others, self.nodes, now=self.now, sharing=self.sharing, cut=cut)
+        reasons = supplied(found.reasons, self.job.request, self.supplies)
+        if verdict(reasons) == verdict(found.reasons):
+            return replace(found, reasons=reasons)
+        return replace(found, reasons=reasons, estimate=_WITH_WORKER, change=None)
 
 
 @dataclass(frozen=True)
@@ -68,18 +88,31 @@ def load(connection: Connection, job_id: str, *, now: datetime, rules: Rules = _
     """The facts about a job; NotFound without it."""
     job = views.job(connection, job_id)
     if job["state"] == BLOCKED:
-        return Case(job, blockers=list(_blockers(connection, job)))
+        return Case(job, blockers=blockers(connection, [job])[job_id])
     if job["state"] != WAITING or job["cancel_requested_at"]:
         return Case(job)
     row = connection.execute(_JOB, {"id": job_id}).one()
     if arrays.startable(connection, [row]).get(job_id) == 0:
         return Case(job, blockers=arrays.why_capped(row))
-    nodes, sharing = load_nodes(connection, now=now), load_sharing(connection, now=now, rules=rules)
+    lanes, nodes, sharing = load_queue(connection, now=now, rules=rules)
+    [waiting] = promises.remembered([waiting_of(connection, row)], promises.load(connection))
+    supplies = pool_workers.load_supplies(connection, now=now)
+    return Case(job, queue=Queue(_as_in(lanes, waiting), lanes, nodes, sharing, now, rules.currency, supplies))
+
+
+def load_queue(
+    connection: Connection, *, now: datetime, rules: Rules = _USUAL
+) -> tuple[Sequence[Sequence[Waiting]], Sequence[Node], Sharing]:
+    """What decides about all that waits: the lanes, of each the first, with what they were promised, and the fleet."""
     promised = promises.load(connection)
-    found = load_lanes(connection, most=lambda _: HEADS, now=now)
-    lanes = [promises.remembered(lane, promised) for lane in found]
-    [waiting] = promises.remembered([waiting_of(connection, row)], promised)
-    return Case(job, queue=Queue(_as_in(lanes, waiting), lanes, nodes, sharing, now, rules.currency))
+    lanes = [promises.remembered(lane, promised) for lane in load_lanes(connection, most=lambda _: HEADS, now=now)]
+    return lanes, load_nodes(connection, now=now), load_sharing(connection, now=now, rules=rules)
+
+
+def blockers(connection: Connection, rows: Sequence[Row]) -> Mapping[str, Sequence[Reason]]:
+    """Why each of these blocked jobs may not start yet."""
+    needed = needs_of(connection, [row["id"] for row in rows]) if rows else {}
+    return {row["id"]: list(_blockers(needed[row["id"]], row)) for row in rows}
 
 
 def _as_in(lanes: Sequence[Sequence[Waiting]], job: Waiting) -> Waiting:
@@ -148,8 +181,8 @@ def _priority(found: Explanation) -> dict[str, Any]:
     }
 
 
-def _blockers(connection: Connection, job: Row) -> Iterator[Reason]:
-    for name, need in sorted(needs_of(connection, [job["id"]])[job["id"]].items()):
+def _blockers(needed: Mapping[str, Need], job: Row) -> Iterator[Reason]:
+    for name, need in sorted(needed.items()):
         if not need.is_met:
             yield Reason("needs", "will-wait", f"Needs {name} {need.wish}; it is {need.state}.")
     if job["attempt"] and job["reason"]:

@@ -1,11 +1,11 @@
 """What is kept of families of jobs: how long their runs took, and which of them are held back."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, false, insert, or_, select, update
 
 from levare.decide.durations import expected
 from levare.decide.families import Family
@@ -54,13 +54,27 @@ def release(connection: Connection, name: str, *, actor: Actor, now: datetime) -
 def family(connection: Connection, name: str, *, now: datetime) -> Row:
     row = connection.execute(_BY_NAME, {"family": name}).mappings().first()
     if row is None:
-        raise NotFound(f"Nothing is known of a family {name!r}.", "`levare families` lists them: team/project/name.")
+        raise unknown(name)
     return _shown(dict(row), now)
 
 
-def find_families(connection: Connection, *, after: str, limit: int, only_held: bool, now: datetime) -> list[Row]:
-    """Families by name, those beyond `after`."""
+def unknown(name: str) -> NotFound:
+    return NotFound(f"Nothing is known of a family {name!r}.", "`levare families` lists them: team/project/name.")
+
+
+def find_families(
+    connection: Connection,
+    *,
+    after: str,
+    limit: int,
+    only_held: bool,
+    now: datetime,
+    seen: Collection[str] | None = None,
+) -> list[Row]:
+    """Families by name, those beyond `after`; with `seen` those of these teams."""
     query = select(families).where(families.c.name > after).order_by(families.c.name).limit(limit)
+    if seen is not None:
+        query = query.where(or_(false(), *(families.c.name.startswith(f"{team}/", autoescape=True) for team in seen)))
     if only_held:
         query = query.where(families.c.held_until > now)
     return [_shown(dict(row), now) for row in connection.execute(query).mappings()]

@@ -13,8 +13,9 @@ from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from levare.decide import arrays as decide
+from levare.decide.contradictions import refuse_contradictions
 from levare.decide.placement import can_never_run
-from levare.errors import CanNeverRun, Conflict, Fault, IdempotencyMismatch, InvalidArray, UnknownNeeds
+from levare.errors import CanNeverRun, Conflict, Fault, Forbidden, IdempotencyMismatch, InvalidArray, UnknownNeeds
 from levare.model import (
     BLOCKED,
     CANCELLED,
@@ -29,9 +30,9 @@ from levare.model import (
     Rules,
     scale_of,
 )
-from levare.store import arrays, audit, views
+from levare.model.access import MEMBER, VIEWER
+from levare.store import arrays, audit, pool_workers, views
 from levare.store.audit import Actor
-from levare.store.contradictions import refuse_contradictions
 from levare.store.fleet import load_emptied
 from levare.store.tables import idempotency, jobs, needs
 from levare.store.teams import refuse_beyond_queue
@@ -80,7 +81,8 @@ class Submission:
     only_between: str | None = None
     timeout_seconds: int | None = None
     grace_seconds: int = 10
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, Any] = field(default_factory=dict)
+    """Values, or `{"secret": NAME}`."""
     cwd: str = ""
     start_after: datetime | None = None
     on_lost: str = "keep"
@@ -93,6 +95,8 @@ class Submission:
     due_at: datetime | None = None
     code: Mapping[str, Any] | None = None
     """What the checkout held from which it was submitted."""
+    rerun: Mapping[str, Any] | None = None
+    """The `attempt` that it repeats, whether its `code` is restored, and whether that is `strict`."""
 
     @property
     def request(self) -> Request:
@@ -128,7 +132,8 @@ class Intake:
 
     @cached_property
     def _fleet(self) -> Sequence[Node]:
-        return load_emptied(self.connection)
+        """The nodes that there are, and those that pools would start for what waits."""
+        return pool_workers.with_prospects(self.connection, load_emptied(self.connection), now=self.now)
 
     def refuse_unfit(self, request: Request) -> None:
         """Raise CanNeverRun for what no node could ever run."""
@@ -207,12 +212,13 @@ def known_job(connection: Connection, digest: str, actor: Actor, key: str) -> Ma
 def insert_job(intake: Intake, wish: Submission, job_id: str) -> Mapping[str, Any]:
     """Record a job that no key is known for."""
     connection, actor, now = intake.connection, intake.actor, intake.now
+    refuse_foreign(actor, wish.team)
     _check_array(wish)
     refuse_contradictions(wish, now=now)
     intake.refuse_unfit(wish.request)
     adding = wish.array.size if wish.array else 1
     refuse_beyond_queue(connection, team=wish.team, project=wish.project, user=actor.name, adding=adding)
-    needs_unmet = _unmet(connection, wish)
+    needs_unmet = _unmet(connection, wish, actor)
     too_early = wish.start_after is not None and wish.start_after > now
     state = BLOCKED if needs_unmet or too_early else WAITING
     row = new_row(wish, job_id, state, actor, now)
@@ -224,6 +230,16 @@ def insert_job(intake: Intake, wish: Submission, job_id: str) -> Mapping[str, An
         )
     audit.record(connection, actor, "job.submitted", job_id, now=now, name=wish.name, team=wish.team)
     return views.new_job(row, wish.needs)
+
+
+def refuse_foreign(actor: Actor, team: str) -> None:
+    """Raise Forbidden if this is no team for which the actor may submit."""
+    if not actor.access.has(MEMBER, team):
+        own = ", ".join(actor.access.teams_with(MEMBER) or ()) or "none"
+        fault = Fault("team", "is none for which this token may submit", team, own)
+        raise Forbidden(
+            f"Token {actor.name!r} may not submit for team {team!r}.", "Name a team of which it is a member.", [fault]
+        )
 
 
 def record_key(connection: Connection, actor: Actor, key: str, *, digest: str, job_id: str, now: datetime) -> None:
@@ -268,12 +284,13 @@ def _field(code: str, request: Request) -> str:
     return _FIELDS.get(code, "gpus")
 
 
-def _unmet(connection: Connection, wish: Submission) -> bool:
+def _unmet(connection: Connection, wish: Submission, actor: Actor) -> bool:
     """Whether a need is still to end as it has to; raise if one is unknown or can no longer end so."""
     needs = wish.needs
     if not needs:
         return False
-    states: dict[str, str] = dict(connection.execute(select(jobs.c.id, jobs.c.state).where(jobs.c.id.in_(needs))).all())
+    found_jobs = connection.execute(select(jobs.c.id, jobs.c.state, jobs.c.team).where(jobs.c.id.in_(needs)))
+    states = {row.id: row.state for row in found_jobs if actor.access.has(VIEWER, row.team)}
     unknown = [needed for needed in needs if needed not in states]
     if unknown:
         raise _unknown_needs(unknown, is_step=wish.step is not None)
@@ -357,7 +374,7 @@ _WISHED = (
     *("team", "project", "priority", "cwd", *_REQUESTED, "timeout_seconds", "grace_seconds", "retries"),
     *("backoff_seconds", "memory_growth", "preemptible", "min_runtime_seconds", "warning_signal", "warning_seconds"),
     *("deadline", "only_between", "on_lost", "start_after", "pipeline", "step"),
-    *("schedule", "trigger", "due_at", "code"),
+    *("schedule", "trigger", "due_at", "code", "rerun"),
 )
 _FIELDS = {
     "too-many-gpus": "gpus",

@@ -8,9 +8,11 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, case, delete, exists, insert, select, update
 
 from levare.model import FREE, Device
+from levare.model.pools import WANTED
 from levare.store import audit
 from levare.store.audit import BEAT
 from levare.store.tables import devices, nodes
+from levare.store.tables_pools import pool_workers
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ def join(connection: Connection, facts: NodeFacts, *, incarnation: str, now: dat
         .values(row | {"renewals": nodes.c.renewals + 1, "state": _awake()})
     )
     if not known.rowcount:
-        first = {"name": facts.name, "state": "ready", "renewals": 1, "joined_at": now}
+        leaves = connection.execute(_LEAVES, {"of_node": facts.name}).first()
+        first = {"name": facts.name, "state": "draining" if leaves else "ready", "renewals": 1, "joined_at": now}
         connection.execute(insert(nodes).values(row | first))
     _replace_devices(connection, facts)
 
@@ -134,9 +137,12 @@ def set_state(connection: Connection, name: str, state: str) -> bool:
 
 
 def _awake() -> object:
-    return case((nodes.c.state == "lost", "ready"), else_=nodes.c.state)
+    """What was lost takes work again, unless its pool lets it go."""
+    leaves = exists().where(pool_workers.c.name == nodes.c.name, pool_workers.c.state != WANTED)
+    return case((nodes.c.state != "lost", nodes.c.state), (leaves, "draining"), else_="ready")
 
 
+_LEAVES = select(pool_workers.c.name).where(pool_workers.c.name == bindparam("of_node"), pool_workers.c.state != WANTED)
 _OWNERSHIPS = select(devices.c.uuid, devices.c.ownership, devices.c.note).where(devices.c.node == bindparam("of_node"))
 _SET_OWNERSHIP = (
     update(devices)

@@ -16,7 +16,7 @@ from levare.decide.outlook import Plan, Stage
 from levare.decide.pipelines import in_order
 from levare.decide.timing import timing_of
 from levare.model import LOST, Duration, Node
-from levare.store import families, windows
+from levare.store import families, pool_workers, windows
 from levare.store.fleet import load_emptied
 from levare.store.jobs import Submission, name_of
 from levare.store.work import pipeline_of, submission_of
@@ -47,7 +47,8 @@ class Outlook:
 def load(connection: Connection, schedules: Sequence[Row], *, now: datetime) -> Outlook:
     """What these schedules take, each by its `name`, `owner` and `definition`."""
     kept = windows.by_node(connection, now=now)
-    nodes = [replace(node, windows=kept.get(node.name, ())) for node in load_emptied(connection)]
+    fleet = pool_workers.with_prospects(connection, load_emptied(connection), now=now)
+    nodes = [replace(node, windows=kept.get(node.name, ())) for node in fleet]
     works = {row["name"]: _jobs_of(row["definition"]) for row in schedules}
     names = [_family(step, job) for step, job in chain.from_iterable(works.values())]
     reckoner = _Reckoner(nodes, families.known(connection, names))

@@ -2,14 +2,14 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, insert, literal, select, tuple_, update
+from sqlalchemy import Connection, and_, bindparam, exists, insert, literal, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
 from levare.decide.pipelines import cycle, in_order, state_of
@@ -74,14 +74,27 @@ def pipeline(connection: Connection, pipeline_id: str) -> Row:
     """The pipeline with its steps as they stand."""
     row = connection.execute(_BY_ID, {"pipeline_id": pipeline_id}).mappings().first()
     if row is None:
-        raise NotFound(f"There is no pipeline {pipeline_id!r}.", "`levare pipelines` lists them.")
+        raise unknown(pipeline_id)
     return _with_steps(connection, [dict(row)])[0]
 
 
-def find(connection: Connection, *, limit: int, after: tuple[datetime, str] | None = None) -> list[Row]:
-    """Pipelines, newest first, those beyond `after` only."""
+def unknown(pipeline_id: str) -> NotFound:
+    return NotFound(f"There is no pipeline {pipeline_id!r}.", "`levare pipelines` lists them.")
+
+
+def find(
+    connection: Connection,
+    *,
+    limit: int,
+    after: tuple[datetime, str] | None = None,
+    seen: Collection[str] | None = None,
+) -> list[Row]:
+    """Pipelines, newest first, those beyond `after` only; with `seen` those all of whose steps are of these teams."""
     place = (pipelines.c.created_at, pipelines.c.id)
     query = select(pipelines).order_by(*(column.desc() for column in place)).limit(limit)
+    if seen is not None:
+        foreign = exists().where(jobs_table.c.pipeline == pipelines.c.id, jobs_table.c.team.not_in(seen))
+        query = query.where(~foreign.correlate(pipelines))
     if after:
         query = query.where(tuple_(*place) < tuple_(literal(after[0], Utc), literal(after[1])))
     return _with_steps(connection, [dict(row) for row in connection.execute(query).mappings()])

@@ -1,7 +1,7 @@
 """What was asked for and used in a time, per family: added up in SQL, so that many attempts cost one pass each."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -19,11 +19,18 @@ _FROM = attempts.join(jobs, _J.id == _A.job_id)
 
 
 def use_of_families(
-    connection: Connection, *, since: datetime, until: datetime, team: str | None, family: str | None = None
+    connection: Connection,
+    *,
+    since: datetime,
+    until: datetime,
+    team: str | None,
+    family: str | None = None,
+    seen: Collection[str] | None = None,
 ) -> list[FamilyUse]:
     """The families of which an attempt ended in this time, those that held the most GPU-hours first."""
     wanted = [_A.ended_at >= since, _A.ended_at < until, _A.state.not_in(LIVE)]
     wanted += [_J.team == team] if team is not None else []
+    wanted += [_J.team.in_(seen)] if seen is not None else []
     wanted += [_J.family == family] if family is not None else []
     condition = and_(*wanted)
     sums = connection.execute(_sums(connection, condition)).mappings().all()

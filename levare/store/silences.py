@@ -35,10 +35,20 @@ def remove(connection: Connection, number: int, *, actor: Actor, now: datetime) 
 
 
 def one(connection: Connection, number: int) -> Row:
-    row = connection.execute(select(silences).where(silences.c.number == number)).mappings().one_or_none()
+    row = get(connection, number)
     if row is None:
-        raise NotFound(f"There is no silence {number}.", "`levare alerts silences` lists them.")
-    return dict(row)
+        raise unknown(number)
+    return row
+
+
+def unknown(number: object) -> NotFound:
+    return NotFound(f"There is no silence {number}.", "`levare alerts silences` lists them.")
+
+
+def get(connection: Connection, number: int) -> Row | None:
+    """None if there is none of this number."""
+    row = connection.execute(select(silences).where(silences.c.number == number)).mappings().one_or_none()
+    return dict(row) if row else None
 
 
 def find(connection: Connection, *, now: datetime) -> Sequence[Row]:

@@ -12,7 +12,8 @@ from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, L
 from sqlmodel import Field
 
 from levare.model import ATTEMPT_STATES, FREE, JOB_STATES, OWNERSHIPS
-from levare.store.columns import Table, instant, json_column, json_list, metadata, one_of
+from levare.store.columns import Table, document, instant, json_column, json_list, metadata, one_of
+from levare.store.types import Json
 
 _IS_ARRAY = text("array_size IS NOT NULL")
 _IS_UNWANTED = text("cancel_requested_at IS NOT NULL")
@@ -50,7 +51,8 @@ class JobRow(Table, table=True):
     priority: int
     command: list[str] = Field(sa_column=json_column())
     cwd: str
-    env: dict[str, str] = Field(sa_column=json_column())
+    env: dict[str, Any] = Field(sa_column=json_column())
+    """Values, or `{"secret": NAME}`; never a secret."""
     gpus: int
     gpu_memory_mib: int | None
     """Of each GPU; None asks for whole GPUs."""
@@ -128,6 +130,8 @@ class JobRow(Table, table=True):
     due_at: datetime | None = Field(sa_column=instant())
     code: dict[str, Any] | None = Field(sa_column=json_column(nullable=True))
     """What the checkout held from which it was submitted: commit, branch, whether it was dirty, a digest of that."""
+    rerun: dict[str, Any] | None = Field(sa_column=json_column(nullable=True))
+    """Of a job that repeats a run: the `attempt`, whether its `code` is restored, and whether that is `strict`."""
 
 
 class NeedRow(Table, table=True):
@@ -344,7 +348,11 @@ class TeamRow(Table, table=True):
     """Name -> quota."""
     users: dict[str, Any] = Field(sa_column=json_column())
     """Name -> quota."""
-    updated_at: datetime = Field(sa_column=instant(nullable=False))
+    definition: dict[str, Any] = Field(sa_column=document())
+    """As it was declared; the columns above are what it means."""
+    revision: int
+    owner: str
+    changed_at: datetime = Field(sa_column=instant(nullable=False))
 
 
 class UseRow(Table, table=True):
@@ -389,6 +397,10 @@ class WindowRow(Table, table=True):
     reason: str
     created_by: str
     created_at: datetime = Field(sa_column=instant(nullable=False))
+    definition: dict[str, Any] = Field(sa_column=document())
+    revision: int
+    owner: str
+    changed_at: datetime = Field(sa_column=instant(nullable=False))
 
 
 class DecisionRow(Table, table=True):
@@ -427,7 +439,7 @@ class LeaseRow(Table, table=True):
 
 
 class TokenRow(Table, table=True):
-    """A token; only its SHA-256 is kept."""
+    """A token; only its SHA-256 is kept. What it may is told by `levare.model.access`."""
 
     __tablename__ = "tokens"
 
@@ -435,9 +447,13 @@ class TokenRow(Table, table=True):
     name: str = Field(unique=True)
     digest: str = Field(unique=True)
     role: str
+    teams: dict[str, str] = Field(sa_column=Column(Json, nullable=False, server_default="{}"))
+    """Team -> role in it."""
     created_at: datetime = Field(sa_column=instant(nullable=False))
     expires_at: datetime | None = Field(sa_column=instant())
     revoked_at: datetime | None = Field(sa_column=instant())
+    used_at: datetime | None = Field(sa_column=instant())
+    """When it last opened something, to within half a minute."""
 
 
 class AuditRow(Table, table=True):

@@ -30,6 +30,10 @@ class ProvenanceRow(Table, table=True):
     found: dict[str, Any] = Field(sa_column=json_column())
     packages: str | None
     """The digest of the packages that were installed."""
+    pins: str | None
+    """The digest of what it shares with other runs; NULL in old rows, which have all of it in `found`."""
+    patch: str | None
+    """The digest of the uncommitted changes; NULL where there were none, or they were too many to keep."""
 
 
 class PackagesRow(Table, table=True):

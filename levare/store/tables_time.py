@@ -1,6 +1,4 @@
-"""
-The tables of what happens by itself: schedules and their fires, and the revisions of all that is declared.
-"""
+"""The tables of what happens by itself: schedules and their fires."""
 
 from datetime import datetime
 from typing import Any
@@ -67,32 +65,5 @@ class FireRow(Table, table=True):
     """Of the beat that decided it."""
 
 
-class RevisionRow(Table, table=True):
-    """A change of what is declared, of one object or of several at once. Numbers grow."""
-
-    __tablename__ = "revisions"
-
-    number: int | None = Field(default=None, primary_key=True)
-    at: datetime = Field(sa_column=instant(nullable=False, index=True))
-    by: str
-    source: str
-    reason: str
-
-
-class ChangeRow(Table, table=True):
-    """What a revision changed in one object: NULL before it existed, NULL after it was removed."""
-
-    __tablename__ = "changes"
-    __table_args__ = (Index("ix_changes_object", "kind", "name", "revision"),)
-
-    revision: int = Field(sa_column=Column(ForeignKey("revisions.number"), primary_key=True))
-    kind: str = Field(primary_key=True)
-    name: str = Field(primary_key=True)
-    before: dict[str, Any] | None = Field(sa_column=document(nullable=True))
-    after: dict[str, Any] | None = Field(sa_column=document(nullable=True))
-
-
 schedules = metadata.tables["schedules"]
 fires = metadata.tables["fires"]
-revisions = metadata.tables["revisions"]
-changes = metadata.tables["changes"]

@@ -1,22 +1,23 @@
 """Teams: weights and quotas as people declare them, and how each team stands."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, select
+from sqlalchemy import Connection, bindparam, select
 
 from levare.decide.sharing import Books, Standing
 from levare.errors import Fault, NotFound, QuotaQueued
 from levare.model import LIVE, Quota, Sharing
-from levare.store import audit, sharing
+from levare.model.changes import Change
+from levare.store import sharing
 from levare.store.audit import Actor
+from levare.store.declared import Kind, Made
 from levare.store.fleet import load_nodes
 from levare.store.sharing import project_account, quota_of, user_account
 from levare.store.tables import jobs, teams, use
 from levare.store.types import is_one_of
-from levare.store.upsert import upsert
 
 Row = Mapping[str, Any]
 
@@ -32,6 +33,13 @@ class Declared:
     projects: Mapping[str, Quota] = field(default_factory=dict)
     users: Mapping[str, Quota] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, document: Row) -> "Declared":
+        """What a document declares; `document` is its inverse."""
+        projects = {name: quota_of(quota) for name, quota in document.get("projects", {}).items()}
+        users = {name: quota_of(quota) for name, quota in document.get("users", {}).items()}
+        return cls(document.get("weight", 1.0), quota_of(document.get("quota", {})), projects, users)
+
     @property
     def columns(self) -> dict[str, Any]:
         return {
@@ -41,22 +49,26 @@ class Declared:
             "users": {name: quota_columns(quota) for name, quota in self.users.items()},
         }
 
+    @property
+    def document(self) -> dict[str, Any]:
+        """What differs from a team of which nothing is declared."""
+        quota = _said(self.quota)
+        found = {"weight": self.weight} if self.weight != Declared.weight else {}
+        found |= {"quota": quota} if quota else {}
+        parts = {"projects": self.projects, "users": self.users}
+        return found | {
+            part: {name: _said(each) for name, each in quotas.items()} for part, quotas in parts.items() if quotas
+        }
+
 
 def put(connection: Connection, name: str, declared: Declared, *, actor: Actor, now: datetime) -> None:
     """Declare a team, or declare it anew: whatever was declared before is replaced. The same again changes nothing."""
-    before, after = _columns(connection, name), declared.columns
-    if before != after:
-        _PUT.run(connection, [after | {"name": name, "updated_at": now}])
-        audit.record(connection, actor, "team.set", name, now=now, before=before, after=after)
+    DECLARED.declare(connection, name, declared.document, actor=actor, now=now)
 
 
 def remove(connection: Connection, name: str, *, actor: Actor, now: datetime) -> None:
     """Forget what was declared of a team; its jobs and its use stay. Raise NotFound if nothing was."""
-    before = _columns(connection, name)
-    if before is None:
-        raise NotFound(f"Nothing is declared of a team {name!r}.", "`levare teams` lists them.")
-    connection.execute(_REMOVE, {"name": name})
-    audit.record(connection, actor, "team.removed", name, now=now, before=before)
+    DECLARED.remove(connection, name, actor=actor, now=now)
 
 
 def find(connection: Connection, shared: Sharing, *, now: datetime) -> list[Row]:
@@ -78,8 +90,18 @@ def find(connection: Connection, shared: Sharing, *, now: datetime) -> list[Row]
 def one(connection: Connection, name: str, shared: Sharing, *, now: datetime) -> Row:
     found = next((row for row in find(connection, shared, now=now) if row["name"] == name), None)
     if found is None:
-        raise NotFound(f"There is no team {name!r}.", "It begins with its first job, or with `levare teams set`.")
+        raise unknown(name)
     return found
+
+
+def unknown(name: str) -> NotFound:
+    return NotFound(f"There is no team {name!r}.", "It begins with its first job, or with `levare teams set`.")
+
+
+def is_declared_as(connection: Connection, name: str, declared: Declared) -> bool:
+    """Whether the weight of a team and the quota of the whole of it are these: what is left is its own matter."""
+    document = DECLARED.documents(connection, [name]).get(name, {})
+    return all(document.get(key) == declared.document.get(key) for key in ("weight", "quota"))
 
 
 def refuse_beyond_queue(connection: Connection, *, team: str, project: str, user: str, adding: int = 1) -> None:
@@ -105,9 +127,13 @@ def quota_columns(quota: Quota) -> dict[str, Any]:
     return limits | {"period_seconds": int(quota.period.total_seconds())}
 
 
-def _columns(connection: Connection, name: str) -> dict[str, Any] | None:
-    row = connection.execute(_DECLARED, {"name": name}).mappings().one_or_none()
-    return dict(row) if row else None
+def _said(quota: Quota) -> dict[str, Any]:
+    usual = quota_columns(Quota())
+    return {name: value for name, value in quota_columns(quota).items() if value != usual[name]}
+
+
+def _columns(_connection: Connection, changed: Sequence[Change], _made: Made) -> Mapping[str, Row]:
+    return {each.name: Declared.of(each.after).columns for each in changed if each.after is not None}
 
 
 def _hours(connection: Connection, shared: Sharing, names: Iterable[str], now: datetime) -> Mapping[str, float]:
@@ -133,7 +159,7 @@ def _team(standing: Standing, row: Any, waiting: int, hours: float) -> Row:
         "queued": waiting,
         "rank": standing.rank,
         "why": standing.why,
-        "updated_at": row.updated_at if row else None,
+        "updated_at": row.changed_at if row else None,
     }
 
 
@@ -165,11 +191,9 @@ def _full(whose: str, waiting: int, adding: int, most: int) -> QuotaQueued:
 # The statements are built once: building one costs more than running it.
 
 _OF_NAME = teams.c.name == bindparam("name")
-_DECLARED = select(teams.c.weight, teams.c.quota, teams.c.projects, teams.c.users).where(_OF_NAME)
 _QUOTAS = select(teams.c.quota, teams.c.projects, teams.c.users).where(_OF_NAME)
 _LOCK = select(teams.c.name).where(_OF_NAME).with_for_update()
-_PUT = upsert(teams, replacing=("weight", "quota", "projects", "users", "updated_at"))
-_REMOVE = delete(teams).where(_OF_NAME)
+DECLARED = Kind("team", teams, columns=_columns, tells=True)
 _BEGUN_OR_NOT = is_one_of(jobs.c.state, ("blocked", "waiting", *LIVE))
 _NAMES = select(teams.c.name).union(select(use.c.team), select(jobs.c.team).where(_BEGUN_OR_NOT))
 _OF_ATTEMPT = ("id", "job_id", "node", "devices", "cpus", "memory_mib", "placed_at", "preempted_at")

@@ -12,6 +12,7 @@ from levare.decide.alerts.rules import SEVERITIES
 from levare.model import FINAL, JOB_STATES, LIVE
 from levare.store.tables import attempts, decisions, devices, jobs, leases, nodes
 from levare.store.tables_alerts import PENDING, alerts, deliveries
+from levare.store.tables_pools import pool_workers, pools
 from levare.store.tables_time import fires
 from levare.store.types import Utc, is_one_of
 
@@ -43,6 +44,10 @@ class Telemetry:
     """What channels have still to be told."""
     leases: Sequence[Any]
     nodes: Sequence[Any]
+    pools: Mapping[str, int]
+    """Pool -> how many workers it is to have."""
+    pool_workers: Mapping[tuple[str, str], int]
+    """(pool, state) -> how many it has."""
     devices: Sequence[Any]
     holders: Mapping[str, Sequence[Holder]]
     """UUID of a GPU -> who holds some of it."""
@@ -62,6 +67,8 @@ def load(connection: Connection, *, now: datetime) -> Telemetry:
         undelivered=connection.execute(_UNDELIVERED).scalar_one(),
         leases=connection.execute(_LEASES).all(),
         nodes=connection.execute(_NODES).all(),
+        pools={row.name: row.wanted for row in connection.execute(_POOLS)},
+        pool_workers={(row.pool, row.state): row.number for row in connection.execute(_POOL_WORKERS)},
         devices=connection.execute(_DEVICES).all(),
         holders=_holders(connection),
     )
@@ -96,6 +103,10 @@ _ALERTS = select(alerts.c.severity, _COUNT).where(alerts.c.ended_at.is_(None)).g
 _UNDELIVERED = select(_COUNT).select_from(deliveries).where(deliveries.c.state == PENDING)
 _LEASES = select(leases.c.role, leases.c.epoch, leases.c.renewed_at, leases.c.owner).order_by(leases.c.role)
 _NODES = select(nodes.c.name, nodes.c.state, nodes.c.renewed_at).order_by(nodes.c.name)
+_POOLS = select(pools.c.name, pools.c.wanted)
+_POOL_WORKERS = select(pool_workers.c.pool, pool_workers.c.state, _COUNT).group_by(
+    pool_workers.c.pool, pool_workers.c.state
+)
 _DEVICES = select(devices).order_by(devices.c.node, devices.c.index)
 _HELD = (
     select(attempts.c.id, attempts.c.job_id, attempts.c.devices, jobs.c.team)

@@ -12,11 +12,13 @@ from sqlalchemy.exc import IntegrityError
 from levare.errors import Conflict, Fault, NotFound, Unauthorized
 from levare.store import audit, tables
 from levare.store.audit import Actor
+from levare.store.types import Utc
 
 Row = Mapping[str, Any]
 
 _tokens = tables.tokens
-_SHOWN = [_tokens.c[name] for name in ("id", "name", "role", "created_at", "expires_at", "revoked_at")]
+_NAMES = ("id", "name", "role", "teams", "created_at", "expires_at", "revoked_at", "used_at")
+_SHOWN = [_tokens.c[name] for name in _NAMES]
 _by_digest = select(*_SHOWN).where(_tokens.c.digest == bindparam("digest"))
 _by_id = select(*_SHOWN).where(_tokens.c.id == bindparam("id"))
 _NEW_TOKEN = "Ask an admin for a new token (`levare tokens`)."  # noqa: S105  # a sentence, no secret
@@ -36,42 +38,65 @@ def create(
     expires_at: datetime | None,
     actor: Actor,
     now: datetime,
+    teams: Mapping[str, str] | None = None,
 ) -> Row:
     """Keep the digest of a new token; raise Conflict if the name has ever been used."""
-    values = {"id": token_id, "name": name, "role": role, "expires_at": expires_at, "created_at": now}
+    said = {"role": role, "teams": dict(teams or {})}
+    values = {"id": token_id, "name": name, "expires_at": expires_at, "created_at": now, **said}
     try:
         with connection.begin_nested():
-            connection.execute(insert(_tokens).values(**values, digest=_digest(secret)))
+            connection.execute(insert(_tokens).values(**values, digest=digest_of(secret)))
     except IntegrityError:
         fault = Fault("name", "is the name of another token, which may be revoked", name, "a name never used before")
         raise Conflict(f"There is a token named {name!r} already.", "Choose another name.", [fault]) from None
-    audit.record(connection, actor, "token.created", token_id, now=now, name=name, role=role)
+    audit.record(connection, actor, "token.created", token_id, now=now, name=name, **said)
     return token(connection, token_id)
 
 
 def verify(connection: Connection, secret: str, *, now: datetime) -> Row:
     """The token behind a secret; found by its digest, so the time it takes says nothing about the secret."""
-    row = connection.execute(_by_digest, {"digest": _digest(secret)}).mappings().first()
+    row = connection.execute(_by_digest, {"digest": digest_of(secret)}).mappings().first()
     if row is None:
         raise Unauthorized("This token is not known here.", _NEW_TOKEN)
+    return valid(dict(row), now=now)
+
+
+def valid(row: Row, *, now: datetime) -> Row:
+    """The token, unless it was revoked or has expired."""
     if row["revoked_at"]:
         raise Unauthorized(f"Token {row['name']!r} was revoked at {row['revoked_at']:%Y-%m-%dT%H:%M:%SZ}.", _NEW_TOKEN)
     if row["expires_at"] and row["expires_at"] <= now:
         raise Unauthorized(f"Token {row['name']!r} expired at {row['expires_at']:%Y-%m-%dT%H:%M:%SZ}.", _NEW_TOKEN)
-    return dict(row)
+    return row
 
 
 def token(connection: Connection, token_id: str) -> Row:
-    row = connection.execute(_by_id, {"id": token_id}).mappings().first()
+    row = get(connection, token_id)
     if row is None:
-        raise NotFound(f"There is no token {token_id!r}.", "GET /v1/tokens lists them.")
-    return dict(row)
+        raise unknown(token_id)
+    return row
+
+
+def unknown(token_id: str) -> NotFound:
+    return NotFound(f"There is no token {token_id!r}.", "GET /v1/tokens lists them.")
+
+
+def get(connection: Connection, token_id: str) -> Row | None:
+    """None if there is none of this id."""
+    row = connection.execute(_by_id, {"id": token_id}).mappings().first()
+    return dict(row) if row else None
 
 
 def tokens(connection: Connection) -> list[Row]:
     """All tokens, revoked ones too, oldest first."""
     query = select(*_SHOWN).order_by(_tokens.c.created_at, _tokens.c.id)
     return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def note_use(connection: Connection, used: Mapping[str, datetime]) -> None:
+    """Write down when these tokens, by their ids, were last used; what another process knows better stays."""
+    if used:
+        connection.execute(_USE, [{"of_token": token_id, "at": at} for token_id, at in used.items()])
 
 
 def revoke(connection: Connection, token_id: str, *, actor: Actor, now: datetime) -> Row:
@@ -88,7 +113,7 @@ def revoke(connection: Connection, token_id: str, *, actor: Actor, now: datetime
 
 def register_admin(connection: Connection, secret: str, *, token_id: str, now: datetime) -> bool:
     """Make the secret in the token file an admin token; False if this database knows it already, revoked or not."""
-    if connection.execute(select(_tokens.c.id).where(_tokens.c.digest == _digest(secret))).first():
+    if connection.execute(select(_tokens.c.id).where(_tokens.c.digest == digest_of(secret))).first():
         return False
     is_taken = connection.execute(select(_tokens.c.id).where(_tokens.c.name == "admin")).first()
     name = f"admin-{token_id}" if is_taken else "admin"
@@ -116,5 +141,16 @@ def _revocation(token_id: str, now: datetime) -> Any:
     )
 
 
-def _digest(secret: str) -> str:
+def digest_of(secret: str) -> str:
+    """All that is ever kept of a secret."""
     return sha256(secret.encode()).hexdigest()
+
+
+_USE = (
+    update(_tokens)
+    .where(
+        _tokens.c.id == bindparam("of_token"),
+        or_(_tokens.c.used_at.is_(None), _tokens.c.used_at < bindparam("at", type_=Utc)),
+    )
+    .values(used_at=bindparam("at", type_=Utc))
+)

@@ -1,6 +1,6 @@
 """Triggers as people declare and read them. Beat's side, what becomes of what happens, is `activations`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,9 +10,10 @@ from sqlalchemy import Connection, bindparam, delete, exists, insert, or_, selec
 from levare.decide.declared import ABSENCE, ENDED, METRIC, Trigger, declared
 from levare.errors import CanNeverRun, Conflict, QuotaQueued
 from levare.model import FINAL
+from levare.model.changes import Change
 from levare.store import activations
 from levare.store.audit import Actor
-from levare.store.declared import Kind
+from levare.store.declared import Kind, Made
 from levare.store.ids import new_id
 from levare.store.jobs import Intake
 from levare.store.tables import jobs
@@ -43,21 +44,27 @@ def put(connection: Connection, name: str, definition: Document, *, intake: Inta
     What it looks for, where that is new, counts from now on; what waits already is decided by the new brakes. Raises
     whatever a submit of its work raises, but for what may be otherwise by the time it starts.
     """
-    actor, now = intake.actor, intake.now
-    before = _KIND.get(connection, name)
-    if before and before["definition"] == definition:
-        return one(connection, name)
-    _try(intake, declared(name, definition))
-    is_same = before is not None and before["definition"]["when"] == definition["when"]
-    others = {
-        "kind": next(iter(definition["when"])),
-        "wakes_at": now,
-        "problem": None,
-        "problem_at": None,
-        **({} if is_same else {"begun_at": now, "state": {}}),
-    }
-    _KIND.declare(connection, name, definition, others, actor=actor, now=now)
+    before = DECLARED.get(connection, name)
+    if not before or before["definition"] != definition:
+        _try(intake, declared(name, definition))
+    DECLARED.declare(connection, name, definition, actor=intake.actor, now=intake.now)
     return one(connection, name)
+
+
+def _standings(_connection: Connection, changed: Sequence[Change], made: Made) -> Mapping[str, Row]:
+    return {each.name: _standing(each.before, each.after, made.now) for each in changed if each.after}
+
+
+def _standing(before: Document | None, after: Document, now: datetime) -> Row:
+    is_same = before is not None and before["when"] == after["when"]
+    woken = {"kind": next(iter(after["when"])), "wakes_at": now, "problem": None, "problem_at": None}
+    return woken if is_same else {**woken, "begun_at": now, "state": {}}
+
+
+def _forget(connection: Connection, names: Sequence[str], made: Made) -> None:
+    for statement in (_UNWATCH, _UNWATCHED):
+        connection.execute(statement, [{"of_trigger": name} for name in names])
+    activations.hold_pending(connection, names, f"The trigger was removed by {made.actor.name}.", now=made.now)
 
 
 def _try(intake: Intake, trigger: Trigger) -> None:
@@ -72,31 +79,30 @@ def _try(intake: Intake, trigger: Trigger) -> None:
 
 def remove(connection: Connection, name: str, *, actor: Actor, now: datetime) -> Row:
     """Forget a trigger; what happened to it and its jobs stay, and what waits is held. Raise NotFound without one."""
-    row = one(connection, name)
-    for table in (watches, watched):
-        connection.execute(delete(table).where(table.c.trigger == name))
-    _KIND.remove(connection, name, actor=actor, now=now)
-    activations.hold_pending(connection, name, f"The trigger was removed by {actor.name}.", now=now)
-    return row
+    return _shown(DECLARED.remove(connection, name, actor=actor, now=now))
 
 
 def pause(connection: Connection, name: str, *, reason: str, actor: Actor, now: datetime) -> Row:
     """Hold whatever happens, until `resume`. One that is paused stays as it is."""
-    return _shown(_KIND.pause(connection, name, reason=reason, actor=actor, now=now))
+    return _shown(DECLARED.pause(connection, name, reason=reason, actor=actor, now=now))
 
 
 def resume(connection: Connection, name: str, *, actor: Actor, now: datetime) -> Row:
     """Let what happens from now on start runs again."""
-    return _shown(_KIND.resume(connection, name, actor=actor, now=now))
+    return _shown(DECLARED.resume(connection, name, actor=actor, now=now))
 
 
 def one(connection: Connection, name: str) -> Row:
-    return _shown(_KIND.one(connection, name))
+    return _shown(DECLARED.one(connection, name))
 
 
 def find(connection: Connection, *, limit: int, after: str = "") -> list[Row]:
     """Triggers by name, those behind `after` only."""
-    return [_shown(row) for row in _KIND.find(connection, limit=limit, after=after)]
+    return [_shown(row) for row in DECLARED.find(connection, limit=limit, after=after)]
+
+
+def page(connection: Connection, limit: int, after: str) -> list[Row]:
+    return find(connection, limit=limit, after=after)
 
 
 def is_anything(connection: Connection, *, now: datetime) -> bool:
@@ -157,7 +163,10 @@ _OF_NAME = triggers.c.name == bindparam("of_name")
 _WHOLE = select(triggers, watches.c.problem.label("watch_problem"), watches.c.scanned_at).select_from(
     triggers.outerjoin(watches, watches.c.trigger == triggers.c.name)
 )
-_KIND = Kind("trigger", triggers, whole=_WHOLE, wakes="wakes_at")
+_UNWATCH, _UNWATCHED = (delete(each).where(each.c.trigger == bindparam("of_trigger")) for each in (watches, watched))
+KIND = "trigger"
+DECLARED = Kind(KIND, triggers, whole=_WHOLE, wakes="wakes_at", columns=_standings, forget=_forget)
+get, unknown = DECLARED.get, DECLARED.unknown
 _ALL = select(triggers).order_by(triggers.c.name)
 _LOCKED = select(triggers).where(_OF_NAME).with_for_update()
 _ANYTHING = select(

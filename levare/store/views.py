@@ -1,7 +1,7 @@
 """What the API reads: rows as plain mappings, in Core, and each list in an order that stays while rows come."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -54,6 +54,8 @@ class JobFilter:
     """Only elements of this array. Without it elements are listed only where `states` or `failures` are asked for."""
     failures: Sequence[str] = ()
     """Only jobs whose latest attempt has failed so."""
+    seen: Collection[str] | None = None
+    """Only jobs of these teams."""
 
     def conditions(self) -> list[ColumnElement[bool]]:
         equal = {name: getattr(self, name) for name in ("team", "project", "name", "user")}
@@ -62,6 +64,8 @@ class JobFilter:
             conditions.append(jobs.c.array_id == self.array)
         elif not self.states and not self.failures:
             conditions.append(jobs.c.array_id.is_(None))
+        if self.seen is not None:
+            conditions.append(jobs.c.team.in_(self.seen))
         if self.failures:
             conditions.append(attempts.c.failure.in_(self.failures))
         return [*conditions, jobs.c.state.in_(self.states)] if self.states else conditions
@@ -77,11 +81,15 @@ def job(connection: Connection, job_id: str) -> Row:
     return _with_array(row, arrays.counts_of(connection, _arrays([row])))
 
 
+def unknown_job(job_id: str) -> NotFound:
+    return NotFound(f"There is no job {job_id!r}.", "`levare jobs` lists them.")
+
+
 def _no_such_job(connection: Connection, job_id: str) -> NotFound:
     array_id, index = arrays.array_of(job_id) or ("", 0)
     size = connection.execute(_size_by_id, {"job_id": array_id}).scalar()
     if size is None:
-        return NotFound(f"There is no job {job_id!r}.", "`levare jobs` lists them.")
+        return unknown_job(job_id)
     if index >= size:
         return NotFound(f"Array {array_id} has {size} elements; there is none of index {index}.", "The first is 0.")
     return NotFound(f"Element {index} of array {array_id} has not begun.", "It becomes a job when there is room.")

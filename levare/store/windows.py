@@ -1,23 +1,24 @@
 """Windows: times for which nodes are kept, for maintenance or for a team. Nothing else may run into them."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, select
+from sqlalchemy import Connection, bindparam, select
 
-from levare.errors import Fault, InvalidRequest, NotFound
+from levare.errors import Fault, InvalidRequest
 from levare.model import Window
-from levare.store import audit
+from levare.model.changes import Change
 from levare.store.audit import Actor
+from levare.store.declared import Kind, Made, in_parts
 from levare.store.tables import nodes, windows
 from levare.store.types import Utc
-from levare.store.upsert import upsert
 
 Row = Mapping[str, Any]
 
+_WHOM = ("team", "user", "reason")
 FURTHEST = timedelta(days=366)
 """No window ends later than this from now, so that nobody keeps a node by a slip in the year."""
 
@@ -33,6 +34,19 @@ class Wish:
     user: str | None = None
     reason: str = ""
 
+    @classmethod
+    def of(cls, document: Row) -> "Wish":
+        """What a document declares; `document` is its inverse."""
+        times = {name: datetime.fromisoformat(document[name]) for name in ("starts", "ends")}
+        return cls(document["nodes"], **times, **{name: document[name] for name in _WHOM if name in document})
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """As it is kept: nodes in their order, times in UTC, without what is as usual."""
+        times = {"starts": _in_utc(self.starts), "ends": _in_utc(self.ends)}
+        whom = {name: getattr(self, name) for name in _WHOM if getattr(self, name)}
+        return {"nodes": sorted(set(self.nodes)), **times, **whom}
+
 
 def put(connection: Connection, name: str, wish: Wish, *, actor: Actor, now: datetime) -> Row:
     """
@@ -43,21 +57,19 @@ def put(connection: Connection, name: str, wish: Wish, *, actor: Actor, now: dat
     faults = [*_wrong_nodes(connection, wish), *_wrong_times(wish, now), *_wrong_owner(wish)]
     if faults:
         raise InvalidRequest(f"Window {name}: {faults[0].message}.", "Correct it and send it again.", faults)
-    before = _find(connection, name)
-    changed = vars(wish) | {"nodes": sorted(set(wish.nodes))}
-    if before is None or any(before[key] != value for key, value in changed.items()):
-        made = {"created_by": actor.name, "created_at": now}
-        _PUT.run(connection, [{"name": name, **changed, **made}])
-        audit.record(connection, actor, "window.set", name, now=now, before=_told(before), after=_told(changed))
+    DECLARED.declare(connection, name, wish.document, actor=actor, now=now)
     return one(connection, name)
 
 
 def remove(connection: Connection, name: str, *, actor: Actor, now: datetime) -> Row:
     """Give the nodes back; raise NotFound if there is no such window."""
-    row = one(connection, name)
-    connection.execute(_REMOVE, {"name": name})
-    audit.record(connection, actor, "window.removed", name, now=now, before=_told(row))
-    return row
+    return DECLARED.remove(connection, name, actor=actor, now=now)
+
+
+def unknown_nodes(connection: Connection, wishes: Iterable[Wish]) -> set[str]:
+    """The nodes that they name and that have never joined."""
+    named = {node for wish in wishes for node in wish.nodes}
+    return named - {row.name for row in in_parts(connection, _KNOWN, named)}
 
 
 def find(connection: Connection, *, now: datetime) -> list[Row]:
@@ -67,10 +79,7 @@ def find(connection: Connection, *, now: datetime) -> list[Row]:
 
 def one(connection: Connection, name: str) -> Row:
     """This window, even if it is over."""
-    row = _find(connection, name)
-    if row is None:
-        raise NotFound(f"There is no window {name!r}.", "`levare windows` lists them.")
-    return row
+    return DECLARED.one(connection, name)
 
 
 def by_node(connection: Connection, *, now: datetime) -> Mapping[str, Sequence[Window]]:
@@ -82,17 +91,19 @@ def by_node(connection: Connection, *, now: datetime) -> Mapping[str, Sequence[W
     return kept
 
 
-def _find(connection: Connection, name: str) -> Row | None:
-    row = connection.execute(_BY_NAME, {"name": name}).mappings().one_or_none()
-    return dict(row) if row else None
+def _columns(_connection: Connection, changed: Sequence[Change], made: Made) -> Mapping[str, Row]:
+    return {each.name: _kept(each, made) for each in changed if each.after is not None}
+
+
+def _kept(change: Change, made: Made) -> Row:
+    is_new, kept = change.before is None, vars(Wish.of(change.after or {}))
+    return {**kept, **({"created_by": made.actor.name, "created_at": made.now} if is_new else {})}
 
 
 def _wrong_nodes(connection: Connection, wish: Wish) -> list[Fault]:
-    known = set(connection.execute(_KNOWN, {"names": list(wish.nodes)}).scalars())
     return [
         Fault("nodes", f"{node} is no node", node, "a name that `levare nodes` lists")
-        for node in sorted(set(wish.nodes))
-        if node not in known
+        for node in sorted(unknown_nodes(connection, [wish]))
     ]
 
 
@@ -119,25 +130,17 @@ def _wrong_owner(wish: Wish) -> list[Fault]:
     return []
 
 
-def _told(row: Row | None) -> dict[str, Any] | None:
-    """As the audit keeps it."""
-    names = ("nodes", "starts", "ends", "team", "user", "reason")
-    return {name: _text(row[name]) for name in names} if row else None
-
-
-def _text(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, datetime) else value
+def _in_utc(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC).replace(tzinfo=None).isoformat()}Z"
 
 
 def _in_seconds(moment: datetime) -> str:
     return f"{moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='seconds')}Z"
 
 
-_OF_NAME = windows.c.name == bindparam("name")
-_BY_NAME = select(windows).where(_OF_NAME)
 _NOT_OVER = (
     select(windows).where(windows.c.ends > bindparam("now", type_=Utc)).order_by(windows.c.starts, windows.c.name)
 )
 _KNOWN = select(nodes.c.name).where(nodes.c.name.in_(bindparam("names", expanding=True)))
-_PUT = upsert(windows, replacing=("nodes", "starts", "ends", "team", "user", "reason"))
-_REMOVE = delete(windows).where(_OF_NAME)
+DECLARED = Kind("window", windows, columns=_columns, tells=True)
+get, unknown = DECLARED.get, DECLARED.unknown

@@ -4,7 +4,7 @@ What is to end though its process goes on: for a person, for a job with a strong
 Written down here, carried out by the worker of its node. What no worker has claimed yet ends at once.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, case, exists, func,
 
 from levare.model import CANCELLED, LIVE, PLACED, PREEMPTED, RUNNING, STARTING, Parting, Preemption
 from levare.store import audit
-from levare.store.audit import BEAT
+from levare.store.audit import BEAT, Actor
 from levare.store.tables import attempts, jobs
 from levare.store.types import Utc, is_one_of
 
@@ -37,12 +37,21 @@ def preempt(connection: Connection, preemptions: Sequence[Preemption], *, now: d
     told: set[str] = set()
     for each in preemptions:
         asked = {"attempt": each.attempt_id, "job": each.job_id, "for_job": each.for_job, "why": each.reason, "at": now}
-        parts = set(connection.execute(_PREEMPT, asked).scalars())
-        told |= parts
-        if parts:
-            detail = {"attempt": each.attempt_id, "for_job": each.for_job, "reason": each.reason}
-            audit.record(connection, BEAT, "job.preempted", each.job_id, now=now, **detail)
+        told |= _stop(connection, asked, BEAT)
     return sorted(told)
+
+
+def requeue(connection: Connection, attempt: str, job: str, why: str, *, actor: Actor, now: datetime) -> None:
+    """Have an attempt end, with all of its gang, as if it made room, for no job: its own waits again."""
+    _stop(connection, {"attempt": attempt, "job": job, "for_job": None, "why": why, "at": now}, actor)
+
+
+def _stop(connection: Connection, asked: Mapping[str, Any], actor: Actor) -> set[str]:
+    nodes = set(connection.execute(_PREEMPT, asked).scalars())
+    if nodes:
+        detail = {"attempt": asked["attempt"], "for_job": asked["for_job"], "reason": asked["why"]}
+        audit.record(connection, actor, "job.preempted", asked["job"], now=asked["at"], **detail)
+    return nodes
 
 
 def part(connection: Connection, partings: Iterable[Parting], *, now: datetime) -> list[str]:
@@ -67,7 +76,7 @@ def _kind(row: Any) -> str:
 
 def owed(connection: Connection, *, since: datetime) -> dict[str, datetime]:
     """The jobs for which others were told to make room since then, and that have not started after it: job -> when."""
-    return {row.preempted_for: row.at for row in connection.execute(_OWED, {"since": since})}
+    return {row.preempted_for: row.at for row in connection.execute(_OWED, {"since": since}) if row.preempted_for}
 
 
 # The statements are built once: building one costs more than running it.

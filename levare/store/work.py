@@ -78,11 +78,11 @@ def _caused(wish: Submission, cause: Cause, *, is_first: bool = True) -> Submiss
 
 def submission_of(job: Document) -> Submission:
     """The wish of a document that a submit has taken: what it leaves out is as usual."""
-    needs = dict(_need(each) for each in job.get("needs", ()))
+    needs = dict(need_of(each) for each in job.get("needs", ()))
     times: dict[str, Any] = {
         name: datetime.fromisoformat(job[name]) for name in ("deadline", "start_after") if job.get(name)
     }
-    array = _elements(job["array"]) if job.get("array") else None
+    array = elements_of(job["array"]) if job.get("array") else None
     fields: dict[str, Any] = {name: value for name, value in job.items() if name not in ("needs", "array", *times)}
     return Submission(**fields, **times, needs=needs, array=array)
 
@@ -94,11 +94,11 @@ def pipeline_of(document: Document) -> PipelineWish:
     )
 
 
-def _need(each: str | Mapping[str, str]) -> tuple[str, str]:
+def need_of(each: str | Mapping[str, str]) -> tuple[str, str]:
     return (each, SUCCESS) if isinstance(each, str) else (each["job"], each.get("on", SUCCESS))
 
 
-def _elements(array: Document) -> Elements:
+def elements_of(array: Document) -> Elements:
     """Of an array that has been checked."""
     cap, grid, rows = (array.get(name) for name in ("cap", "grid", "list"))
     if grid:

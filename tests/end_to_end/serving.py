@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event, Thread
@@ -12,8 +12,7 @@ import httpx
 import uvicorn
 from sqlalchemy import func, select, update
 
-from app.__main__ import listen, prepare, url_of
-from app.main import create
+from app.__main__ import configuration, listen, prepare, url_of
 from levare.model import Device, Placement, Request
 from levare.settings import Settings, load
 from levare.store import attempts, nodes, shipping, tables
@@ -34,6 +33,7 @@ class Api:
     settings: Settings
     database: Database
     client: httpx.Client
+    stopping: Event = field(default_factory=Event)
 
     def submit(self, *command: str, **wish: Any) -> str:
         answer = self.client.post("/v1/jobs", json={"command": list(command) or ["true"], **wish})
@@ -96,10 +96,7 @@ def serving(home: Path, database_url: str, redis: str = NO_REDIS, **environ: str
     settings, stopping = load(names | environ), Event()
     prepare(settings)
     listener = listen(settings)
-    config = uvicorn.Config(
-        create(settings, stopping=stopping), log_config=None, server_header=False, timeout_graceful_shutdown=5
-    )
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(configuration(settings, stopping))
     thread = Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     eventually(lambda: server.started)
@@ -107,7 +104,7 @@ def serving(home: Path, database_url: str, redis: str = NO_REDIS, **environ: str
     headers = {"Authorization": f"Bearer {settings.token_file.read_text()}"}
     with httpx.Client(base_url=url, headers=headers, timeout=20) as client:
         try:
-            yield Api(url, settings, database, client)
+            yield Api(url, settings, database, client, stopping)
         finally:
             stopping.set()
             server.should_exit = True

@@ -17,7 +17,7 @@ from tests.end_to_end.serving import Api, serving
 
 IN_THE_DATA = (
     *("idempotency-mismatch", "unknown-needs", "can-never-run", "contradiction"),
-    *("invalid-array", "invalid-pipeline", "invalid-schedule", "unfit-event"),
+    *("invalid-array", "invalid-pipeline", "invalid-schedule", "invalid-declaration", "unfit-event"),
 )
 """Refusals of valid requests that contradict what is stored, the time, or themselves."""
 

@@ -1,13 +1,20 @@
 import os
 import signal
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
+from levare.client import Client
 from tests.end_to_end.serving import NO_REDIS
 from tests.fleet import ROOT, eventually
 
@@ -59,7 +66,7 @@ def test_a_stop_ends_streams_and_the_next_start_takes_the_same_token(start: Star
         job_id = client.post("/v1/jobs", json={"command": ["true"]}).json()["id"]
         with client.stream("GET", f"/v1/jobs/{job_id}/logs?follow=true") as stream:
             process.send_signal(signal.SIGTERM)
-            assert list(stream.iter_bytes()) == []
+            assert b"Last-Event-ID" in stream.read()
     assert process.wait(4) == 0, "no stream may hold up the end"
 
     start()
@@ -80,6 +87,63 @@ def test_a_port_that_is_taken_is_said_and_nothing_is_touched(start: Start, tmp_p
     assert "LEVARE_PORT" in said
     assert "Traceback" not in said
     assert not (tmp_path / "other").exists()
+
+
+def test_it_listens_beyond_loopback_only_with_tls_or_when_it_is_told_to(start: Start, tmp_path: Path):
+    refused = start(LEVARE_HOST="0.0.0.0")
+
+    _, said = refused.communicate(timeout=60)
+
+    assert refused.returncode == 1
+    assert "LEVARE_TLS_CERT" in said
+    assert "LEVARE_INSECURE" in said
+    assert "Traceback" not in said
+    start(LEVARE_HOST="0.0.0.0", LEVARE_INSECURE="1")
+    url = address(tmp_path / "home")
+    eventually(lambda: httpx.get(f"{url}/healthz").status_code == 200)
+
+
+def test_it_speaks_tls_and_a_client_on_this_machine_trusts_its_certificate(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    home = tmp_path / "home"
+    certificate, key = a_certificate(tmp_path)
+    start(LEVARE_HOST="0.0.0.0", LEVARE_TLS_CERT=str(certificate), LEVARE_TLS_KEY=str(key))
+    url = address(home)
+
+    assert url.startswith("https://")
+    with pytest.raises(httpx.ConnectError, match="certificate"):
+        httpx.get(f"{url}/healthz")
+    monkeypatch.setenv("LEVARE_HOME", str(home))
+    with Client() as client:
+        assert client.nodes() == []
+    answer = httpx.get(f"{url}/healthz", verify=ssl.create_default_context(cafile=str(certificate)))
+    assert answer.headers["strict-transport-security"].startswith("max-age=")
+
+
+def a_certificate(folder: Path) -> tuple[Path, Path]:
+    """One that signs itself, for 127.0.0.1, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, "levare")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    certificate, private, pem = folder / "cert.pem", folder / "key.pem", serialization.Encoding.PEM
+    certificate.write_bytes(made.public_bytes(pem))
+    as_written = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    private.write_bytes(as_written)
+    return certificate, private
+
+
+def test_one_file_of_two_is_said(start: Start, tmp_path: Path):
+    certificate, _ = a_certificate(tmp_path)
+
+    process = start(LEVARE_TLS_CERT=str(certificate))
+
+    assert "LEVARE_TLS_KEY is not set" in process.communicate(timeout=60)[1]
 
 
 @pytest.mark.parametrize(

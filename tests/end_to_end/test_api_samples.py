@@ -251,6 +251,7 @@ def test_every_metric_of_the_board_and_of_the_guide_is_exposed(api: Api):
     guide = (ROOT / "docs" / "monitoring-samples.md").read_text()
     pattern = r"\b(?:DCGM_FI_\w+|levare_[a-z0-9_]+)\b"
     exposed = names(api) | {"levare_queue_wait_seconds"}  # of which there is one once something has started
+    exposed |= {"levare_pool_wanted", "levare_pool_workers"}  # of which there are some once there is a pool
 
     on_the_board, in_the_guide = set(re.findall(pattern, asked)), set(re.findall(pattern, guide))
 
@@ -280,7 +281,7 @@ def test_a_token_for_metrics_reads_metrics_and_nothing_else(api: Api):
         assert client.get("/metrics").status_code == 200
         refused(client.get("/v1/jobs"), 403, "forbidden")
         refused(client.post("/v1/jobs", json={"command": ["true"]}), 403, "forbidden")
-        refused(client.post("/metrics"), 403, "forbidden")
+        refused(client.get("/v1/tokens"), 403, "forbidden")
     with httpx.Client(base_url=api.url) as stranger:
         refused(stranger.get("/metrics"), 401, "unauthorized")
 

@@ -43,7 +43,7 @@ def test_a_trigger_is_declared_read_paused_and_removed(api: Api):
     assert api.client.delete("/v1/triggers/t").json()["name"] == "t"
     refused(api.client.get("/v1/triggers/t"), 404, "not-found")
     refused(api.client.get("/v1/triggers/t/activations"), 404, "not-found")
-    assert [api.count(table) for table in ("triggers", "revisions", "jobs")] == [0, 2, 0]
+    assert [api.count(table) for table in ("triggers", "revisions", "jobs")] == [0, 4, 0]
 
 
 def test_a_dry_run_declares_nothing(api: Api):

@@ -83,7 +83,7 @@ def test_one_command_brings_up_everything_and_takes_it_down_again(start: Callabl
     up.await_ready()
     home, said = up.deployment.home, up.said
 
-    api = re.search(r"API +(\S+)/v1 +token in (\S+)", said)
+    api = re.search(r"pages +(\S+)/ +sign in with the token in (\S+)", said)
     flower = re.search(r"Flower +(\S+) +user (\S+), password in (\S+)", said)
     assert api
     assert flower

@@ -26,6 +26,7 @@ PLANTS = [
     ("training", "levare/run.py", "import httpx"),
     ("clients", "levare/cli/__init__.py", "import redis"),
     ("clients", "levare/client/__init__.py", "import sqlalchemy"),
+    ("clients", "levare/cli/validate.py", "import levare.decide"),
     ("wishes", "app/main.py", "import celery"),
     ("hands", "worker/__main__.py", "import levare.decide"),
 ]

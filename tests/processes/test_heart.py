@@ -312,8 +312,8 @@ def child(code: str) -> Sequence[str]:
 def nvidia() -> Iterator[Callable[..., Nvidia]]:
     made: list[Nvidia] = []
 
-    def make(code: str, **patience: float) -> Nvidia:
-        made.append(Nvidia(child(code), **patience))
+    def make(code: str, **options: Any) -> Nvidia:
+        made.append(Nvidia(child(code), **options))
         return made[-1]
 
     yield make
@@ -330,6 +330,16 @@ def test_gpus_are_known_as_soon_as_they_are_named(nvidia: Make) -> None:
 
     assert (device.uuid, device.memory_mib, device.model) == ("GPU-a", 81920, "NVIDIA Test")
     assert found.readings()[0].memory_of([7, 8]) == 100
+
+
+def test_a_node_that_offers_some_gpus_of_its_machine_tells_of_no_others(nvidia: Make, tmp_path: Path) -> None:
+    """What shares the machine with it has them."""
+    starts = f"open({str(tmp_path / 'starts')!r}, 'a').write('x'); say(); time.sleep(600)"
+
+    assert [device.uuid for device in nvidia(starts, only=("GPU-a", "GPU-z")).devices()] == ["GPU-a"]
+    assert nvidia(starts, only=("GPU-b",)).devices() == []
+    assert nvidia(starts, only=()).devices() == []
+    assert (tmp_path / "starts").read_text() == "xx"  # none for a node without any
 
 
 def test_an_nvml_that_hangs_from_the_start_is_replaced_and_stops_nothing(

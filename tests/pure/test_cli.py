@@ -199,6 +199,7 @@ def test_without_a_command_the_help_is_printed():
         ["logs", JOB],
         ["submit", "--", "x"],
         ["rerun", JOB],
+        ["diff", JOB, JOB],
         ["doctor"],
     ],
 )
@@ -209,6 +210,8 @@ def test_json_is_all_that_goes_to_stdout(args: list[str]):
     api.on(f"GET /v1/jobs/{JOB}/metrics", {"items": [], "next": None, "summary": {}})
     api.on(f"GET /v1/jobs/{JOB}/why", {"job": JOB, "state": "succeeded", "reasons": []})
     api.on("GET /v1/families", {"items": [], "next": None}).on("DELETE /v1/families/a/b/c/hold", a_family())
+    api.on(f"POST /v1/jobs/{JOB}/reruns", {"job": a_job(), "repeats": None, "code_restored": False, "missing": []})
+    api.on(f"GET /v1/jobs/{JOB}/diff", {"before": {}, "after": {}, "changes": [], "metrics": []})
     api.on("GET /v1/tokens", {"items": []}).on("GET /v1/nodes/node-a", a_node()).on(
         "PUT /v1/nodes/node-a/state", a_node()
     )

@@ -1,6 +1,7 @@
 """`levare nodes`, `drain`, `resume`, `top`, `tokens`, `doctor`."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +86,38 @@ def test_a_new_token_is_all_that_goes_to_stdout():
     assert api.body() == {"name": "laptop", "expires_at": "2030-01-01T00:00:00+00:00"}
 
 
+def test_a_token_of_teams_says_its_role_in_each_and_for_how_long():
+    api = Api().on("POST /v1/tokens", {"id": "t1", "name": "anna", "token": "lv_new"})
+
+    levare_run(api, "tokens", "create", "anna", "--team", "vision=member", "--team", "nlp=viewer", "--expires", "90d")
+
+    body = api.body()
+    assert body["teams"] == {"vision": "member", "nlp": "viewer"}
+    until = datetime.fromisoformat(body["expires_at"]) - datetime.now(UTC)
+    assert timedelta(days=89) < until <= timedelta(days=90)
+
+
+@pytest.mark.parametrize("wrong", ["vision", "vision=boss", "=member"])
+def test_a_role_that_is_none_is_refused_with_those_there_are(wrong: str):
+    result = levare_run(Api(), "tokens", "create", "anna", "--team", wrong)
+
+    assert result.exit_code == 2
+    assert "viewer, member, admin" in result.stderr
+
+
+def test_the_list_of_tokens_says_what_each_may_and_when_it_was_used():
+    token = {"id": "t1", "name": "anna", "role": "metrics", "teams": {"vision": "member"}, "revoked_at": None}
+    token |= {"created_at": "2030-01-01T12:00:00Z", "expires_at": None, "used_at": "2030-02-03T12:00:00Z"}
+
+    line = levare_run(Api().on("GET /v1/tokens", {"items": [token]}), "tokens").stdout.splitlines()[1]
+
+    assert "vision=member metrics" in line
+    assert "2030-02-03" in line
+
+
 def test_tokens_are_listed_and_revoked_by_name():
     old = {"id": "t1", "name": "laptop", "role": "admin", "created_at": "2030-01-01T12:00:00Z", "revoked_at": None}
+    old |= {"teams": {}, "used_at": None}
     expired = old | {"id": "t2", "name": "old", "expires_at": "2020-01-01T00:00:00Z"}
     api = Api().on("GET /v1/tokens", {"items": [old | {"expires_at": None}, expired]}).on("DELETE /v1/tokens/t1", old)
 

@@ -122,17 +122,6 @@ def test_show_counts_the_elements_of_an_array():
     assert "200, at most 8 at a time: 155 waiting, 8 running, 36 succeeded, 1 failed" in shown
 
 
-def test_rerun_of_an_array_submits_all_of_it():
-    made_of = {"size": None, "grid": {"lr": [1, 2]}, "list": None, "cap": 3}
-    api = Api().on(f"GET /v1/jobs/{JOB}", a_job(array=PROGRESS)).on(f"GET /v1/jobs/{JOB}/array", made_of)
-    api.on("POST /v1/jobs", a_job())
-
-    result = levare_run(api, "rerun", JOB)
-
-    assert result.exit_code == 0, result.stderr
-    assert api.body()["array"] == {"grid": {"lr": [1, 2]}, "cap": 3}
-
-
 def test_a_pipeline_of_a_file_is_sent_with_this_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     file = tmp_path / "nightly.yaml"
     file.write_text("jobs:\n- step: a\n  command: ['true']\n- {step: b, command: ['true'], needs: [a], cwd: /data}\n")

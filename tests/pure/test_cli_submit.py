@@ -1,4 +1,4 @@
-"""`levare submit` and `rerun`: what they send and what they print."""
+"""`levare submit`: what it sends and what it prints."""
 
 import json
 import re
@@ -14,7 +14,6 @@ from tests.pure.scripted import (
     Api,
     a_job,
     a_why,
-    an_ended_job,
     levare_run,
 )
 
@@ -127,30 +126,33 @@ def test_a_dry_run_says_why_it_would_wait():
     assert json.loads(levare_run(api, "submit", "--dry-run", "--json", "--", "x").stdout) == answer
 
 
-def test_rerun_sends_the_same_request_again():
-    old = an_ended_job(
-        "failed", 1, needs=["a1"], gpu_memory_mib=20480, timeout_seconds=60, start_after="2030-01-01T00:00:00Z"
-    )
-    api = Api().on(f"GET /v1/jobs/{JOB}", old).on("POST /v1/jobs", a_job(id="n3w"))
+def test_submit_names_secrets_seeds_and_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    api = Api().on("POST /v1/jobs", a_job())
+    said = "--secret API_KEY=HUB --secret TOKEN --seed 7 --data train=imagenet@v3 --data val=./val"
 
-    result = levare_run(api, "rerun", JOB)
+    result = levare_run(api, "submit", *said.split(), "--", "true")
 
-    assert result.stdout == "n3w\n"
-    seen_once = {"id", "user", "state", "start_after", "deadline", "attempt", "node", "exit_code", "reason", "progress"}
-    seen_once |= {"created_at", "started_at", "finished_at", "cancel_requested_at", "cost", "currency", "energy_joules"}
-    seen_once |= {"schedule", "due_at", "progress_from", "left_seconds", "left_from"}
-    of_a_group = {"pipeline", "step", "parameters", "array", "array_id", "array_index"}
-    assert api.body() == {name: old[name] for name in old.keys() - seen_once - of_a_group}
+    assert result.exit_code == 0, result.stderr
+    env = api.body()["env"]
+    assert (env["API_KEY"], env["TOKEN"]) == ({"secret": "HUB"}, {"secret": "TOKEN"})
+    assert (env["LEVARE_SEED"], env["LEVARE_DATA"]) == ("7", f"train=imagenet@v3,val={tmp_path}/val")
 
 
-@pytest.mark.parametrize(("year", "is_repeated"), [(2020, False), (2190, True)])
-def test_rerun_repeats_a_deadline_that_can_still_be_kept(year: int, is_repeated: bool):
-    deadline = f"{year}-01-01T00:00:00Z"
-    api = Api().on(f"GET /v1/jobs/{JOB}", an_ended_job(deadline=deadline)).on("POST /v1/jobs", a_job())
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("--secret API_KEY=hub", "'API_KEY=hub' is not a variable and the name of a secret such as API_KEY=HUB_KEY"),
+        ("--secret API_KEY=HUB --env API_KEY=x", "API_KEY is given twice, by --env and as the secret HUB"),
+        ("--data a,b", "'a,b' is not an id such as imagenet@v3, NAME=ID, or a path such as ./data"),
+        ("--seed -1", "-1 is not in the range"),
+    ],
+)
+def test_a_secret_a_seed_or_data_that_cannot_be_meant_is_refused(said: str, told: str):
+    result = levare_run(Api(), "submit", *said.split(), "--", "true")
 
-    levare_run(api, "rerun", JOB)
-
-    assert api.body().get("deadline") == (deadline if is_repeated else None)
+    assert result.exit_code == 2
+    assert told in " ".join(result.stderr.split())
 
 
 def test_submit_sends_what_jobs_rarely_ask_for():

@@ -8,10 +8,10 @@ from typing import get_args
 
 import pytest
 
-from app.values import FailureName
 from levare.decide.failures import Diagnosis, Facts, diagnose
 from levare.decide.lastwords import MOST_BYTES, lines_of
 from levare.decide.signs import SIGNS
+from levare.manifest.values import FailureName
 from levare.model.failures import FAILURE_CLASSES
 from levare.written import FAILURES
 from tests.pure.last_words import BAR, HEAD, TRAIN, WORDS, Words

@@ -23,7 +23,7 @@ def add_job(database: Database) -> Callable[..., str]:
 
     def add(job_id: str = "job", **changes: Any) -> str:
         wish = Submission(command=["true"], name=job_id)
-        row = new_row(wish, job_id, "waiting", Actor("tester", "token", "test"), NOON) | changes
+        row = new_row(wish, job_id, "waiting", Actor("tester", "token"), NOON) | changes
         row["lane"] = lane_of(row)
         with database.writing() as connection:
             connection.execute(insert(tables.jobs), [row])

@@ -61,7 +61,7 @@ class Watched:
     def channel(self, name: str, **routes: Any) -> None:
         definition = {"webhook": {"url": "https://example.org"}, **({"routes": routes} if routes else {})}
         with self.database.writing() as connection:
-            channels.put(connection, name, definition, kind="webhook", actor=ADA, now=NOON)
+            channels.put(connection, name, definition, actor=ADA, now=NOON)
 
     def look(self, seconds: float = 0, watch: AlertWatch | None = None) -> bool:
         """After the node has renewed its lease."""

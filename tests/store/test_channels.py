@@ -21,6 +21,7 @@ from beat.channels.undelivered import Undelivered
 from beat.courier import MOST_TRIES, Courier
 from beat.leader import Leader
 from levare.decide.alerts.telling import Message
+from levare.secrets import Vault
 from levare.store import channels, deliveries
 from levare.store.audit import Actor
 from levare.store.engine import Database
@@ -93,14 +94,14 @@ def test_only_an_answer_with_2xx_is_a_delivery(door: Door, tmp_path: Path, statu
     door.status = status
 
     with pytest.raises(Undelivered, match=reason) as refused:
-        webhook.send({"url": door.url}, SAID, ROW, secrets=Secrets(tmp_path), reach=Reach(LOCAL))
+        webhook.send({"url": door.url}, SAID, ROW, secrets=Secrets(Vault(tmp_path)), reach=Reach(LOCAL))
 
     assert refused.value.is_final is is_final
     assert len(door.asked) == 1
 
 
 def test_a_webhook_is_a_cloudevent_with_a_signature_that_others_can_check(door: Door, tmp_path: Path):
-    secrets = Secrets(tmp_path, {"LEVARE_SECRET_KEY": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"})
+    secrets = Secrets(Vault(tmp_path, environ={"LEVARE_SECRET_KEY": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}))
     definition = {"url": door.url, "key": {"secret": "KEY"}}
 
     webhook.send(definition, SAID, ROW, secrets=secrets, reach=Reach(LOCAL))
@@ -117,18 +118,18 @@ def test_a_webhook_is_a_cloudevent_with_a_signature_that_others_can_check(door: 
 
 
 def test_a_secret_is_of_the_environment_or_of_a_file_that_only_its_owner_reads(tmp_path: Path):
-    (tmp_path / "secrets").mkdir()
-    file = tmp_path / "secrets" / "TOKEN"
+    file = tmp_path / "TOKEN"
     file.touch(mode=0o600)
     file.write_text("abc\n")
+    files, given = (Secrets(Vault(tmp_path, "beat", environ)) for environ in ({}, {"LEVARE_SECRET_TOKEN": "xyz"}))
 
-    assert Secrets(tmp_path, {}).named("TOKEN") == "abc"
-    assert Secrets(tmp_path, {"LEVARE_SECRET_TOKEN": "xyz"}).value({"secret": "TOKEN"}) == "xyz"
+    assert files.named("TOKEN") == "abc"
+    assert given.value({"secret": "TOKEN"}) == "xyz"
     file.chmod(0o644)
     with pytest.raises(Undelivered, match="chmod 600"):
-        Secrets(tmp_path, {}).named("TOKEN")
-    with pytest.raises(Undelivered, match="There is no secret OTHER: set LEVARE_SECRET_OTHER"):
-        Secrets(tmp_path, {}).named("OTHER")
+        files.named("TOKEN")
+    with pytest.raises(Undelivered, match=r"There is no secret OTHER\. Set LEVARE_SECRET_OTHER for beat"):
+        files.named("OTHER")
 
 
 class Post(socketserver.StreamRequestHandler):
@@ -165,7 +166,7 @@ def a_mail(post: Any, **other: Any) -> dict[str, Any]:
 
 def test_a_mail_is_sent_with_an_id_that_stays_the_same(post: Any, tmp_path: Path):
     for _ in range(2):
-        email.send(a_mail(post), SAID, ROW, secrets=Secrets(tmp_path), reach=Reach(["127.0.0.0/8"]))
+        email.send(a_mail(post), SAID, ROW, secrets=Secrets(Vault(tmp_path)), reach=Reach(["127.0.0.0/8"]))
 
     first, second = post.mails
     assert first == second
@@ -174,7 +175,7 @@ def test_a_mail_is_sent_with_an_id_that_stays_the_same(post: Any, tmp_path: Path
 
 
 def test_a_mail_without_tls_where_tls_is_asked_for_and_one_that_is_refused_are_not_sent(post: Any, tmp_path: Path):
-    reach, secrets = Reach(["127.0.0.0/8"]), Secrets(tmp_path)
+    reach, secrets = Reach(["127.0.0.0/8"]), Secrets(Vault(tmp_path))
     with pytest.raises(Undelivered, match="SMTPNotSupportedError"):
         email.send(a_mail(post, security="starttls"), SAID, ROW, secrets=secrets, reach=reach)
     with pytest.raises(Undelivered, match=r"refused|could not be used"):
@@ -189,9 +190,9 @@ class Carried:
         self.database = database
         leader = Leader(database)
         assert leader.leads()
-        self.courier = Courier(database, leader, home=home, networks=LOCAL)
+        self.courier = Courier(database, leader, vault=Vault(home / "secrets", "beat"), networks=LOCAL)
         with database.writing() as connection:
-            channels.put(connection, "ops", {kind: definition}, kind=kind, actor=ADA, now=NOON)
+            channels.put(connection, "ops", {kind: definition}, actor=ADA, now=NOON)
             deliveries.enqueue_test(connection, "ops", delivery_id="d1", actor=ADA, now=NOON)
 
     @property

@@ -58,7 +58,7 @@ def read(database: Database, memory: Memory | None = None, *, now: datetime = NO
 
 
 def _cancel(connection):
-    wish_cancel(connection, "on-n1", actor=Actor("tester", "token", "test"), now=NOON)
+    wish_cancel(connection, "on-n1", actor=Actor("tester", "token"), now=NOON)
 
 
 def _finish(connection):

@@ -6,7 +6,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import BigInteger, inspect, text
 
-from levare.store import migrate, nodes, reaping, tables
+from levare.decide.plan import digest_of
+from levare.store import kinds, migrate, nodes, reaping, revisions, tables
 from levare.store.engine import Database
 from levare.store.nodes import Owned
 
@@ -73,3 +74,59 @@ def test_several_processes_that_migrate_at_once_do_it_once(empty: Database):
         list(pool.map(upgrade, range(4)))
 
     assert differences(empty) == []
+
+
+AT = "2026-01-01"
+BEFORE_REVISIONS = {
+    "teams": {
+        "name": "vision",
+        "weight": 2.0,
+        "quota": '{"gpus": 4, "borrow": true, "period_seconds": 2592000}',
+        "projects": "{}",
+        "users": "{}",
+        "updated_at": AT,
+    },
+    "windows": {
+        "name": "upgrade",
+        "nodes": '["n1"]',
+        "starts": "2026-02-01 00:00:00+00",
+        "ends": "2026-02-02 00:00:00+00",
+        "reason": "",
+        "created_by": "ada",
+        "created_at": AT,
+    },
+    "revisions": {"at": AT, "by": "ada", "source": "", "reason": ""},
+    "changes": {"revision": 1, "kind": "schedule", "name": "nightly", "after": '{"at": "2026-03-01T00:00:00Z"}'},
+    "schedules": {
+        "name": "nightly",
+        "definition": '{"at": "2026-03-01T00:00:00Z"}',
+        "revision": 1,
+        "owner": "ada",
+        "changed_at": AT,
+        "settled_to": AT,
+        "paused_at": AT,
+    },
+}
+"""A row of each table as the migrations before left it."""
+
+
+def test_what_was_declared_before_all_of_it_had_revisions_gets_one(empty: Database):
+    with empty.writing() as connection:
+        command.upgrade(migrate._config(connection), "0017")
+        for table, row in BEFORE_REVISIONS.items():
+            names = ", ".join(f'"{name}"' for name in row)
+            values = ", ".join(f"'{value}'" for value in row.values())
+            connection.exec_driver_sql(f"INSERT INTO {table} ({names}) VALUES ({values})")
+
+    migrate.upgrade(empty)
+
+    with empty.reading() as connection:
+        found, head = kinds.every(connection), revisions.read(connection)
+        assert (head.revision, head.digest) == (2, digest_of(found))
+        assert revisions.one(connection, 2)["digest"] == head.digest
+        assert kinds.in_order(revisions.state_at(connection, 2)) == found
+    assert [(each.kind, each.document) for each in found] == [
+        ("team", {"weight": 2.0, "quota": {"gpus": 4}}),
+        ("window", {"nodes": ["n1"], "starts": "2026-02-01T00:00:00Z", "ends": "2026-02-02T00:00:00Z"}),
+        ("schedule", {"at": "2026-03-01T00:00:00Z", "paused": True}),
+    ]

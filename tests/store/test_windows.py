@@ -53,7 +53,11 @@ def test_the_same_window_again_changes_nothing_and_another_replaces_it(database:
     changed = keep(database, ends=NOON + 3 * HOUR)
 
     assert first == again
-    assert changed == {**first, "ends": NOON + 3 * HOUR}
+    assert changed == {**first} | {
+        "ends": NOON + 3 * HOUR,
+        "definition": first["definition"] | {"ends": "2026-01-01T15:00:00Z"},
+        "revision": first["revision"] + 1,
+    }
     with database.reading() as connection:
         assert connection.execute(select(func.count()).select_from(audit)).scalar_one() == 2
 

@@ -1,19 +1,17 @@
 """What this machine offers to the fleet."""
 
-import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from levare.model import Device
 from levare.settings import Settings
+from levare.written import gpu_label
 from worker.probe.machine import memory_mib
 from worker.probe.nvidia import Nvidia
 from worker.probe.simulated import Simulated
 
 Gpus = Nvidia | Simulated
-
-_LONGEST_LABEL = 63
 
 
 @dataclass(frozen=True)
@@ -28,8 +26,9 @@ class Facts:
 
 
 def gpus(settings: Settings) -> Gpus:
-    """The GPUs of this machine; with LEVARE_SIMULATED_GPUS those instead."""
-    return Simulated(settings.node, settings.simulated_gpus) if settings.simulated_gpus else Nvidia()
+    """The GPUs of this machine that the node offers; with LEVARE_SIMULATED_GPUS those instead."""
+    simulated = settings.simulated_gpus
+    return Simulated(settings.node, simulated) if simulated else Nvidia(only=settings.gpus)
 
 
 def facts(settings: Settings, found: Gpus) -> Facts:
@@ -40,9 +39,7 @@ def facts(settings: Settings, found: Gpus) -> Facts:
 
 def labels(settings: Settings, devices: Sequence[Device]) -> Mapping[str, str]:
     """Those that are set, and `node` and, where there is one, `gpu`: the model of the first, as a label may be."""
-    model = re.sub(r"[^a-z0-9._-]+", "-", devices[0].model.lower()).strip("._-") if devices else ""
-    own = {"gpu": model[:_LONGEST_LABEL]} if model else {}
-    return {**settings.labels, "node": settings.node, **own}
+    return {**settings.labels, "node": settings.node, **gpu_label([device.model for device in devices])}
 
 
 def scratch_mib(settings: Settings) -> int:

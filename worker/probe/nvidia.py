@@ -5,7 +5,7 @@ import os
 import select
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
@@ -30,29 +30,37 @@ class Nvidia:
 
     A child that ends, or is silent for `stale_seconds` (its first words may take `first_seconds`,
     as drivers load slowly), is replaced after a pause that grows, and its last values count no
-    more. Each kind of trouble is said once. Not for several threads at once.
+    more. Each kind of trouble is said once. Not for several threads at once. Of the GPUs only those of these UUIDs
+    are told, where `only` is given; without any no child is started.
     """
 
     is_simulated = False
 
     def __init__(
-        self, command: Sequence[str] = _COMMAND, *, stale_seconds: float = 10.0, first_seconds: float = 60.0
+        self,
+        command: Sequence[str] = _COMMAND,
+        *,
+        stale_seconds: float = 10.0,
+        first_seconds: float = 60.0,
+        only: Collection[str] | None = None,
     ) -> None:
-        self._command = command
+        self._command, self._only = command, only
         self._stale_seconds, self._first_seconds = stale_seconds, first_seconds
         self._child: _Child | None = None
         self._ending: list[_Child] = []
         self._latest: list[Reading] = []
+        self._has_named = False
         self._failures = 0
-        self._start_at = 0.0
+        self._start_at = float("inf") if only is not None and not only else 0.0
         self._said: set[str] = set()
 
     def devices(self, patience_seconds: float = 60.0) -> Sequence[Device]:
         """The GPUs, as soon as the child has named them; none if it fails or takes longer than that."""
         until = monotonic() + patience_seconds
-        while not self.readings() and not self._failures and (left := until - monotonic()) > 0:
-            if self._child:
-                self._child.wait(left)
+        self.readings()
+        while self._child and not self._has_named and not self._failures and (left := until - monotonic()) > 0:
+            self._child.wait(left)
+            self.readings()
         return [reading.device for reading in self._latest]
 
     def readings(self, _tracked: Sequence[Tracked] = ()) -> list[Reading]:
@@ -88,7 +96,9 @@ class Nvidia:
         if "error" in said:
             self._say("gpus.not_found", reason=said["error"])
             return
-        self._latest = [_reading(device) for device in said["devices"]]
+        self._has_named = True
+        ours = (device for device in said["devices"] if self._only is None or device["uuid"] in self._only)
+        self._latest = [_reading(device) for device in ours]
         self._failures = 0
 
     def _replace(self, child: "_Child", event: str, *, never: bool = False) -> None:

@@ -8,9 +8,13 @@ from sqlmodel import AutoString
 
 from levare.store import (  # noqa: F401 - so that the metadata knows all tables
     tables,
+    tables_access,
     tables_alerts,
+    tables_declared,
     tables_failures,
     tables_metrics,
+    tables_pins,
+    tables_pools,
     tables_samples,
     tables_time,
     tables_triggers,

@@ -1,0 +1,304 @@
+"""
+Who may do what: for each operation the least role, in one table. What is not in it does not exist.
+
+A role is one of a team: of the team to which the thing belongs that the path names, or of any team where it names
+none. Admins of the fleet may do everything. What belongs to another team is not found, whatever is done to it.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from anyio import to_thread
+from sqlalchemy import Connection
+from starlette.requests import HTTPConnection
+from starlette.routing import BaseRoute
+
+from levare.decide.belonging import Teams
+from levare.errors import Forbidden, NotFound
+from levare.model import access
+from levare.model.access import ADMIN, MACHINE, MEMBER, METRICS, NODE, VIEWER
+from levare.store import alerts, families, ownership, pipelines, schedules, silences, teams, tokens, triggers, views
+from levare.store import windows as windows_store
+from levare.store.alert_rules import unknown as unknown_rule
+from levare.store.audit import Actor
+from levare.store.engine import Database
+
+OPEN_PATHS = ("/healthz", "/readyz", "/openapi.json", "/docs", "/login", "/v1/nodes/join")
+_OPEN_FOLDER = "/assets/"
+"""What needs no token; each has the right ANYBODY, and nothing else has."""
+_MOST_KNOWN = 20_000
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a parameter of a path names: whose it is, and how it is said that there is none."""
+
+    parameter: str
+    teams: Callable[[Connection, str], Teams | None]
+    unknown: Callable[[str], NotFound]
+    lasts: bool = False
+    """Whether it belongs to the same team for ever, so that it need be asked only once."""
+    shared: bool = False
+    """Whether anybody of any team may look at those that are the fleet's."""
+
+
+JOB = Kind("job_id", ownership.of_job, views.unknown_job, lasts=True)
+PIPELINE = Kind("pipeline_id", ownership.of_pipeline, pipelines.unknown, lasts=True)
+SCHEDULE = Kind("name", ownership.of_schedule, schedules.unknown)
+TRIGGER = Kind("name", ownership.of_trigger, triggers.unknown)
+FAMILY = Kind("name", ownership.of_family, families.unknown)
+TEAM = Kind("name", ownership.of_team, teams.unknown)
+WINDOW = Kind("name", ownership.of_window, windows_store.unknown, shared=True)
+ALERT = Kind("number", ownership.of_alert, alerts.unknown, shared=True)
+SILENCE = Kind("number", ownership.of_silence, silences.unknown, shared=True)
+RULE = Kind("name", ownership.of_rule, unknown_rule, shared=True)
+OWN_RULE = Kind("name", ownership.of_rule, unknown_rule)
+TOKEN = Kind("token_id", ownership.of_token, tokens.unknown)
+
+
+@dataclass(frozen=True)
+class Right:
+    """What an operation asks for; without a `role` it is for admins of the fleet, and for tokens of these `scopes`."""
+
+    role: str | None = None
+    of: Kind | None = None
+    scopes: tuple[str, ...] = ()
+    makes: bool = False
+    """Whether it makes the thing that the path names, if there is none."""
+    anybody: bool = False
+
+    @property
+    def asks(self) -> str:
+        """In words, for the table of who may do what."""
+        if self.anybody:
+            return "anybody"
+        role = f"{self.role} of a team" if self.role else "admin of the fleet"
+        return " or ".join([role, *(f"scope {scope}" for scope in self.scopes)])
+
+
+ANYBODY = Right(anybody=True)
+SIGNED_IN = Right(VIEWER, scopes=(METRICS, NODE))
+VIEW, ACT, DECLARE, FLEET = Right(VIEWER), Right(MEMBER), Right(ADMIN), Right()
+_LOOKS_AFTER_NODES = Right(scopes=(NODE,))
+_SEES_NODES = Right(VIEWER, scopes=(NODE,))
+
+RIGHTS: Mapping[str, Right] = {
+    # jobs and what belongs to them
+    "submit_job": ACT,  # for which team is in the body: the store asks
+    "list_jobs": VIEW,
+    "read_job": Right(VIEWER, JOB),
+    "cancel_job": Right(MEMBER, JOB),
+    "read_array": Right(VIEWER, JOB),
+    "list_attempts": Right(VIEWER, JOB),
+    "explain_job": Right(VIEWER, JOB),
+    "read_pins": Right(VIEWER, JOB),
+    "compare_pins": Right(VIEWER, JOB),  # with which is asked there
+    "rerun_job": Right(MEMBER, JOB),
+    "read_failure": Right(VIEWER, JOB),
+    "read_receipt": Right(VIEWER, JOB),
+    "read_log": Right(VIEWER, JOB),
+    "list_metrics": Right(VIEWER, JOB),
+    "list_samples": Right(VIEWER, JOB),
+    "compare_runs": VIEW,  # of which is asked there
+    "submit_pipeline": ACT,
+    "list_pipelines": VIEW,
+    "read_pipeline": Right(VIEWER, PIPELINE),
+    "cancel_pipeline": Right(MEMBER, PIPELINE),
+    # what is known of them in all
+    "read_report": VIEW,
+    "list_families": VIEW,
+    "read_family": Right(VIEWER, FAMILY),
+    "list_family_runs": Right(VIEWER, FAMILY),
+    "release_family": Right(MEMBER, FAMILY),
+    # nodes are the fleet's
+    "list_nodes": _SEES_NODES,
+    "read_node": _SEES_NODES,
+    "list_node_samples": _SEES_NODES,
+    "set_node_state": _LOOKS_AFTER_NODES,
+    "read_reap": _LOOKS_AFTER_NODES,
+    "reap_orphans": _LOOKS_AFTER_NODES,
+    # machines and what runs on them
+    "invite_machine": FLEET,
+    "join_machine": ANYBODY,  # who has a code
+    "list_machines": _SEES_NODES,
+    "read_machine": _SEES_NODES,
+    "poll_machine": Right(scopes=(MACHINE,)),  # that it is that machine is asked there
+    "set_machine_state": _LOOKS_AFTER_NODES,
+    "forget_machine": FLEET,
+    "list_pools": VIEW,
+    "read_pool": VIEW,
+    "set_pool": FLEET,
+    "remove_pool": FLEET,
+    # teams; their weight and quota are the fleet's to give
+    "list_teams": VIEW,
+    "read_team": Right(VIEWER, TEAM),
+    "set_team": Right(ADMIN, TEAM),
+    "remove_team": FLEET,
+    "list_windows": VIEW,
+    "read_window": Right(VIEWER, WINDOW),
+    "set_window": FLEET,
+    "remove_window": FLEET,
+    # what is declared
+    "lint_schedules": VIEW,
+    "lint_schedule": Right(VIEWER, SCHEDULE),
+    "read_calendar": VIEW,
+    "list_schedules": VIEW,
+    "read_schedule": Right(VIEWER, SCHEDULE),
+    "set_schedule": Right(ADMIN, SCHEDULE, makes=True),
+    "remove_schedule": Right(ADMIN, SCHEDULE),
+    "set_schedule_state": Right(MEMBER, SCHEDULE),
+    "run_schedule": Right(MEMBER, SCHEDULE),
+    "list_fires": Right(VIEWER, SCHEDULE),
+    "list_next": Right(VIEWER, SCHEDULE),
+    "list_revisions": Right(VIEWER, SCHEDULE),
+    "explain_fire": Right(VIEWER, SCHEDULE),
+    "list_triggers": VIEW,
+    "read_trigger": Right(VIEWER, TRIGGER),
+    "set_trigger": Right(ADMIN, TRIGGER, makes=True),
+    "set_trigger_state": Right(MEMBER, TRIGGER),
+    "remove_trigger": Right(ADMIN, TRIGGER),
+    "list_activations": Right(VIEWER, TRIGGER),
+    "simulate_trigger": Right(VIEWER, TRIGGER),
+    "why_trigger": Right(VIEWER, TRIGGER),
+    "send_event": ACT,  # an event is told to the whole fleet
+    "list_events": VIEW,
+    # all that is declared, at once
+    "make_plan": FLEET,
+    "apply_plan": FLEET,
+    "list_all_revisions": FLEET,
+    "read_revision_of_all": FLEET,
+    "read_declared": FLEET,
+    "read_lock": FLEET,
+    "take_lock": FLEET,
+    "release_lock": FLEET,
+    # alerts
+    "list_alerts": VIEW,
+    "read_alert": Right(VIEWER, ALERT),
+    "acknowledge_alert": Right(MEMBER, ALERT),
+    "list_silences": VIEW,
+    "add_silence": ACT,  # of what is asked there
+    "remove_silence": Right(MEMBER, SILENCE),
+    "list_alert_rules": VIEW,
+    "read_alert_rule": Right(VIEWER, RULE),
+    "set_alert_rule": Right(ADMIN, RULE, makes=True),
+    "set_alert_rule_state": Right(ADMIN, RULE),
+    "remove_alert_rule": Right(ADMIN, RULE),
+    "try_alert_rule": Right(VIEWER, OWN_RULE),  # one of the fleet's would tell of the jobs of all
+    # channels name secrets of the server and addresses inside its network
+    "list_channels": FLEET,
+    "read_channel": FLEET,
+    "set_channel": FLEET,
+    "remove_channel": FLEET,
+    "try_channel": FLEET,
+    "list_deliveries": FLEET,
+    # who may ask
+    "list_tokens": DECLARE,
+    "read_token": Right(ADMIN, TOKEN),
+    "create_token": DECLARE,  # for which teams is in the body
+    "revoke_token": Right(ADMIN, TOKEN),
+    "list_audit": FLEET,
+    "verify_audit": FLEET,
+    "read_login": ANYBODY,
+    "sign_in": ANYBODY,
+    "sign_out": SIGNED_IN,
+    # pages
+    "show_overview": VIEW,
+    "show_queue": VIEW,
+    "show_job": Right(VIEWER, JOB),
+    "show_nodes": VIEW,
+    "follow_live": VIEW,  # of which page is asked there
+    "cancel_on_page": Right(MEMBER, JOB),
+    "resubmit_on_page": Right(MEMBER, JOB),
+    "read_asset": ANYBODY,
+    # the process itself
+    "check_health": ANYBODY,
+    "check_readiness": ANYBODY,
+    "read_docs": ANYBODY,
+    "read_metrics": Right(scopes=(METRICS,)),
+}
+
+
+def is_open(path: str) -> bool:
+    """Whether anybody may ask for this."""
+    return path in OPEN_PATHS or path.startswith(_OPEN_FOLDER)
+
+
+async def permit(connection: HTTPConnection) -> None:
+    """Let a request through to its operation if that is allowed; before its values are looked at."""
+    await allow(connection, connection.scope["endpoint"].__name__, connection.path_params)
+
+
+async def allow(connection: HTTPConnection, operation: str, names: Mapping[str, Any]) -> None:
+    """Raise Forbidden or NotFound unless whoever asks may do this to what the names say."""
+    right = RIGHTS[operation]
+    if right.anybody:
+        return
+    actor: Actor = connection.scope["levare.actor"]
+    if not (actor.access.is_fleet or actor.access.role in right.scopes):
+        await _check(actor, right, connection, names)
+
+
+async def _check(actor: Actor, right: Right, connection: HTTPConnection, names: Mapping[str, Any]) -> None:
+    kind = right.of
+    if right.role is None or not (kind or actor.access.has_in_any(right.role)):
+        raise _refusal(actor, right)
+    if kind is None:
+        return
+    name = str(names[kind.parameter])
+    owners = await connection.app.state.owners.of(kind, name)
+    if owners is None and right.makes:
+        if not actor.access.has_in_any(right.role):
+            raise _refusal(actor, right)
+    elif owners is None or not _sees(actor, kind, owners):
+        raise kind.unknown(name)
+    elif not actor.access.has_in_all(right.role, owners) or not (owners or right.role == VIEWER):
+        raise _refusal(actor, right)
+
+
+def _sees(actor: Actor, kind: Kind, owners: Teams) -> bool:
+    if not owners:
+        return kind.shared and actor.access.has_in_any(VIEWER)
+    return actor.access.has_in_all(VIEWER, owners)
+
+
+def _refusal(actor: Actor, right: Right) -> Forbidden:
+    held = ", ".join(f"{role} of {team}" for team, role in sorted(actor.access.teams.items())) or "of no team"
+    scope = f", scope {actor.access.role}" if actor.access.role != access.TEAM else ""
+    return Forbidden(
+        f"This asks for {right.asks}; token {actor.name!r} is {held}{scope}.",
+        "Ask for a token that may: `levare tokens create` makes one, docs/security.md says which.",
+    )
+
+
+class Owners:
+    """Whose a thing is; asked once of what belongs to the same team for ever."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._known: dict[tuple[str, str], Teams] = {}
+
+    async def of(self, kind: Kind, name: str) -> Teams | None:
+        known = self._known.get((kind.parameter, name))
+        return known if known is not None else await to_thread.run_sync(self._ask, kind, name)
+
+    def _ask(self, kind: Kind, name: str) -> Teams | None:
+        with self._database.reading() as connection:
+            found = kind.teams(connection, name)
+        if kind.lasts and found:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            self._known[kind.parameter, name] = found
+        return found
+
+
+def refuse_undeclared(routes: Iterable[BaseRoute]) -> None:
+    """Raise LookupError for a route that does not say here who may use it, and for one that there is not."""
+    left = dict(RIGHTS)
+    for route in routes:
+        path, name = getattr(route, "path", ""), getattr(getattr(route, "endpoint", None), "__name__", "")
+        right = left.pop(name, None)
+        if right is None or right.anybody != is_open(path):
+            raise LookupError(f"app/access.py does not say who may use {path} ({name}).")
+    if left:
+        raise LookupError(f"app/access.py tells of operations that there are not: {', '.join(left)}.")

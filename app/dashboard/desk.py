@@ -1,0 +1,71 @@
+"""What all pages share: the order of the queue, made for all of them at once, and no more often than it is worth."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from threading import Lock
+from time import monotonic, thread_time
+from typing import Any, TypeVar
+
+from app.call import Call, Parts
+from levare.decide.lineup import Stand, lineup
+from levare.model.access import MEMBER, VIEWER
+from levare.store.explain import load_queue
+
+T = TypeVar("T")
+
+_REST_SECONDS = 2.0
+_REST_PER_COST = 50
+"""So many times longer than it took it is left as it is: it costs 2% of a core at most."""
+
+
+class Desk:
+    """What is dear to make, kept for all who look."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._lock = Lock()
+        self._kept: dict[str, tuple[float, Any]] = {}
+
+    def stands(self, now: datetime) -> Mapping[str, Stand]:
+        """Job -> where it stands among all that wait, first to last."""
+        return self.kept("stands", lambda: {stand.job.job_id: stand for stand in self._lineup(now)})
+
+    def kept(self, name: str, make: Callable[[], T]) -> T:
+        """What was made under this name lately, or made now."""
+        with self._lock:
+            until, value = self._kept.get(name, (0.0, None))
+            if monotonic() < until:
+                return value
+            begun = thread_time()
+            value = make()
+            rest = max(_REST_SECONDS, _REST_PER_COST * (thread_time() - begun))
+            self._kept = {other: each for other, each in self._kept.items() if each[0] > monotonic()}
+            self._kept[name] = (monotonic() + rest, value)
+            return value
+
+    def _lineup(self, now: datetime) -> list[Stand]:
+        with self._parts.database.reading() as connection:
+            lanes, nodes, sharing = load_queue(connection, now=now, rules=self._parts.rules)
+        return lineup([job for lane in lanes for job in lane], nodes, now=now, sharing=sharing)
+
+
+@dataclass(frozen=True)
+class View:
+    """Somebody looks at a page: who and when, with which parameters, of what, and what the nodes said last."""
+
+    call: Call
+    desk: Desk
+    params: Mapping[str, str]
+    names: Mapping[str, str]
+    beats: Mapping[str, Mapping[str, float]]
+
+    @property
+    def stands(self) -> Mapping[str, Stand]:
+        return self.desk.stands(self.call.now)
+
+    def sees(self, team: str) -> bool:
+        return self.call.actor.access.has(VIEWER, team)
+
+    def may_act(self, team: str) -> bool:
+        return self.call.actor.access.has(MEMBER, team)

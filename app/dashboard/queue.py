@@ -1,0 +1,79 @@
+"""All that is not over, in the order in which it starts, with why it waits; or what has ended lately."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from app import veil
+from app.dashboard.desk import View
+from app.dashboard.reasons import hidden_jobs, in_words
+from levare.model import BLOCKED, FINAL, LIVE, WAITING, Reason
+from levare.store import explain, trends, views
+from levare.store.views import JobFilter
+
+Row = Mapping[str, Any]
+
+MOST = 200
+SHOWN: Mapping[str, Sequence[str]] = {
+    "open": (WAITING, BLOCKED, *LIVE),
+    "waiting": (WAITING,),
+    "blocked": (BLOCKED,),
+    "running": LIVE,
+    "ended": FINAL,
+    **{state: (state,) for state in FINAL},
+}
+"""What a filter by state stands for."""
+
+
+def load(view: View) -> dict[str, Any]:
+    call, params = view.call, view.params
+    state = params.get("state", "open")
+    state = state if state in SHOWN else "open"
+    team, name = params.get("team", "").strip(), params.get("name", "").strip()
+    wanted = JobFilter(SHOWN[state], team=team or None, name=name or None, seen=call.seen)
+    with call.database.reading() as connection:
+        rows = views.find_jobs(connection, wanted, limit=MOST + 1, newest_first=state in ("ended", *FINAL))
+        rows = trends.with_left(connection, rows, now=call.now)
+        blocked = explain.blockers(connection, [row for row in rows if row["state"] == BLOCKED])
+        hidden = hidden_jobs(connection, view)
+    jobs = [_row(row, view, blocked, hidden) for row in rows[:MOST]]
+    if state not in ("ended", *FINAL):
+        jobs.sort(key=_place)
+    return {
+        "jobs": jobs,
+        "is_cut": len(rows) > MOST,
+        "state": state,
+        "states": list(SHOWN),
+        "team": team,
+        "name": name,
+        "final": FINAL,
+        "waits_total": len(view.stands),
+    }
+
+
+def _row(row: Row, view: View, blocked: Mapping[str, Sequence[Reason]], hidden: set[str]) -> dict[str, Any]:
+    stand = view.stands.get(row["id"]) if row["state"] == WAITING else None
+    return {
+        **row,
+        "stand": stand,
+        "reason_told": veil.without(_reason(row, stand, blocked), hidden),
+        "estimate": stand.estimate if stand else None,
+        "may_act": view.may_act(row["team"]),
+    }
+
+
+def _reason(row: Row, stand: Any, blocked: Mapping[str, Sequence[Reason]]) -> str:
+    if row["cancel_requested_at"] and row["state"] not in FINAL:
+        return "Is being cancelled."
+    if stand:
+        return in_words(stand.reasons)
+    if row["state"] == BLOCKED:
+        return in_words(blocked.get(row["id"], ())) if blocked.get(row["id"]) else "Is about to be looked at."
+    if row["state"] == WAITING:
+        return "Stands behind others like it, or has just come."
+    return row["reason"] or ""
+
+
+def _place(row: Mapping[str, Any]) -> tuple[int, int, Any]:
+    """Those that wait by their position, then what is blocked, then what runs, each oldest first."""
+    group = 0 if row["state"] == WAITING else 1 if row["state"] == BLOCKED else 2
+    return group, row["stand"].position if row["stand"] else 1 << 30, row["created_at"]

@@ -1,0 +1,88 @@
+// The page of a job: its curves and its log, read anew when the page says that there is more.
+
+import { Charts } from "./chart.js";
+import { Log } from "./log.js";
+
+const MOST_POINTS = 400;
+const RESOURCES = [
+  ["GPU", "%", "gpu_utilisation_percent", { floor: 0, ceiling: 100 }, 1],
+  ["GPU memory", "GiB", "gpu_memory_mib", { floor: 0 }, 1024],
+  ["CPU", "%", "cpu_percent", { floor: 0 }, 1],
+  ["Memory", "GiB", "memory_mib", { floor: 0 }, 1024],
+  ["GPU power", "W", "gpu_power_watts", { floor: 0 }, 1],
+];
+
+const place = document.getElementById("charts");
+const log = document.getElementById("log");
+const marks = () => document.querySelector("[data-points]")?.dataset ?? {};
+
+function metricPanels(curves) {
+  const byName = new Map();
+  for (const curve of curves) {
+    const xs = curve.points.map((point) => Date.parse(point.at) / 1000);
+    const ys = curve.points.map((point) => typeof point.value === "number" ? point.value : NaN);
+    const series = { name: curve.stage || "value", xs, ys };
+    byName.set(curve.name, [...(byName.get(curve.name) ?? []), series]);
+  }
+  return [...byName].map(([title, series]) => ({ title, unit: "", isMetric: true, series: inStages(series) }));
+}
+
+const STAGES = ["train", "val", "test"];
+const inStages = (series) => series.sort((a, b) => (STAGES.indexOf(a.name) + 4) % 4 - (STAGES.indexOf(b.name) + 4) % 4);
+
+function resourcePanels(items) {
+  return RESOURCES.flatMap(([title, unit, key, range, divisor]) => {
+    const told = items.filter((item) => item[key] !== undefined);
+    if (told.length < 2 || !told.some((item) => item[key] > 0)) return [];
+    const series = [{ name: "", xs: told.map((item) => item.at), ys: told.map((item) => item[key] / divisor) }];
+    return [{ title, unit, isMetric: false, series, ...range }];
+  });
+}
+
+async function ask(path) {
+  const answer = await fetch(path);
+  return answer.ok ? answer.json() : null;
+}
+
+let charts = null, isDrawing = false;
+
+async function drawCurves() {
+  if (isDrawing) return;
+  isDrawing = true;
+  try {
+    const { job, attempt, since, until } = place.dataset;
+    const from = Date.parse(since) / 1000, to = until ? Date.parse(until) / 1000 : Date.now() / 1000;
+    const step = Math.max(1, Math.ceil((to - from) / MOST_POINTS));
+    const [metrics, samples] = await Promise.all([
+      ask(`/v1/jobs/${job}/metrics?attempt=${attempt}&points=${MOST_POINTS}`),
+      ask(`/v1/jobs/${job}/samples?attempt=${attempt}&since=${encodeURIComponent(since)}&step=${step}`),
+    ]);
+    const panels = [...metricPanels(metrics?.curves ?? []), ...resourcePanels(samples?.items ?? [])];
+    if (panels.length) (charts ??= new Charts(place)).show(panels, from, to);
+  } finally {
+    isDrawing = false;
+  }
+}
+
+const REST = 2000;
+let known = "", drawnAt = 0, timer = 0;
+
+function follow() {
+  const { points, log: bytes, state, attempt } = marks();
+  if (attempt !== place.dataset.attempt) { // another attempt has begun
+    if (!new URLSearchParams(location.search).has("attempt")) location.reload();
+    return;
+  }
+  const now = `${points} ${bytes} ${state}`;
+  if (now === known && state !== "running") return;
+  known = now;
+  shown.read();
+  clearTimeout(timer);
+  timer = setTimeout(() => { drawnAt = Date.now(); drawCurves(); }, Math.max(0, drawnAt + REST - Date.now()));
+}
+
+const shown = log && new Log(log);
+if (place && log) {
+  follow();
+  document.addEventListener("levare:changed", follow);
+}

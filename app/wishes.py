@@ -1,0 +1,35 @@
+"""From what the API has taken to what the store records."""
+
+from typing import Any
+
+from levare.manifest.jobs import JobRequest
+from levare.manifest.pipelines import PipelineRequest
+from levare.manifest.teams import TeamRequest
+from levare.manifest.windows import WindowRequest
+from levare.store.jobs import Submission
+from levare.store.pipelines import PipelineWish
+from levare.store.teams import Declared
+from levare.store.windows import Wish
+
+
+def submission(body: JobRequest) -> Submission:
+    fields: dict[str, Any] = {name: getattr(body, name) for name in JobRequest.model_fields}
+    needs = {need.job: need.on for need in body.needs}
+    code = body.code and body.code.model_dump()
+    env = {name: value if isinstance(value, str) else value.model_dump() for name, value in body.env.items()}
+    more = {"env": env, "needs": needs, "array": body.array and body.array.elements(), "code": code}
+    return Submission(**{**fields, **more})
+
+
+def pipeline_wish(body: PipelineRequest) -> PipelineWish:
+    return PipelineWish(name=body.name, steps=[(job.step, submission(job)) for job in body.jobs])
+
+
+def team_wish(body: TeamRequest) -> Declared:
+    projects = {name: each.quota() for name, each in body.projects.items()}
+    users = {name: each.quota() for name, each in body.users.items()}
+    return Declared(body.weight, body.quota.quota(), projects, users)
+
+
+def window_wish(body: WindowRequest) -> Wish:
+    return Wish(body.nodes, body.starts, body.ends, body.team, body.user, body.reason)
