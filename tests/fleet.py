@@ -112,6 +112,19 @@ class Fleet:
     def cancel(self, job_id: str) -> httpx.Response:
         return self.client.delete(f"/v1/jobs/{job_id}")
 
+    def levare(self, *arguments: str, code: int = 0, **environment: str) -> str:
+        """What the command says to somebody on this machine, complaints included."""
+        done = subprocess.run(
+            [sys.executable, "-c", "from levare.cli import main; main()", *arguments],
+            env={**_clean(os.environ), "LEVARE_HOME": str(self.home), **environment},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
     def await_state(self, job_id: str, *states: str, within: float = 30) -> dict[str, Any]:
         eventually(lambda: self.job(job_id)["state"] in states, within=within)
         return self.job(job_id)

@@ -1,9 +1,7 @@
 """Planted incidents as real processes, on one fleet: each gets the right alert, once, and its end, once."""
 
 import json
-import os
 import signal
-import subprocess
 import sys
 from base64 import b64encode
 from collections.abc import Iterator
@@ -226,28 +224,19 @@ def test_two_beats_of_which_one_is_killed_double_no_alert(running: Fleet):
     running.kill("beat:2")
 
 
-def levare(running: Fleet, *arguments: str, code: int = 0) -> str:
-    ours = {name: value for name, value in os.environ.items() if not name.startswith("LEVARE_")}
-    command = [sys.executable, "-c", "from levare.cli import main; main()", *arguments]
-    environment = ours | ENV | {"LEVARE_HOME": str(running.home)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == code, done.stderr
-    return done.stdout + done.stderr
-
-
 def test_the_command_line_lists_acknowledges_silences_and_tests(running: Fleet):
     alert = the_alert(running, "failure", running.python("import sys; sys.exit(1)", name="bad"))
     number = str(alert["number"])
 
-    assert alert["job"] in levare(running, "alerts", number)
-    assert f"{number} is looked after by admin" in levare(running, "alerts", "ack", number, "--note", "On it.")
-    assert "open, with admin" in levare(running, "alerts", "--rule", "failure")
-    assert "silences rule hang" in levare(
-        running, "alerts", "silence", "--rule", "hang", "--until", "+1h", "--reason", "x"
+    assert alert["job"] in running.levare("alerts", number)
+    assert f"{number} is looked after by admin" in running.levare("alerts", "ack", number, "--note", "On it.")
+    assert "open, with admin" in running.levare("alerts", "--rule", "failure")
+    assert "silences rule hang" in running.levare(
+        "alerts", "silence", "--rule", "hang", "--until", "+1h", "--reason", "x"
     )
-    assert "hang" in levare(running, "alerts", "silences")
-    tried = levare(running, "alerts", "test", "failure", "--since", "1h")
+    assert "hang" in running.levare("alerts", "silences")
+    tried = running.levare("alerts", "test", "failure", "--since", "1h")
     assert "precision 100%, recall 100%" in tried, tried
-    assert "ops has said it" in levare(running, "channels", "test", "ops")
-    assert "gpu-idle" in levare(running, "alerts", "rules")
-    assert "there is no alert 99999" in levare(running, "alerts", "99999", code=1).lower()
+    assert "ops has said it" in running.levare("channels", "test", "ops")
+    assert "gpu-idle" in running.levare("alerts", "rules")
+    assert "there is no alert 99999" in running.levare("alerts", "99999", code=1).lower()

@@ -38,7 +38,18 @@ PLACES = (
         "/metrics",
         "/openapi.json",
     ),
+    *("/v1/declared", "/v1/revisions", "/v1/revisions/1", "/v1/schedules/nightly"),
 )
+MANIFEST = """
+version: 1
+channels:
+  ops: {webhook: {url: {secret: HOOK}, key: {secret: KEY}}}
+  deaf: {webhook: {url: {secret: DEAF}, key: {secret: KEY}}}
+schedules:
+  nightly:
+    cron: "0 3 * * *"
+    job: {command: [python3, train.py], env: {API_KEY: {secret: HUB}}}
+"""
 OF_JOB = ("", "/pins", "/attempts", "/why", "/logs", "/metrics", "/samples")
 
 
@@ -97,10 +108,19 @@ def running(tmp_path_factory: pytest.TempPathFactory, door: Door) -> Iterator[Fl
         yield deployment
 
 
-def a_channel(running: Fleet, name: str, url: str) -> None:
-    channel = {"webhook": {"url": {"secret": url}, "key": {"secret": "KEY"}}}
-    running.client.put(f"/v1/channels/{name}", json=channel).raise_for_status()
-    running.client.post(f"/v1/channels/{name}/test").raise_for_status()
+def apply(running: Fleet) -> None:
+    """By somebody whose own environment has each secret, from a plan that is kept."""
+    file, saved = running.home / "levare.yaml", running.home / "a.plan"
+    file.write_text(MANIFEST)
+    own = {f"LEVARE_SECRET_{name}": value for name, value in {"HUB": FILE, "HOOK": HOOK, "KEY": KEY}.items()}
+    own["LEVARE_SECRETS"] = running.environment["LEVARE_SECRETS"]
+    said = running.levare("plan", str(file), "-o", str(saved), code=2, **own)
+    said += running.levare("apply", str(saved), "--yes", **own)
+    (running.home / "said.txt").write_text(said)
+
+
+def announce(running: Fleet, channel: str) -> None:
+    running.client.post(f"/v1/channels/{channel}/test").raise_for_status()
 
 
 def deliveries(running: Fleet, name: str) -> list[dict[str, Any]]:
@@ -110,8 +130,9 @@ def deliveries(running: Fleet, name: str) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def job(running: Fleet, door: Door) -> Iterator[str]:
     """It has its secrets, runs until the end of the tests, and channels have told of a trial, one in vain."""
-    a_channel(running, "ops", "HOOK")
-    a_channel(running, "deaf", "DEAF")
+    apply(running)
+    announce(running, "ops")
+    announce(running, "deaf")
     gate = running.home / "gate"
     env = {"API_KEY": {"secret": "HUB"}, "OTHER": {"secret": "GIVEN"}}
     job = running.submit(*("python3", "-c", SCRIPT, str(gate)), env=env)
@@ -186,6 +207,7 @@ def test_no_answer_row_log_or_message_has_a_secret(running: Fleet, job: str):
     answers = [running.client.get(place) for place in PLACES]
     answers += [running.client.get(f"/v1/jobs/{job}{part}") for part in OF_JOB]
     answers.append(running.client.post(f"/v1/jobs/{job}/reruns", params={"dry_run": "true"}, json={}))
+    answers.append(running.client.post("/v1/plan", json={"objects": []}))
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", auth=("levare", password), timeout=20) as flower:
         answers += [flower.get(place) for place in ("/api/tasks", "/api/workers", "/tasks", f"/task/{job}-1")]
     told = [answer.raise_for_status().content for answer in answers]
@@ -194,9 +216,9 @@ def test_no_answer_row_log_or_message_has_a_secret(running: Fleet, job: str):
     connection.close()
     files = [path for path in running.home.rglob("*") if path.is_file() and "vault" not in path.parts]
 
-    assert {"redis.out", "web.out", "beat.out", "worker.out", "flower.out", "spec.json"} <= {
-        path.name for path in files
-    }
+    outputs = {f"{name}.out" for name in ("redis", "web", "beat", "worker", "flower")}
+    assert {*outputs, "spec.json", "a.plan", "said.txt"} <= {path.name for path in files}
+    assert "+ schedule nightly" in (running.home / "said.txt").read_text()
     assert b"API_KEY" in told[-1]  # the name of the variable is there, and that of its secret
     for value in (FILE, GIVEN, HOOK, KEY):
         assert not [text[:200] for text in told if value.encode() in text]
