@@ -315,7 +315,7 @@ def test_doctor_finds_what_is_missing(own_shell: Shell):
 
 def test_the_shell_completes_the_jobs_there_are(shell: Shell):
     job = shell.succeed("submit", "--name", "resnet", "--", "true").strip()
-    line = f"levare show {job[:2]}"
+    line = f"levare show {job[:8]}"
 
     done = shell.levare(_LEVARE_COMPLETE="bash_complete", COMP_WORDS=line, COMP_CWORD="2")
 
