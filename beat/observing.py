@@ -1,7 +1,7 @@
 """What the rules of alerts read, gathered at each look: from SQL first, then, with no connection open, from Redis."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from time import monotonic
@@ -32,6 +32,7 @@ class View:
     """What SQL says at one look."""
 
     running: Sequence[Running]
+    settling: Collection[str]
     ended: Sequence[Ended]
     nodes: Sequence[Any]
     cards: Mapping[str, Any]
@@ -57,6 +58,7 @@ class Observer:
     def read(self, connection: Connection, rules: Sequence[Rule], *, now: datetime) -> View:
         view = View(
             alert_facts.running(connection),
+            alert_facts.settling(connection),
             alert_facts.ended(connection),
             alert_facts.nodes_of(connection),
             alert_facts.cards(connection),
@@ -79,6 +81,7 @@ class Observer:
             now=now,
             live=self._live(view, heartbeats),
             over=view.over,
+            settling=view.settling,
             waiting=view.waiting,
             nodes=self._seen.nodes(view.nodes, heartbeats, runs, redis=redis, now=now),
             profiles=self._profiles,

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select
 
 from levare.decide.alerts.facts import Job, Over, Point, Waiting
 from levare.decide.amounts import counted
-from levare.model import FAILED, RUNNING, SUCCEEDED, WAITING
+from levare.model import FAILED, LIVE, RUNNING, SUCCEEDED, WAITING
 from levare.store.tables import attempts, devices, jobs, logs, metrics, nodes
 from levare.store.tables_alerts import alert_endings
 from levare.store.types import Utc, is_one_of
@@ -52,6 +52,11 @@ def running(connection: Connection) -> list[Running]:
 def ended(connection: Connection) -> list[Ended]:
     """What has ended and no rule has looked at, in its order."""
     return [_ended(row) for row in connection.execute(_ENDED, {"most": MOST_ENDINGS})]
+
+
+def settling(connection: Connection) -> frozenset[str]:
+    """Jobs whose attempt has ended, and of which nobody has decided yet what becomes of them."""
+    return frozenset(connection.execute(_SETTLING).scalars())
 
 
 def forget(connection: Connection, job_ids: Sequence[str]) -> None:
@@ -170,6 +175,7 @@ _RUNNING = (
     .select_from(attempts.join(jobs, _LATEST))
     .where(_A.state == RUNNING, _A.preempted_at.is_(None), _J.cancel_requested_at.is_(None))
 )
+_SETTLING = select(_A.job_id).where(_A.settled.is_(False), ~is_one_of(_A.state, LIVE))
 _ENDED = (
     select(
         *_WHOSE,

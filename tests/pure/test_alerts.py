@@ -172,9 +172,17 @@ def test_an_alert_of_a_job_ends_with_the_job_and_says_how_that_ended():
     watched.look(live=[a_still(20)])
     watched.look(over=[Over(job=JOB, state="cancelled", reason="Cancelled by ada.", at=NOON)])
 
-    assert (
-        watched.ended == ["resnet (k3v9x2m1qa of ada, team vision) has cancelled: Cancelled by ada."] or watched.ended
-    )
+    assert watched.ended == ["resnet (k3v9x2m1qa of ada, team vision) has cancelled: Cancelled by ada."]
+
+
+def test_an_alert_of_a_job_is_open_until_it_is_decided_what_becomes_of_the_job_whose_attempt_has_ended():
+    watched = Watched(a_rule("hang"))
+    watched.look(live=[a_still(20)])
+    watched.look(settling=[JOB.id])
+    assert watched.ended == []
+
+    watched.look()
+    assert watched.ended == [f"Job {JOB.id} is no longer in that state."]
 
 
 def test_another_beat_that_takes_over_begins_nothing_anew():

@@ -89,7 +89,8 @@ def _of_rule(rule: Rule, facts: Facts, opened: Sequence[Open], standings: Mappin
             starts.append(Start(rule, sight, sight.since or standing.since or facts.now))
         elif alert is not None and sight.level == CLEAR:
             ends.append(End(alert, sight.message))
-    ends += [End(alert, _gone(alert, facts), is_recovery=_is_of_job(alert)) for alert in mine.values()]
+    gone = [alert for alert in mine.values() if _job_of(alert) not in facts.settling]
+    ends += [End(alert, _gone(alert, facts), is_recovery=_job_of(alert) is not None) for alert in gone]
     return Outcome(starts, ends, kept)
 
 
@@ -106,8 +107,9 @@ def _of_moments(rule: Rule, sights: Sequence[Sight], mine: Mapping[str, Open], n
     return Outcome(list(starts.values()), [*ends.values(), *old.values()])
 
 
-def _is_of_job(alert: Open) -> bool:
-    return alert.subject.startswith("job:")
+def _job_of(alert: Open) -> str | None:
+    kind, _, name = alert.subject.partition(":")
+    return name if kind == "job" else None
 
 
 def _gone(alert: Open, facts: Facts) -> str:
@@ -115,7 +117,7 @@ def _gone(alert: Open, facts: Facts) -> str:
     over = next((over for over in facts.over if over.job.id == name), None)
     if over is not None:
         return f"{over.job.title} has {over.state}: {over.reason or 'no reason is known.'}"
-    return f"Job {name} no longer runs or waits." if kind == "job" else f"{name or alert.subject} is gone."
+    return f"Job {name} is no longer in that state." if kind == "job" else f"{name or alert.subject} is gone."
 
 
 _OLD = f"Nothing has ended it for {LONGEST_OPEN.days} days."

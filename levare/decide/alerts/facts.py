@@ -1,6 +1,6 @@
 """What rules read: what runs, what has ended, the nodes, and what is known of each family of jobs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import takewhile
@@ -169,6 +169,8 @@ class Facts:
     live: Sequence[Live] = ()
     over: Sequence[Over] = ()
     """That have ended since the last look, in their order."""
+    settling: Collection[str] = ()
+    """Jobs, by id, whose attempt has ended, and of which nobody has decided yet what becomes of them."""
     waiting: Sequence[Waiting] = ()
     """Those that have waited longest."""
     nodes: Sequence[Node] = ()
