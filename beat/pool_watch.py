@@ -8,12 +8,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from structlog import get_logger
 
 from beat.leader import Leader
-from levare.decide.pools import scale
+from levare.decide.pools import Facts
 from levare.errors import StaleLeader
 from levare.model import Pool, Scaling, Waiting
 from levare.store import pool_workers
 from levare.store.engine import Database
-from levare.store.pool_workers import Facts
 
 log = get_logger()
 
@@ -43,7 +42,7 @@ class PoolWatch:
         facts = self._load(without_room, now)
         if facts is None:
             return
-        decided = scale(facts.pools, facts.machines, facts.workers, facts.queue, now=now, taken=facts.taken)
+        decided = facts.decide({job.job_id for job in without_room}, now=now)
         before = {pool.name: pool for pool in facts.pools}
         if not any(each.moves_any or _is_news(each, before) for each in decided):
             return

@@ -16,7 +16,7 @@ from beat import aftermath
 from beat.aftermath import Aftermath
 from beat.leader import Leader
 from levare.decide import arrays, lifecycle
-from levare.decide.placement import NO_ROOM, place
+from levare.decide.placement import place
 from levare.model import FINAL, WAITING, Decision, Move, Node, Parting, Rules, Silent, Waiting
 from levare.store import alert_facts, attempts, decisions, nodes, pipelines, promises, snapshot, triggers, wishes
 from levare.store.arrays import is_awaited
@@ -135,7 +135,7 @@ class Tick:
         awake = [node for node in seen.nodes if node.name not in lost_nodes]
         decision = place(promises.remembered(seen.waiting, self._promised), awake, now=now, sharing=seen.sharing)
         self._remember(decision)
-        short = {turn.job_id for turn in decision.turns if turn.outcome == NO_ROOM}
+        short = decision.without_room
         self.without_room = [job for job in seen.waiting if job.job_id in short] if short else ()
         return Plan(
             decision=decision,

@@ -112,11 +112,11 @@ class Fleet:
     def cancel(self, job_id: str) -> httpx.Response:
         return self.client.delete(f"/v1/jobs/{job_id}")
 
-    def levare(self, *arguments: str, code: int = 0, **environment: str) -> str:
+    def levare(self, *arguments: str, code: int = 0, environment: Mapping[str, str] | None = None) -> str:
         """What the command says to somebody on this machine, complaints included."""
         done = subprocess.run(
             [sys.executable, "-c", "from levare.cli import main; main()", *arguments],
-            env={**_clean(os.environ), "LEVARE_HOME": str(self.home), **environment},
+            env={**_clean(os.environ), "LEVARE_HOME": str(self.home), **(environment or {})},
             capture_output=True,
             text=True,
             timeout=60,

@@ -31,11 +31,10 @@ from levare.model import (
     Turn,
     Waiting,
 )
+from levare.model.decisions import NO_ROOM
 
-__all__ = ["AGEING", "NO_ROOM", "PATIENCE", "PROMISES", "can_never_run", "place"]
+__all__ = ["AGEING", "PATIENCE", "PROMISES", "can_never_run", "place"]
 
-NO_ROOM = "no-room"
-"""What comes of the turn of a job that nothing but room is missing for."""
 PROMISES = 8
 """For so many jobs that do not fit nodes are kept in one decision."""
 CLEARINGS = 8

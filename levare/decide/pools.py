@@ -6,22 +6,85 @@ Pure: the same facts in any order give the same decision.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from levare.decide.amounts import counted
 from levare.decide.capacity import could_serve
 from levare.decide.yard import Yard, prospect, share_of
-from levare.model import Machine, Node, Pool, PoolWorker, Reason, Request, Scaling
+from levare.model import Machine, Node, Placement, Pool, PoolWorker, Reason, Request, Scaling
 from levare.model.pools import DRAINING, WANTED
 
 REMOVED = "The pool was removed."
 OTHERWISE = "The pool offers something else now."
 EMPTIED = "Its machine is drained."
 FEWER = "The pool wants fewer."
+_READY = "ready"
 _MOST_NODES = 64
 """More are not imagined: no gang has so many."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A job that waits, and how many of its lane do."""
+
+    job_id: str
+    request: Request
+    lane: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that a decision about pools rests on."""
+
+    pools: Sequence[Pool]
+    machines: Sequence[Machine]
+    workers: Sequence[PoolWorker]
+    asked: Sequence[Asked] = ()
+    """In the order of the queue; none where no pool follows it."""
+    taken: frozenset[str] = frozenset()
+    """Names of nodes that are no worker of a pool."""
+
+    def once_placed(self, placements: Sequence[Placement]) -> "Facts":
+        """As it will be when these have started."""
+        busier, lanes = Counter(each.node for each in placements), {each.job_id: each.lane for each in self.asked}
+        begun = Counter(lanes.get(each.job_id) for each in placements if each.rank == 0)
+        workers = [replace(each, attempts=each.attempts + busier[each.name]) for each in self.workers]
+        asked = [replace(each, count=each.count - begun[each.lane]) for each in self.asked]
+        return replace(self, workers=workers, asked=asked)
+
+    def decide(self, without_room: Collection[str], *, now: datetime) -> list[Scaling]:
+        """What is to change; `without_room` are jobs, by id, of each lane one, that wait for room and nothing else."""
+        first = {each.lane: each for each in reversed(self.asked) if each.job_id in without_room}
+        asked = [(each.request, each.count) for each in first.values()]
+        queue = demand(asked, [pool for pool in self.pools if follows_queue(pool)], self.machines)
+        return scale(self.pools, self.machines, self.workers, queue, now=now, taken=self.taken)
+
+    def foreseen(self, nodes: Sequence[Node], decided: Sequence[Scaling]) -> list[Node]:
+        """The fleet once what was decided is done: with the nodes of workers that start, and those that go draining."""
+        pools, machines = {each.name: each for each in self.pools}, {each.name: each for each in self.machines}
+        goes = {name for each in decided for name in each.drain}
+        stays = {name for each in decided for name in each.keep}
+        there = {node.name for node in nodes}
+        starting = [each for each in self.workers if each.state == WANTED and each.name not in goes | there]
+        starting = [each for each in starting if machines[each.machine].is_here]
+        coming = [*starting, *(worker for each in decided for worker in each.start)]
+        return [
+            *(_as_decided(node, goes, stays) for node in nodes),
+            *(prospect(pools[each.pool], machines[each.machine], each.name) for each in coming),
+        ]
+
+
+def follows_queue(pool: Pool) -> bool:
+    return pool.queue_per_worker is not None and pool.is_open
+
+
+def _as_decided(node: Node, goes: Collection[str], stays: Collection[str]) -> Node:
+    if node.name in goes and node.state == _READY:
+        return replace(node, state=DRAINING)
+    return replace(node, state=_READY) if node.name in stays and node.state == DRAINING else node
 
 
 def scale(

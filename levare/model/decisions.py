@@ -44,6 +44,10 @@ class Reason:
     available: float | None = None
 
 
+NO_ROOM = "no-room"
+"""What comes of the turn of a job that nothing but room is missing for."""
+
+
 @dataclass(frozen=True)
 class Decision:
     """
@@ -59,6 +63,11 @@ class Decision:
     promises: Mapping[str, "Promise"] = field(default_factory=dict)
     turns: Sequence["Turn"] = ()
     """Every job that was looked at, in the order in which that happened."""
+
+    @property
+    def without_room(self) -> frozenset[str]:
+        """Jobs that wait for room and nothing else."""
+        return frozenset(turn.job_id for turn in self.turns if turn.outcome == NO_ROOM)
 
 
 @dataclass(frozen=True)

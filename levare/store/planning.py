@@ -9,11 +9,13 @@ from sqlalchemy import Connection, bindparam, select
 
 from levare.decide import effect, forecast
 from levare.decide.effect import Effect, InFlight, Over, Shift
+from levare.decide.placement import place
 from levare.decide.plan import Plan
+from levare.decide.pools import Facts as Pools
 from levare.decide.sharing import Books
-from levare.model import Node, Rules, Sharing, Waiting
+from levare.model import Node, Rules, Scaling, Sharing, Waiting
 from levare.model.changes import Change
-from levare.store import applying, in_flight, promises, sharing
+from levare.store import applying, in_flight, pool_workers, promises, sharing
 from levare.store.audit import Actor
 from levare.store.declared import Made, in_parts
 from levare.store.fleet import load_nodes
@@ -36,9 +38,18 @@ class Queue:
     nodes: Sequence[Node]
     sharing: Sharing
     queued: Mapping[str, int]
+    pools: Pools
 
     def starts(self, now: datetime) -> dict[str, datetime]:
-        return forecast.starts(self.waiting, self.nodes, now=now, sharing=self.sharing)
+        """As far as can be foreseen, on the workers that pools have once they have followed this queue."""
+        nodes = self.pools.foreseen(self.nodes, self._scalings(now))
+        return forecast.starts(self.waiting, nodes, now=now, sharing=self.sharing)
+
+    def _scalings(self, now: datetime) -> Sequence[Scaling]:
+        if not self.pools.asked:
+            return self.pools.decide((), now=now)
+        decision = place(self.waiting, self.nodes, now=now, sharing=self.sharing)
+        return self.pools.once_placed(decision.placements).decide(decision.without_room, now=now)
 
 
 @dataclass(frozen=True)
@@ -102,7 +113,8 @@ def _queue(connection: Connection, teams: Sequence[str], now: datetime, rules: R
     lanes = load_lanes(connection, most=lambda _: HEADS, now=now)
     promised = promises.load(connection)
     waiting = [job for lane in lanes for job in promises.remembered(lane, promised)]
-    return Queue(waiting, nodes, shared, sharing.queued(connection, teams) if teams else {})
+    queued = sharing.queued(connection, teams) if teams else {}
+    return Queue(waiting, nodes, shared, queued, pool_workers.load(connection, waiting, now=now))
 
 
 _NAMES = bindparam("names", expanding=True)

@@ -2,14 +2,14 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, delete, exists, func, insert, not_, or_, select, update
 
 from levare.decide.declared_pools import pool_of
-from levare.decide.pools import Supply, at_most, demand
+from levare.decide.pools import Asked, Facts, Supply, at_most, follows_queue
 from levare.errors import Conflict
 from levare.model import LIVE, WAITING, Device, Machine, Node, Pool, PoolWorker, Scaling, Share, Waiting
 from levare.model.pools import DRAINING, STOPPING, WANTED
@@ -25,37 +25,21 @@ AWAY_AFTER = timedelta(seconds=30)
 """A machine that has not asked for so long gets no new worker, and its workers count no more."""
 
 
-@dataclass(frozen=True)
-class Facts:
-    """All that a decision about pools rests on."""
-
-    pools: Sequence[Pool]
-    machines: Sequence[Machine]
-    workers: Sequence[PoolWorker]
-    queue: Mapping[str, int]
-    """Pool -> how many jobs wait for room that a worker of it could run."""
-    taken: frozenset[str]
-    """Names of nodes that are no worker of a pool."""
-
-
 def are_any(connection: Connection) -> bool:
     """Whether there is anything to decide upon."""
     return bool(connection.execute(_ANY).scalar())
 
 
-def load(connection: Connection, without_room: Sequence[Waiting], *, now: datetime) -> Facts:
-    """`without_room` are the jobs that the last placement left waiting for room, of each lane the first."""
+def load(connection: Connection, waiting: Sequence[Waiting], *, now: datetime) -> Facts:
+    """The facts of a decision; `waiting` are the jobs that pools which follow the queue may start workers for."""
     declared = load_pools(connection, now=now)
-    found = load_machines(connection, now=now)
-    scaled = [pool for pool in declared if pool.queue_per_worker and pool.is_open]
-    asked = _counted(connection, without_room) if scaled and without_room else []
     rows = connection.execute(_WORKERS).all()
     names = {row.name for row in rows}
     return Facts(
         declared,
-        found,
+        load_machines(connection, now=now),
         [_worker(row) for row in rows],
-        demand(asked, scaled, found),
+        _asked(connection, waiting) if waiting and any(map(follows_queue, declared)) else (),
         frozenset(name for name in connection.execute(_NODE_NAMES).scalars() if name not in names),
     )
 
@@ -170,15 +154,16 @@ def share_of(document: Mapping[str, Any]) -> Share:
     return Share(**{**document, "gpus": None if gpus is None else tuple(gpus), "labels": labels})
 
 
-def _counted(connection: Connection, jobs_waiting: Sequence[Waiting]) -> list[tuple[Any, int]]:
-    """Each with how many of its lane wait; an array is as many as may start of it."""
-    by_id = {job.job_id: job for job in jobs_waiting}
-    rows = connection.execute(_LANES, {"firsts": list(by_id)}).all()
+def _asked(connection: Connection, waiting: Sequence[Waiting]) -> list[Asked]:
+    """Each with how many of its lane wait; an array is a lane of its own, with as many as may start of it."""
+    rows = connection.execute(_LANES, {"ids": [job.job_id for job in waiting if job.count == 1]}).all()
     lanes = {row.id: row.lane for row in rows}
     counts = {row.lane: row.number for row in connection.execute(_WAIT, {"lanes": sorted(set(lanes.values()))})}
-    asked: list[tuple[Any, int]] = [(job.request, job.count) for job in jobs_waiting if job.count > 1]
-    firsts = {lane: job_id for job_id, lane in reversed(lanes.items())}
-    return asked + [(by_id[job_id].request, counts.get(lane, 0)) for lane, job_id in firsts.items()]
+    asked: list[Asked] = []
+    for job in waiting:
+        lane = lanes.get(job.job_id, job.job_id)
+        asked.append(Asked(job.job_id, job.request, lane, counts.get(lane, job.count)))
+    return asked
 
 
 def _move(connection: Connection, scaling: Scaling, now: datetime) -> None:
@@ -227,10 +212,8 @@ _SEEN = (
     .order_by(pool_workers.c.machine, pool_workers.c.number)
 )
 _NODE_NAMES = select(nodes.c.name)
-_LANES = (
-    select(jobs.c.id, jobs.c.lane)
-    .where(jobs.c.id.in_(bindparam("firsts", expanding=True)), jobs.c.array_size.is_(None))
-    .order_by(jobs.c.created_at, jobs.c.id)
+_LANES = select(jobs.c.id, jobs.c.lane).where(
+    jobs.c.id.in_(bindparam("ids", expanding=True)), jobs.c.array_size.is_(None)
 )
 _WAIT = (
     select(jobs.c.lane, func.count().label("number"))

@@ -114,8 +114,8 @@ def apply(running: Fleet) -> None:
     file.write_text(MANIFEST)
     own = {f"LEVARE_SECRET_{name}": value for name, value in {"HUB": FILE, "HOOK": HOOK, "KEY": KEY}.items()}
     own["LEVARE_SECRETS"] = running.environment["LEVARE_SECRETS"]
-    said = running.levare("plan", str(file), "-o", str(saved), code=2, **own)
-    said += running.levare("apply", str(saved), "--yes", **own)
+    said = running.levare("plan", str(file), "-o", str(saved), code=2, environment=own)
+    said += running.levare("apply", str(saved), "--yes", environment=own)
     (running.home / "said.txt").write_text(said)
 
 

@@ -1,19 +1,34 @@
 """Pools in SQL: what is declared, what beat writes, what machines say."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from beat.leader import Leader
 from beat.pool_watch import PoolWatch
+from levare.decide.effect import Shift
+from levare.decide.plan import Plan, differences
 from levare.errors import CanNeverRun, Conflict, Forbidden, StaleLeader, Unauthorized
-from levare.model import Device, Rules, Waiting
+from levare.model import Declared, Device, Rules, Waiting
 from levare.model.access import MACHINE, Access
-from levare.store import audit, machines, nodes, pool_workers, pools, revisions, snapshot, tables, tokens
+from levare.store import (
+    audit,
+    kinds,
+    machines,
+    nodes,
+    planning,
+    pool_workers,
+    pools,
+    revisions,
+    snapshot,
+    tables,
+    tokens,
+)
 from levare.store.audit import Actor
 from levare.store.engine import Database
 from levare.store.jobs import Intake, Submission, insert_job
@@ -238,6 +253,55 @@ def without_room(database: Database) -> list[Waiting]:
     """With no node at all everything waits for room."""
     with database.reading() as connection:
         return list(snapshot.load(connection, now=NOON).waiting)
+
+
+AFTER_THE_QUEUE = {"min": 1, "max": 9, "queue_per_worker": 1, "cool_down_seconds": 60}
+
+
+@pytest.mark.parametrize(
+    ("workers_of", "shifts"),
+    [
+        ((1, 3), {"j1": (1, 0), "j2": (2, 0)}),
+        ((3, 1), {"j1": (0, 1), "j2": (0, 2)}),
+        ((1, AFTER_THE_QUEUE), {"j1": (1, 0), "j2": (2, 0)}),
+    ],
+)
+def test_a_plan_tells_which_jobs_start_earlier_or_later_with_the_workers_that_a_pool_then_has(
+    database: Database, watch: PoolWatch, add_job: Callable[..., str], workers_of: Any, shifts: Any
+):
+    before, after = workers_of
+    enter(database)
+    declare(database, before)
+    watch.look([], now=NOON)
+    for name in sorted(workers(database)):
+        join_node(database, name)
+    for place in range(3):
+        add_job(f"j{place}", name=f"n{place}", gpus=4, timeout_seconds=3600)
+
+    told = planned(database, Declared("pool", "p", {"workers": after, "offers": SIMULATED}))
+
+    assert {each.job: (hours_of(each.before), hours_of(each.after)) for each in told} == shifts
+
+
+def hours_of(moment: datetime | None) -> float:
+    assert moment is not None
+    return (moment - NOON) / timedelta(hours=1)
+
+
+@contextmanager
+def undone(database: Database) -> Iterator[Connection]:
+    with database.writing() as connection, connection.begin_nested() as trial:
+        yield connection
+        trial.rollback()
+
+
+def planned(database: Database, wanted: Declared) -> Sequence[Shift]:
+    with database.reading() as connection:
+        changes = differences(kinds.every(connection), [wanted]).changes
+        plan = Plan(revisions.read(connection).revision, changes)
+        facts = planning.load(connection, changes, now=NOON, rules=Rules())
+    after = planning.load_after(undone(database), plan, actor=ADA, now=NOON, rules=Rules())
+    return planning.effect_of(plan, facts, after, now=NOON).shifts
 
 
 def test_what_only_a_pool_could_run_is_taken_and_what_it_could_not_is_refused(database: Database):
