@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -195,6 +196,11 @@ def fleet(home: Path, **environment: str) -> Iterator[Fleet]:
         yield deployment
     finally:
         deployment.stop()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
 
 
 def environment_of(process: psutil.Process) -> dict[str, str]:

@@ -22,6 +22,16 @@ def running(tmp_path: Path, database_variable: dict[str, str]) -> Iterator[Fleet
         yield deployment
 
 
+@pytest.fixture(scope="module", params=BACKENDS)
+def shared(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, make_database_url: Callable[[str], str]
+) -> Iterator[Fleet]:
+    """The same, one for all tests of a file that leave it as they found it."""
+    with fleet(tmp_path_factory.mktemp("shared"), LEVARE_DATABASE=make_database_url(request.param)) as deployment:
+        deployment.start_all()
+        yield deployment
+
+
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
     return Ledger(tmp_path)

@@ -15,6 +15,11 @@ from tests.ledger import Ledger
 
 
 @pytest.fixture
+def running(shared: Fleet) -> Fleet:
+    return shared
+
+
+@pytest.fixture
 def configured(running: Fleet) -> settings.Settings:
     return settings.load(running.environment)
 

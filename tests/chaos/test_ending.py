@@ -2,6 +2,9 @@
 
 import time
 
+import psutil
+import pytest
+
 from tests.fleet import Fleet, alive, eventually
 
 STUBBORN = """
@@ -23,6 +26,11 @@ for _ in range(2048):
     os.write(1, block)
 """
 TWO_GIB = 2048 * 1024 * 1024
+
+
+@pytest.fixture
+def running(shared: Fleet) -> Fleet:
+    return shared
 
 
 def test_a_cancel_leaves_no_process_of_a_job_that_resists(running: Fleet):
@@ -67,8 +75,6 @@ def test_a_time_limit_ends_the_job_and_is_the_reason(running: Fleet):
 
 
 def test_two_gib_without_a_newline_are_bounded_on_disk_and_in_memory(running: Fleet):
-    import psutil
-
     worker = psutil.Process(running.processes["worker"].pid)
     job_id = running.python(FLOOD)
     most_disk, most_memory, start = 0, 0, worker.memory_info().rss

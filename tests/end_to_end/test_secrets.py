@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import socket
 import sqlite3
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,7 +14,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.fleet import Fleet, eventually, fleet
+from tests.fleet import Fleet, eventually, fleet, free_port
 
 FILE, GIVEN, HOOK, KEY = (f"canary-{token_hex(16)}" for _ in range(4))
 """Of a job: in a file, in its worker's environment. Of a channel: in beat's environment, in a file."""
@@ -75,12 +74,6 @@ class Door:
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.server.server_address[1]}/{path}"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="module")

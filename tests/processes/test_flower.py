@@ -1,6 +1,5 @@
 """Flower as a process: on loopback, behind the password, with nothing to press unless that is asked for."""
 
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,14 +9,9 @@ import psutil
 import pytest
 
 from levare.settings import kept_secret
-from tests.fleet import Fleet, eventually, fleet
+from tests.fleet import Fleet, eventually, fleet, free_port
 
 CLOSED = ("/", "/workers", "/tasks", "/broker", "/api/tasks", "/api/workers", "/api/queues/length")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
 
 
 @pytest.fixture
