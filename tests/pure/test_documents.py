@@ -1,13 +1,17 @@
 """What exists is documented, by its name."""
 
 import re
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from levare import model, settings
 from levare.cli import levare as command_line
+from tests.reference import pages
 
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text()
@@ -34,7 +38,38 @@ def test_every_command_is_in_the_guide_to_commands(command: str):
     assert f"`levare {command}`" in COMMANDS
 
 
+def documented() -> Iterator[str]:
+    """Every command line of levare in a block of the documents, without what a shell makes of the rest of the line."""
+    for document in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
+        for block in re.findall(r"```console\n(.*?)```", document.read_text(), re.DOTALL):
+            for line in block.replace("\\\n", " ").splitlines():
+                if line.startswith("$ levare "):
+                    yield re.split(r" [|>&;#]|\)$", line.removeprefix("$ levare "))[0]
+
+
+@pytest.mark.parametrize("line", sorted(set(documented())))
+def test_every_command_line_in_the_documents_is_one_that_levare_takes(line: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(click.Context, "invoke", lambda *_, **__: None)  # it is read, and nothing is done
+    monkeypatch.setattr(click.Path, "convert", lambda _, value, *__: value)
+
+    done = CliRunner().invoke(command_line, shlex.split(line))
+
+    assert done.exit_code == 0, done.output
+
+
+@pytest.mark.parametrize("name", ["commands.md", "rest.md", "manifest.md", "settings.md"])
+def test_a_page_of_the_reference_is_what_the_code_says_now(name: str, reference: dict[str, str]):
+    written = (ROOT / "docs" / "reference" / name).read_text()
+
+    assert written == reference[name], "`python -m tests.reference` writes it anew"
+
+
+@pytest.fixture(scope="module")
+def reference() -> dict[str, str]:
+    return dict(pages())
+
+
 def test_every_link_of_the_documents_leads_somewhere():
-    for document in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+    for document in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
         for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", document.read_text()):
             assert (document.parent / target).exists(), f"{document.name} links to {target}"
