@@ -50,7 +50,10 @@ def _helps(command: click.Command, name: str, parent: click.Context | None) -> I
 def rest() -> str:
     """Every operation by what it is about; the bodies are in /docs of the API itself."""
     with TemporaryDirectory() as folder:
-        document = create(settings.load({"LEVARE_HOME": folder})).openapi()
+        app = create(settings.load({"LEVARE_HOME": folder}))
+        document = app.openapi()
+        app.state.parts.pulse.close()
+        app.state.parts.database.dispose()
     by_tag: dict[str, list[str]] = {}
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
