@@ -11,9 +11,10 @@ from typing import Any
 
 import structlog
 from anyio import sleep, to_thread
+from sqlalchemy import Connection
 
-from levare.model.access import Access
-from levare.store import sessions, tokens
+from levare.model.access import TEAM, Access
+from levare.store import revisions, sessions, teams, tokens
 from levare.store.engine import Database
 
 FRESH_SECONDS = 0.4
@@ -41,6 +42,7 @@ class Keys:
         self._database = database
         self._held: dict[str, Holder] = {}
         self._used: dict[str, datetime] = {}
+        self._members: tuple[int, Mapping[str, Mapping[str, str]]] | None = None
 
     def at_hand(self, secret: str) -> Holder | None:
         """The holder of a secret, if SQL has been asked just now."""
@@ -67,11 +69,21 @@ class Keys:
         try:
             with self._database.reading() as connection:
                 row = verify(connection, secret, now=datetime.now(UTC))
+                access = self._access(connection, row)
         except BaseException:
             self._held.pop(digest, None)
             raise
-        held = self._held[digest] = _holder(row, asked_at)
+        held = self._held[digest] = Holder(row["id"], row["name"], access, row["expires_at"], asked_at)
         return held
+
+    def _access(self, connection: Connection, row: Mapping[str, Any]) -> Access:
+        """A token that was made for one team says itself what it may; of a person's it is the teams that say so."""
+        if row["role"] != TEAM or row["teams"]:
+            return Access(row["role"], row["teams"])
+        revision = revisions.read(connection).revision
+        if self._members is None or self._members[0] != revision:
+            self._members = revision, teams.members(connection)
+        return Access(TEAM, self._members[1].get(row["name"], {}))
 
     def _note(self, held: Holder) -> Holder:
         self._used[held.token_id] = datetime.now(UTC)
@@ -99,10 +111,6 @@ class Keys:
         now = monotonic()
         held = self._held.copy()
         self._held = {key: each for key, each in held.items() if now - each.asked_at < _FORGET_AFTER_SECONDS}
-
-
-def _holder(row: Mapping[str, Any], asked_at: float) -> Holder:
-    return Holder(row["id"], row["name"], Access(row["role"], row["teams"]), row["expires_at"], asked_at)
 
 
 def _is_over(held: Holder) -> bool:

@@ -12,7 +12,7 @@ from app.call import Asked, Call, DryRun
 from app.pages import fields_of, picked, selected
 from app.wishes import team_wish
 from levare.errors import Forbidden
-from levare.manifest.teams import TeamRequest
+from levare.manifest.teams import TeamRequest, TeamRole
 from levare.manifest.values import Label
 from levare.pulse import beat_bell
 from levare.store import sharing, teams, views
@@ -40,6 +40,9 @@ class Team(BaseModel):
     quota: QuotaAnswer
     projects: dict[str, QuotaAnswer] = Field(description="Quotas of its projects.")
     users: dict[str, QuotaAnswer] = Field(description="Quotas of its users.")
+    members: dict[str, TeamRole] = Field(
+        description="What people may in it, by the names of their tokens.", examples=[{"ada": "member"}]
+    )
     entitled_percent: float = Field(description="Its weight among those of all teams.", examples=[66.67])
     used_percent: float = Field(description="Its part of all use lately, with what runs.", examples=[61.0])
     used_gpu_hours: float = Field(
@@ -95,7 +98,8 @@ def set_team(name: TeamName, body: TeamRequest, call: Asked, dry_run: DryRun = F
     """
     Declare the weight and the quotas of a team; whatever was declared of it before is replaced.
 
-    An admin of the team declares the quotas of its projects and users; the others are the fleet's to give.
+    An admin of the team declares its members and the quotas of its projects and users; the others are the fleet's to
+    give.
     """
     with call.writing(dry_run=dry_run) as connection:
         _refuse_more(connection, name, body, call)

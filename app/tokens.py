@@ -13,6 +13,7 @@ from app.call import Asked, Call, DryRun
 from app.document import refusals
 from app.pages import fields_of, picked, selected
 from levare.errors import Conflict, Contradiction, Fault
+from levare.manifest.teams import TeamRole
 from levare.manifest.values import Body, Label, Time
 from levare.model.access import ADMIN, FLEET, TEAM
 from levare.store import tokens
@@ -24,7 +25,6 @@ router = APIRouter(prefix="/v1/tokens", tags=["tokens"])
 _MOST_TEAMS = 100
 
 Role = Literal["admin", "metrics", "node", "team"]
-TeamRole = Literal["viewer", "member", "admin"]
 
 
 class TokenRequest(Body):
@@ -34,7 +34,8 @@ class TokenRequest(Body):
     role: Role | None = Field(
         None,
         description="What it may beyond its teams: `admin` everything, `metrics` read /metrics, `node` look after "
-        "nodes, `team` nothing. By default `team` for a token with teams, and `admin` for one without.",
+        "nodes, `team` nothing. By default `team` for a token with teams, and `admin` for one without. One of the "
+        "role `team` without teams may in each team what that says of its `members`.",
         examples=["team"],
     )
     teams: dict[Label, TeamRole] = Field(
@@ -127,7 +128,4 @@ def _refuse(body: TokenRequest, call: Call) -> None:
     if role == FLEET and body.teams:
         fault = Fault("teams", "mean nothing to a token that may everything", sorted(body.teams), "none")
         raise Contradiction("A token of the role admin has no teams.", "Leave the teams out, or the role.", [fault])
-    if role == TEAM and not body.teams:
-        fault = Fault("teams", "must be said", None, "at least one")
-        raise Contradiction("A token of the role team without a team opens nothing.", "Say of which teams.", [fault])
     call.refuse_unless(ADMIN, body.teams if role == TEAM else (), what="Such a token")

@@ -28,7 +28,7 @@ def pipeline_wish(body: PipelineRequest) -> PipelineWish:
 def team_wish(body: TeamRequest) -> Declared:
     projects = {name: each.quota() for name, each in body.projects.items()}
     users = {name: each.quota() for name, each in body.users.items()}
-    return Declared(body.weight, body.quota.quota(), projects, users)
+    return Declared(body.weight, body.quota.quota(), projects, users, dict(body.members))
 
 
 def window_wish(body: WindowRequest) -> Wish:

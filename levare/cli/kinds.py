@@ -163,13 +163,22 @@ def _team_role(text: str) -> tuple[str, str]:
     return team, role
 
 
+def _member_role(text: str) -> tuple[str, str]:
+    """`ada=member`: a token's name and a role, or `none`."""
+    name, equals, role = text.partition("=")
+    known = (*TEAM_ROLES, NO_LIMIT)
+    if not name or not equals or role not in known:
+        raise ValueError(f"{text!r} is not a name and a role ({', '.join(known)}) such as ada=member")
+    return name, role
+
+
 SIZE, HOURS, WARNING = Written("size", size_mib), Written("hours", hours), Written("signal@duration", _warning)
 LABEL, AMOUNT, ENDING = Written("label=value", label), Written("name=n", amount), Written("ending", ending)
 DURATION, MOMENT, VARIABLE, NEED = Written("duration", duration_seconds), Moment(), Variable(), Need()
 SECRET = Written("variable=name", _secret)
 DATA = Written("id", _data)
 AGO, AHEAD = Written("time|duration", _ago), Written("time|duration", _ahead)
-TEAM_ROLE = Written("team=role", _team_role)
+TEAM_ROLE, MEMBER_ROLE = Written("team=role", _team_role), Written("name=role", _member_role)
 COUNT, GPU_HOURS = Limit(int), Limit(float)
 JOB, NODE, TOKEN, TEAM, WINDOW = Name("job"), Name("node"), Name("token"), Name("team"), Name("window")
 FAMILY, SCHEDULE, TRIGGER = Name("family"), Name("schedule"), Name("trigger")

@@ -6,7 +6,7 @@ import click
 
 from levare.cli import terminal, words
 from levare.cli.group import Nouns
-from levare.cli.kinds import COUNT, DURATION, GPU_HOURS, NO_LIMIT, TEAM
+from levare.cli.kinds import COUNT, DURATION, GPU_HOURS, MEMBER_ROLE, NO_LIMIT, TEAM
 from levare.errors import NotFound
 
 if TYPE_CHECKING:
@@ -46,6 +46,13 @@ def show(team: str | None, *, as_json: bool) -> None:
 @click.option("--queued", type=COUNT, help="Jobs that have not begun; more are refused.")
 @click.option("--gpu-hours", type=GPU_HOURS, help="GPU-hours within a period.")
 @click.option("--period", "period_seconds", type=DURATION, help="That period, such as 30d.")
+@click.option(
+    "--member",
+    "members",
+    type=MEMBER_ROLE,
+    multiple=True,
+    help="What the token of this name may, such as ada=member: viewer, member, admin or none; may be repeated.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be, and change nothing.")
 @terminal.json_option
 def set_(
@@ -53,6 +60,7 @@ def set_(
     weight: float | None,
     project: str | None,
     user: str | None,
+    members: tuple[tuple[str, str], ...],
     *,
     dry_run: bool,
     as_json: bool,
@@ -66,6 +74,8 @@ def set_(
         quota = _quota_in(declared, project, user)
         quota |= {name: None if value == NO_LIMIT else value for name, value in limits.items() if value is not None}
         declared |= {} if weight is None else {"weight": weight}
+        roles = {**declared.get("members", {}), **dict(members)}
+        declared |= {"members": {name: role for name, role in roles.items() if role != NO_LIMIT}} if roles else {}
         found = client.set_team(team, dry_run=dry_run, **declared)
     _tell(found, "would be set" if dry_run else "is set", as_json=as_json)
 
@@ -90,7 +100,7 @@ def _declared(client: "Client", name: str) -> dict[str, Any]:
         found = client.team(name)
     except NotFound:
         return {}
-    return {part: found[part] for part in ("weight", "quota", "projects", "users")}
+    return {part: found[part] for part in ("weight", "quota", "projects", "users", "members")}
 
 
 def _quota_in(declared: dict[str, Any], project: str | None, user: str | None) -> dict[str, Any]:
@@ -105,6 +115,8 @@ def _tell(team: "Team", what: str, *, as_json: bool) -> None:
         terminal.document(team)
         return
     click.echo(f"{team['name']} {what}: weight {team['weight']:g}, {_limits(team['quota'])}")
+    for name, role in sorted(team["members"].items()):
+        click.echo(f"  member {name}: {role}")
     for noun, quotas in (("project", team["projects"]), ("user", team["users"])):
         for name, quota in sorted(quotas.items()):
             click.echo(f"  {noun} {name}: {_limits(quota)}")
@@ -141,6 +153,7 @@ def _whole(team: "Team") -> list[Any]:
         ("jobs", f"{team['running']} running, {team['queued']} queued"),
         ("use", f"{team['used_gpu_hours']:.1f} weighted GPU-hours lately, with what runs"),
         ("GPU-hours", f"{team['period_gpu_hours']:.1f} ended in the last {days:g} days"),
+        *((f"member {name}", role) for name, role in sorted(team["members"].items())),
         *((f"project {name}", _limits(quota)) for name, quota in sorted(team["projects"].items())),
         *((f"user {name}", _limits(quota)) for name, quota in sorted(team["users"].items())),
     ]

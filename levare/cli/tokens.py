@@ -41,7 +41,8 @@ def list_(*, as_json: bool) -> None:
 @click.option(
     "--role",
     type=click.Choice(TOKEN_ROLES),
-    help="What it may beyond its teams: metrics reads /metrics, node looks after nodes, admin does all.",
+    help="What it may beyond its teams: metrics reads /metrics, node looks after nodes, admin does all; team without "
+    "--team is what the teams say of their member of this name.",
 )
 @click.option("--expires", "expires_at", type=AHEAD, help="Until when it is valid: 90d, or 2030-12-24T20:00.")
 @terminal.json_option
@@ -98,7 +99,9 @@ def _row(token: "Token") -> list[Any]:
 
 
 def _rights(token: "Token") -> str:
-    """`vision=member nlp=viewer metrics`."""
+    """`vision=member nlp=viewer metrics`, or that the teams say what it may."""
+    if token["role"] == TEAM and not token["teams"]:
+        return "as member"
     beyond = [] if token["role"] == TEAM else [token["role"]]
     return " ".join([*(f"{team}={role}" for team, role in sorted(token["teams"].items())), *beyond])
 

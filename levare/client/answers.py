@@ -371,6 +371,7 @@ class Team(TypedDict):
     quota: Quota
     projects: dict[str, Quota]
     users: dict[str, Quota]
+    members: dict[str, str]
     entitled_percent: float
     used_percent: float
     used_gpu_hours: float

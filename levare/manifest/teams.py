@@ -1,7 +1,7 @@
 """Teams: what each weighs, and the most that it may use."""
 
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -13,6 +13,7 @@ _MOST_PARTS = 1000
 _HOUR_SECONDS, _YEAR_SECONDS = 3600, 366 * 24 * 3600
 
 Limit = Annotated[int, Field(ge=0, le=_MOST), WHOLE]
+TeamRole = Literal["viewer", "member", "admin"]
 Hours = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 
 
@@ -69,6 +70,15 @@ class TeamRequest(Body):
         max_length=_MOST_PARTS,
         description="Quotas of its users.",
         examples=[{}],
+        json_schema_extra={"additionalProperties": False},
+    )
+
+    members: dict[Label, TeamRole] = Field(
+        default_factory=dict,
+        max_length=_MOST_PARTS,
+        description="What people may in it, by the names of their tokens: `viewer` reads, `member` submits and cancels "
+        "too, `admin` declares. It holds for tokens that were made without teams of their own.",
+        examples=[{"ada": "member"}],
         json_schema_extra={"additionalProperties": False},
     )
 

@@ -32,13 +32,21 @@ class Declared:
     quota: Quota = field(default_factory=Quota)
     projects: Mapping[str, Quota] = field(default_factory=dict)
     users: Mapping[str, Quota] = field(default_factory=dict)
+    members: Mapping[str, str] = field(default_factory=dict)
+    """Name of a token -> what it may in the team."""
 
     @classmethod
     def of(cls, document: Row) -> "Declared":
         """What a document declares; `document` is its inverse."""
         projects = {name: quota_of(quota) for name, quota in document.get("projects", {}).items()}
         users = {name: quota_of(quota) for name, quota in document.get("users", {}).items()}
-        return cls(document.get("weight", 1.0), quota_of(document.get("quota", {})), projects, users)
+        return cls(
+            document.get("weight", 1.0),
+            quota_of(document.get("quota", {})),
+            projects,
+            users,
+            document.get("members", {}),
+        )
 
     @property
     def columns(self) -> dict[str, Any]:
@@ -56,9 +64,10 @@ class Declared:
         found = {"weight": self.weight} if self.weight != Declared.weight else {}
         found |= {"quota": quota} if quota else {}
         parts = {"projects": self.projects, "users": self.users}
-        return found | {
+        found |= {
             part: {name: _said(each) for name, each in quotas.items()} for part, quotas in parts.items() if quotas
         }
+        return found | ({"members": dict(self.members)} if self.members else {})
 
 
 def put(connection: Connection, name: str, declared: Declared, *, actor: Actor, now: datetime) -> None:
@@ -85,6 +94,15 @@ def find(connection: Connection, shared: Sharing, *, now: datetime) -> list[Row]
         books.compare(name, wants=bool(waiting.get(name)))
     hours = _hours(connection, shared, names, now)
     return [_team(books.standing(name), rows.get(name), waiting.get(name, 0), hours[name]) for name in names]
+
+
+def members(connection: Connection) -> Mapping[str, Mapping[str, str]]:
+    """Name of a token -> team -> what it may there, as the teams declare it."""
+    found: dict[str, dict[str, str]] = {}
+    for team, definition in connection.execute(_DEFINITIONS):
+        for name, role in definition.get("members", {}).items():
+            found.setdefault(name, {})[team] = role
+    return found
 
 
 def one(connection: Connection, name: str, shared: Sharing, *, now: datetime) -> Row:
@@ -149,6 +167,7 @@ def _team(standing: Standing, row: Any, waiting: int, hours: float) -> Row:
     return declared | {
         "name": standing.team,
         "declared": row is not None,
+        "members": row.definition.get("members", {}) if row else {},
         "entitled_percent": round(100 * standing.entitled, 2),
         "used_percent": round(100 * standing.used, 2),
         "used_gpu_hours": round(standing.use / _SECONDS_PER_GPU_HOUR, 6),
@@ -192,6 +211,7 @@ def _full(whose: str, waiting: int, adding: int, most: int) -> QuotaQueued:
 
 _OF_NAME = teams.c.name == bindparam("name")
 _QUOTAS = select(teams.c.quota, teams.c.projects, teams.c.users).where(_OF_NAME)
+_DEFINITIONS = select(teams.c.name, teams.c.definition)
 _LOCK = select(teams.c.name).where(_OF_NAME).with_for_update()
 DECLARED = Kind("team", teams, columns=_columns, tells=True)
 _BEGUN_OR_NOT = is_one_of(jobs.c.state, ("blocked", "waiting", *LIVE))

@@ -19,6 +19,7 @@ def a_team(**other: Any) -> dict[str, Any]:
         "quota": NO_QUOTA | {"gpus": 8},
         "projects": {},
         "users": {},
+        "members": {},
         "entitled_percent": 66.67,
         "used_percent": 61.0,
         "used_gpu_hours": 310.5,
@@ -82,8 +83,21 @@ def test_setting_a_part_of_a_team_leaves_the_rest_as_it_is():
         "quota": NO_QUOTA | {"running": 20, "borrow": False},
         "projects": {},
         "users": before["users"],
+        "members": {},
     }
     assert result.stdout == "vision is set: weight 2, 8 GPUs\n  user ada: 3 running\n"
+
+
+def test_a_member_is_added_and_another_taken_out():
+    before = a_team(members={"ben": "admin", "eve": "viewer"})
+    api = Api().on("GET /v1/teams/vision", before).on("PUT /v1/teams/vision", a_team(members={"ada": "member"}))
+
+    result = levare_run(api, "teams", "set", "vision", "--member", "ada=member", "--member", "ben=none")
+
+    assert result.exit_code == 0, result.stderr
+    assert api.body()["members"] == {"eve": "viewer", "ada": "member"}
+    assert result.stdout.endswith("  member ada: member\n")
+    assert "not a name and a role" in levare_run(api, "teams", "set", "vision", "--member", "ada=king").stderr
 
 
 def test_a_new_team_is_set_with_what_is_given_alone():

@@ -222,6 +222,7 @@ def others(dice: random.Random) -> dict[str, Any]:
         "quota": {"gpu_hours": seconds / 7, "period_seconds": 3600 + seconds},
         "severity": dice.choice(["info", "critical"]),
         "price": mib / 3,
+        "members": dice.choice([{"ada": "admin"}, {"ben": "viewer", "eve": "member"}]),
         "weight": 1 + seconds / 11,
     }
 
