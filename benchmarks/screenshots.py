@@ -3,7 +3,7 @@ Pictures of every page, in light and dark, wide and narrow.
 
     python -m benchmarks.screenshots FOLDER [ADDRESS TOKEN]
 
-Without an address it starts a deployment of its own, with jobs that run, wait, have learnt and have failed.
+Without an address it starts a deployment of its own, with a fleet as `demo_fleet` makes it.
 """
 
 import sys
@@ -11,12 +11,15 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from benchmarks import demo_fleet
 from levare.settings import load
 from tests.browser.chromium import chromium
-from tests.fleet import ROOT, Fleet, fleet
+from tests.fleet import fleet
 
 WIDTHS, THEMES = (1280, 400), ("light", "dark")
 PAGES = {"overview": "/", "queue": "/queue", "ended": "/queue?state=ended", "nodes": "/nodes"}
+DOCUMENTED = ("overview", "running", "timeline", "schedules", "pipeline", "rollback")
+"""What the documents show: light and wide, as `docs/pages/NAME.png`."""
 
 
 def main() -> None:
@@ -29,7 +32,7 @@ def main() -> None:
         deployment.start_all()
         deployment.start("worker:2", **second(Path(home)))
         deployment.await_ready(2)
-        pages = PAGES | {name: f"/jobs/{job}" for name, job in scene(deployment).items()}
+        pages = PAGES | demo_fleet.fill(deployment)
         token = (deployment.home / "admin.token").read_text().strip()
         pictures(folder, str(deployment.client.base_url).rstrip("/"), token, pages.items())
 
@@ -45,24 +48,6 @@ def second(home: Path) -> dict[str, str]:
         "LEVARE_DATABASE": f"sqlite:///{home}/levare.db",
         "LEVARE_REDIS": load({"LEVARE_HOME": str(home)}).redis_url,
     }
-
-
-def scene(deployment: Fleet) -> dict[str, str]:
-    """Jobs of three teams; those whose pages are worth a picture by a name."""
-    digits = [sys.executable, str(ROOT / "examples/digits/train.py")]
-    trained = deployment.submit(*digits, name="digits", gpus=1, team="vision")
-    failed = deployment.python("raise RuntimeError('CUDA out of memory')", name="unet", team="vision")
-    deployment.await_end(trained, failed)
-    for number in (1, 2):
-        runs = deployment.submit("sleep", "900", name=f"resnet-{number}", gpus=1, team="vision", timeout_seconds=1200)
-        deployment.await_state(runs, "running")
-    half = deployment.submit("sleep", "900", name="probe", gpus=1, gpu_memory_mib=10240, team="speech")
-    deployment.await_state(half, "running")
-    waiting = deployment.submit("sleep", "60", name="llm", gpus=4, team="nlp", priority=8, timeout_seconds=3600)
-    deployment.submit("sleep", "60", name="llm-eval", team="nlp", needs=[waiting])
-    for number in (1, 2, 3):
-        deployment.submit("sleep", "60", name=f"bert-{number}", gpus=4, team="nlp", timeout_seconds=1800)
-    return {"job": trained, "failed": failed, "waiting": waiting}
 
 
 def pictures(folder: Path, address: str, token: str, pages: Iterable[tuple[str, str]]) -> None:

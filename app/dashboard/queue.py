@@ -7,6 +7,7 @@ from app import veil
 from app.dashboard.desk import View
 from app.dashboard.reasons import hidden_jobs, in_words
 from levare.model import BLOCKED, FINAL, LIVE, WAITING, Reason
+from levare.model.failures import FAILURE_CLASSES as FAILURES
 from levare.store import explain, trends, views
 from levare.store.views import JobFilter
 
@@ -22,14 +23,22 @@ SHOWN: Mapping[str, Sequence[str]] = {
     **{state: (state,) for state in FINAL},
 }
 """What a filter by state stands for."""
+FILTERS = ("team", "project", "user", "name")
 
 
 def load(view: View) -> dict[str, Any]:
     call, params = view.call, view.params
     state = params.get("state", "open")
     state = state if state in SHOWN else "open"
-    team, name = params.get("team", "").strip(), params.get("name", "").strip()
-    wanted = JobFilter(SHOWN[state], team=team or None, name=name or None, seen=call.seen)
+    said = {name: params.get(name, "").strip() for name in FILTERS}
+    failure = params.get("failure", "")
+    failures = (failure,) if failure in FAILURES else ()
+    wanted = JobFilter(
+        SHOWN[state],
+        **{name: value or None for name, value in said.items()},
+        failures=failures,
+        seen=call.seen,
+    )
     with call.database.reading() as connection:
         rows = views.find_jobs(connection, wanted, limit=MOST + 1, newest_first=state in ("ended", *FINAL))
         rows = trends.with_left(connection, rows, now=call.now)
@@ -43,8 +52,10 @@ def load(view: View) -> dict[str, Any]:
         "is_cut": len(rows) > MOST,
         "state": state,
         "states": list(SHOWN),
-        "team": team,
-        "name": name,
+        "said": said,
+        "failure": failure,
+        "failures": sorted(FAILURES),
+        "is_filtered": bool(state != "open" or failures or any(said.values())),
         "final": FINAL,
         "waits_total": len(view.stands),
     }

@@ -1,6 +1,6 @@
 """When a waiting job will start, if runs take as long as they usually do, and if they take as long as promised."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from heapq import heapify, heappop, heappush
@@ -62,22 +62,56 @@ def estimate(
     return Estimate(typical, latest, _words(typical, latest) or (_unknown(nodes, now) if dead_end else _TOO_FAR))
 
 
-def starts(
+@dataclass(frozen=True)
+class Foreseen:
+    """A part of a run that is to come; `ends` is None where nothing tells how long it takes."""
+
+    job_id: str
+    node: str
+    devices: Collection[str]
+    begins: datetime
+    ends: datetime | None
+
+
+def course(
     waiting: Sequence[Waiting], nodes: Sequence[Node], *, now: datetime, sharing: Sharing, work: int = 10 * MOST_WORK
-) -> dict[str, datetime]:
-    """When each that waits starts, as far as can be foreseen, if runs take as long as usual: one look ahead for all."""
+) -> list[Foreseen]:
+    """Where and when what waits starts, as far as can be foreseen, if runs take as long as usual."""
     world = _World(waiting, nodes, now, lambda duration: duration.typical, blur=0)
-    found: dict[str, datetime] = {}
+    lasts = {job.job_id: job.expected and job.expected.typical for job in waiting}
+    found: list[Foreseen] = []
     while work > 0 and world.waiting and world.now - now <= HORIZON:
         asked = world.candidates(None, sharing.licences)
         decision = place(asked, world.nodes, now=world.now, sharing=sharing)
-        for placement in decision.placements:
-            found.setdefault(placement.job_id, world.now)
+        for each in decision.placements:
+            length = lasts[each.job_id]
+            ends = world.now + length if length else None
+            found.append(Foreseen(each.job_id, each.node, each.devices, world.now, ends))
         world.apply(decision)
         if not world.advance():
             break
         work -= 5 + len(asked) + len(nodes)
     return found
+
+
+def starts(
+    waiting: Sequence[Waiting], nodes: Sequence[Node], *, now: datetime, sharing: Sharing, work: int = 10 * MOST_WORK
+) -> dict[str, datetime]:
+    """When each that waits starts, as far as can be foreseen, if runs take as long as usual: one look ahead for all."""
+    found: dict[str, datetime] = {}
+    for each in course(waiting, nodes, now=now, sharing=sharing, work=work):
+        found.setdefault(each.job_id, each.begins)
+    return found
+
+
+def ends(nodes: Iterable[Node], now: datetime) -> dict[str, datetime]:
+    """When each attempt that runs ends, if it takes as long as usual; without those of which nothing tells."""
+    return {
+        held.attempt_id: held.placed_at + whole.typical
+        for node in nodes
+        for held in node.held
+        if held.placed_at and (whole := expected_of(held, now))
+    }
 
 
 def _words(typical: datetime | None, latest: datetime | None) -> str:

@@ -86,6 +86,10 @@ def cancel_job(api: Api) -> None:
     ask("DELETE", f"/v1/jobs/{api.submit('true')}")(api)
 
 
+def give_priority(api: Api) -> None:
+    ask("PUT", f"/v1/jobs/{api.submit('true')}/priority", {"priority": 8})(api)
+
+
 def cancel_pipeline(api: Api) -> None:
     made = ask("POST", "/v1/pipelines", PIPELINE)(api)
     ask("DELETE", f"/v1/pipelines/{made['id']}")(api)
@@ -144,6 +148,7 @@ def on_a_page(act: str) -> Make:
 WRITES: dict[tuple[str, str], tuple[Make | list[Make], str]] = {
     ("POST", "/v1/jobs"): (ask("POST", "/v1/jobs", JOB), "job.submitted"),
     ("DELETE", "/v1/jobs/{job_id}"): (cancel_job, "job.cancel_requested"),
+    ("PUT", "/v1/jobs/{job_id}/priority"): (give_priority, "job.priority_set"),
     ("POST", "/v1/pipelines"): (ask("POST", "/v1/pipelines", PIPELINE), "pipeline.submitted"),
     ("DELETE", "/v1/pipelines/{pipeline_id}"): (cancel_pipeline, "job.cancel_requested"),
     ("POST", "/v1/events"): (

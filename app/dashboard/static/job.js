@@ -3,7 +3,7 @@
 import { Charts } from "./chart.js";
 import { Log } from "./log.js";
 
-const MOST_POINTS = 400;
+const MOST_POINTS = 400, MOST_BANDS = 400;
 const RESOURCES = [
   ["GPU", "%", "gpu_utilisation_percent", { floor: 0, ceiling: 100 }, 1],
   ["GPU memory", "GiB", "gpu_memory_mib", { floor: 0 }, 1024],
@@ -27,6 +27,21 @@ function metricPanels(curves) {
   return [...byName].map(([title, series]) => ({ title, unit: "", isMetric: true, series: inStages(series) }));
 }
 
+// Which stage told last at each time: bands behind the curves, where there are several stages.
+function bandsOf(curves) {
+  const told = curves.flatMap((curve) => curve.points.map((point) => [Date.parse(point.at) / 1000, curve.stage]))
+    .filter(([, stage]) => stage).sort((a, b) => a[0] - b[0]);
+  if (new Set(told.map(([, stage]) => stage)).size < 2) return [];
+  const bands = [];
+  for (const [at, stage] of told) {
+    const last = bands.at(-1);
+    if (last?.stage === stage) { last.to = at; continue; }
+    bands.push({ stage, from: last ? last.to : at, to: at });
+  }
+  if (bands.length > MOST_BANDS) return [];
+  return bands;
+}
+
 const STAGES = ["train", "val", "test"];
 const inStages = (series) => series.sort((a, b) => (STAGES.indexOf(a.name) + 4) % 4 - (STAGES.indexOf(b.name) + 4) % 4);
 
@@ -37,6 +52,18 @@ function resourcePanels(items) {
     const series = [{ name: "", xs: told.map((item) => item.at), ys: told.map((item) => item[key] / divisor) }];
     return [{ title, unit, isMetric: false, series, ...range }];
   });
+}
+
+// What the colours of the bands mean.
+function tellBands(charts) {
+  charts.bandKey ??= charts.bar.appendChild(Object.assign(document.createElement("span"), { className: "bandkey" }));
+  const stages = [...new Set(charts.bands.map((band) => band.stage))];
+  if (charts.bandKey.dataset.stages === stages.join()) return;
+  charts.bandKey.dataset.stages = stages.join();
+  charts.bandKey.replaceChildren(...stages.flatMap((stage) => {
+    const key = Object.assign(document.createElement("span"), { className: `bandmark is-${stage}` });
+    return [key, document.createTextNode(`${stage} `)];
+  }));
 }
 
 async function ask(path) {
@@ -58,7 +85,11 @@ async function drawCurves() {
       ask(`/v1/jobs/${job}/samples?attempt=${attempt}&since=${encodeURIComponent(since)}&step=${step}`),
     ]);
     const panels = [...metricPanels(metrics?.curves ?? []), ...resourcePanels(samples?.items ?? [])];
-    if (panels.length) (charts ??= new Charts(place)).show(panels, from, to);
+    if (!panels.length) return;
+    charts ??= new Charts(place);
+    charts.bands = bandsOf(metrics?.curves ?? []);
+    charts.show(panels, from, to);
+    tellBands(charts);
   } finally {
     isDrawing = false;
   }

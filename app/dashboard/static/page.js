@@ -36,7 +36,7 @@ function go(key) {
 
 // The links that j and k walk along: one for each row or tile.
 function walk(by) {
-  const stops = [...document.querySelectorAll("main tbody tr, main .tile")]
+  const stops = [...document.querySelectorAll("main tbody tr, main .tile, main .alerts li")]
     .map((item) => item.querySelector("a[href^='/jobs/'], a")).filter(Boolean);
   const at = stops.indexOf(document.activeElement);
   const next = stops[at < 0 ? (by > 0 ? 0 : stops.length - 1) : Math.min(Math.max(at + by, 0), stops.length - 1)];
