@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
@@ -32,11 +33,15 @@ for step in range(1, steps + 1):
     time.sleep(pause)
 """
 _BROKEN = "print('loading'); raise RuntimeError('CUDA out of memory. Tried to allocate 2.00 GiB')"
-_DAYS, _SKIPPED = 6, 3
+_SKIPPED = 3
 
 
 def fill(deployment: Fleet) -> dict[str, str]:
     """Declare, submit, wait, and copy into the past; the pages that are worth a picture by their names."""
+    script = deployment.home / "bin" / "train.py"
+    script.parent.mkdir(exist_ok=True)
+    script.write_text(f"#!{sys.executable}\n{_TRAINING}")
+    script.chmod(0o755)
     _declare(deployment.client)
     ended = _ended(deployment)
     pages = _running(deployment) | _waiting(deployment, ended)
@@ -85,7 +90,8 @@ def _declare(client: httpx.Client) -> None:
 
 
 def _train(rate: float, seed: int, steps: int, pause: float) -> list[str]:
-    return [sys.executable, "-c", _TRAINING, *map(str, (rate, seed, steps, pause))]
+    """It finds the script where the processes of the fleet were told to look for programs."""
+    return ["train.py", *map(str, (rate, seed, steps, pause))]
 
 
 _EVAL = {"command": _train(0.3, 7, 40, 0.02), "team": "vision", "name": "eval", "gpus": 1, "project": "imagenet"}
@@ -191,46 +197,62 @@ def _wait_for_fires(deployment: Fleet) -> None:
 
 def _past(connection: Connection) -> None:
     """Each run that has ended once more on days before, as long as such runs are."""
-    random, now = Random(4), datetime.now(UTC)
     rows = connection.execute(select(jobs).where(jobs.c.finished_at.is_not(None), jobs.c.attempt > 0)).mappings().all()
-    for row in rows:
-        for number in range(1, 1 + (6 if row["schedule"] else 14)):
-            _copy(connection, dict(row), now, random, number)
-    seconds = {"resnet-50": 5400, "diffusion": 3600, "bert": 2700, "whisper": 1800, "eval": 1500, "distil": 9000}
-    for name, each in seconds.items():
-        for row in connection.execute(select(families.c.name).where(families.c.name.like(f"%/{name}"))).scalars().all():
-            spread = [each * random.uniform(0.9, 1.15) for _ in range(20)]
-            connection.execute(update(families).where(families.c.name == row).values(seconds=spread))
+    copies = [(dict(row), number) for row in rows for number in range(1, 1 + (6 if row["schedule"] else 14))]
+    past = _Past(connection, datetime.now(UTC))
+    past.random.shuffle(copies)
+    for job, number in copies:
+        past.copy(job, number)
+    for name, each in _SECONDS.items():
+        for family in (
+            connection.execute(select(families.c.name).where(families.c.name.like(f"%/{name}"))).scalars().all()
+        ):
+            spread = [each * past.random.uniform(0.9, 1.15) for _ in range(20)]
+            connection.execute(update(families).where(families.c.name == family).values(seconds=spread))
 
 
-def _copy(connection: Connection, job: dict[str, Any], now: datetime, random: Random, number: int) -> None:
-    old, job_id = job["id"], new_id()
-    lasted = timedelta(minutes=random.uniform(12, 95))
-    begun = now - timedelta(hours=random.uniform(0.7, 24 * _DAYS)) - lasted
-    if job["schedule"]:
-        begun = (now - timedelta(days=number)).replace(hour=1, minute=0, second=2)
-    times = {
-        "created_at": begun - timedelta(minutes=random.uniform(0, 30)),
-        "started_at": begun,
-        "finished_at": begun + lasted,
-    }
-    connection.execute(insert(jobs), job | times | {"id": job_id, "pipeline": None, "step": None})
-    if job["schedule"]:
-        _fire(connection, old, job_id, begun, is_skipped=number == _SKIPPED)
-    own = attempts.c
-    for row in connection.execute(select(attempts).where(own.job_id == old)).mappings().all():
-        moved = {"placed_at": begun, "started_at": begun, "ended_at": begun + lasted}
-        connection.execute(insert(attempts), {**row, **moved, "id": f"{job_id}-{row['number']}", "job_id": job_id})
+_SECONDS = {"resnet-50": 5400, "diffusion": 3600, "bert": 2700, "whisper": 1800, "eval": 1500, "distil": 9000}
 
 
-def _fire(connection: Connection, old: str, job_id: str, due_at: datetime, *, is_skipped: bool) -> None:
+@dataclass
+class _Past:
+    """One run after the other on each GPU, going back in time; `ends` is by when the next one has to have ended."""
+
+    connection: Connection
+    now: datetime
+    random: Random = field(default_factory=lambda: Random(4))
+    ends: dict[str, datetime] = field(default_factory=dict)
+
+    def copy(self, job: dict[str, Any], number: int) -> None:
+        old = self.connection.execute(select(attempts).where(attempts.c.job_id == job["id"])).mappings().all()
+        place = next(iter(old[-1]["devices"]), "")
+        begun, ended = self._night(number) if job["schedule"] else self._slot(place or job["name"], is_long=bool(place))
+        job_id = new_id()
+        waited = timedelta(minutes=self.random.uniform(0, 30))
+        times = {"created_at": begun - waited, "started_at": begun, "finished_at": ended}
+        self.connection.execute(insert(jobs), job | times | {"id": job_id, "pipeline": None, "step": None})
+        if job["schedule"]:
+            _fire(self.connection, job["id"], job_id, begun, is_skipped=number == _SKIPPED)
+        moved = {"placed_at": begun, "started_at": begun, "ended_at": ended, "job_id": job_id}
+        rows = [{**row, **moved, "id": f"{job_id}-{row['number']}"} for row in old]
+        self.connection.execute(insert(attempts), rows)
+
+    def _night(self, number: int) -> tuple[datetime, datetime]:
+        begun = (self.now - timedelta(days=number)).replace(hour=2, minute=0, second=2)
+        return begun, begun + timedelta(minutes=self.random.uniform(20, 40))
+
+    def _slot(self, place: str, *, is_long: bool) -> tuple[datetime, datetime]:
+        lasted = timedelta(minutes=self.random.uniform(12, 95) if is_long else self.random.uniform(1, 5))
+        ended = self.ends.get(place, self.now - timedelta(minutes=self.random.uniform(4, 20)))
+        self.ends[place] = ended - lasted - timedelta(minutes=self.random.choice((3, 8, 25, 90)))
+        return ended - lasted, ended
+
+
+def _fire(connection: Connection, old: str, job_id: str, begun: datetime, *, is_skipped: bool) -> None:
+    due_at = begun.replace(second=0, microsecond=0)
     row = connection.execute(select(fires).where(fires.c.job_id == old)).mappings().first()
-    known = connection.execute(
-        select(fires.c.due_at).where(fires.c.due_at == due_at.replace(second=0, microsecond=0))
-    ).first()
-    if row is None or known:
+    if row is None or connection.execute(select(fires.c.due_at).where(fires.c.due_at == due_at)).first():
         return
-    due_at = due_at.replace(second=0, microsecond=0)
     said = {"outcome": "skipped", "reason": "The run of the night before was still going on.", "job_id": None}
     moved = {"due_at": due_at, "decided_at": due_at, "job_id": job_id} | (said if is_skipped else {})
     connection.execute(insert(fires), {**row, **moved})

@@ -6,6 +6,7 @@ Pictures of every page, in light and dark, wide and narrow.
 Without an address it starts a deployment of its own, with a fleet as `demo_fleet` makes it.
 """
 
+import os
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -28,7 +29,10 @@ def main() -> None:
     if len(sys.argv) > 2:
         pictures(folder, sys.argv[2], sys.argv[3], PAGES.items())
         return
-    with tempfile.TemporaryDirectory(prefix="levare-") as home, fleet(Path(home), LEVARE_NODE="atlas") as deployment:
+    with (
+        tempfile.TemporaryDirectory(prefix="levare-") as home,
+        fleet(Path(home), LEVARE_NODE="atlas", PATH=f"{home}/bin:{os.environ['PATH']}") as deployment,
+    ):
         deployment.start_all()
         deployment.start("worker:2", **second(Path(home)))
         deployment.await_ready(2)

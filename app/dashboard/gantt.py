@@ -19,6 +19,7 @@ _MOST_TICKS = 9
 _LEAST_PERCENT = 0.35
 """So wide is the bar of whatever was shorter, so that it is seen."""
 _MOST_LANES = 12
+_ROUNDING = 0.02
 LANE_PIXELS = 20
 _SIGNS = {SUCCEEDED: "\N{CHECK MARK}", "cancelled": "\N{CIRCLED DIVISION SLASH}", "preempted": "\N{LEFTWARDS ARROW}"}
 _FAILED, _GOES_ON = "\N{MULTIPLICATION X}", ""
@@ -70,6 +71,13 @@ class Bar:
     width: float
     about: str
     href: str = ""
+    tail: float = 0.0
+    """Of what runs, how much further it is expected to go."""
+
+    @property
+    def ends(self) -> float:
+        """Where the next one may begin: what was short is drawn longer than it was, and must not push others away."""
+        return self.left + (self.width if self.width > _LEAST_PERCENT else 0) + self.tail
 
     @property
     def sign(self) -> str:
@@ -91,7 +99,7 @@ class Lane:
     def lines(self) -> list[list[Bar]]:
         found: list[list[Bar]] = []
         for bar in sorted(self.bars, key=lambda bar: (bar.left, bar.name)):
-            line = next((line for line in found if line[-1].left + line[-1].width <= bar.left + 0.01), None)
+            line = next((line for line in found if line[-1].ends <= bar.left + _ROUNDING), None)
             if line is None:
                 line = []
                 found.append(line)
@@ -103,14 +111,16 @@ class Lane:
         return len(self.bars) - sum(map(len, self.lines))
 
 
-def of_span(span: Row, frame: Frame, usual_end: datetime | None) -> Iterable[Bar]:
+def of_span(span: Row, frame: Frame, usual_end: datetime | None) -> Bar:
     """An attempt, and of one that lives how long it still takes."""
     begun, ended = span["started_at"] or span["placed_at"], span["ended_at"] or frame.now
     of = f"{span['name']} ({span['team']})" if span["team"] else span["name"]
     what = partial(Bar, span["name"], href=f"/jobs/{span['job_id']}" if span["job_id"] else "")
-    yield what(span["state"], *frame.place(begun, ended), f"{of}: {span['state'].replace('_', ' ')}")
+    left, width = frame.place(begun, ended)
+    about, tail = f"{of}: {span['state'].replace('_', ' ')}", 0.0
     if span["ended_at"] is None and usual_end and usual_end > frame.now:
-        yield what(FORESEEN, *frame.place(frame.now, usual_end), f"{of}: usually ends at {clock(usual_end)}")
+        about, tail = f"{about}, usually ends at {clock(usual_end)}", frame.percent(usual_end) - left - width
+    return what(span["state"], left, width, about, tail=round(max(tail, 0), 2))
 
 
 def of_future(each: Foreseen, view: View, frame: Frame) -> Bar | None:
@@ -151,7 +161,7 @@ def by_gpu(nodes: Sequence[Row], spans: Sequence[Row], view: View, frame: Frame)
         for card in node["devices"]
     }
     for span in spans:
-        fill(lanes, span["devices"], of_span(shown(span, view), frame, view.outlook.ends.get(span["id"])))
+        fill(lanes, span["devices"], [of_span(shown(span, view), frame, view.outlook.ends.get(span["id"]))])
     for each in view.outlook.course:
         fill(lanes, each.devices, [of_future(each, view, frame)])
     return list(lanes.values())

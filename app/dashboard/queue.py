@@ -6,6 +6,7 @@ from typing import Any
 from app import veil
 from app.dashboard.desk import View
 from app.dashboard.reasons import hidden_jobs, in_words
+from levare.decide.lineup import FORESEEN
 from levare.model import BLOCKED, FINAL, LIVE, WAITING, Reason
 from levare.model.failures import FAILURE_CLASSES as FAILURES
 from levare.store import explain, trends, views
@@ -57,6 +58,7 @@ def load(view: View) -> dict[str, Any]:
         "failures": sorted(FAILURES),
         "is_filtered": bool(state != "open" or failures or any(said.values())),
         "final": FINAL,
+        "steps": any(job["state"] in (WAITING, BLOCKED) and job["may_act"] for job in jobs),
         "waits_total": len(view.stands),
     }
 
@@ -69,7 +71,19 @@ def _row(row: Row, view: View, blocked: Mapping[str, Sequence[Reason]], hidden: 
         "reason_told": veil.without(_reason(row, stand, blocked), hidden),
         "estimate": stand.estimate if stand else None,
         "may_act": view.may_act(row["team"]),
+        "help": _help(view, row) if stand and stand.position <= FORESEEN else "",
     }
+
+
+def _help(view: View, row: Row) -> str:
+    """What would start it now, of the first in the queue: to find that out costs much of all the others."""
+
+    def told() -> str:
+        with view.call.database.reading() as connection:
+            change = explain.load(connection, row["id"], now=view.call.now, rules=view.call.rules).tell().get("change")
+        return change.message if change else ""
+
+    return view.desk.kept(f"help {row['id']}", told)
 
 
 def _reason(row: Row, stand: Any, blocked: Mapping[str, Sequence[Reason]]) -> str:

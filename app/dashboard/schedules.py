@@ -1,7 +1,7 @@
 """What runs by itself: when it is due, what became of each time, and whether it takes longer or does worse."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
@@ -22,7 +22,7 @@ Row = Mapping[str, Any]
 _MOST, _MOST_FIRES, _MOST_RUNS, _MOST_METRICS, _MOST_REVISIONS = 200, 40, 40, 6, 20
 _NEXT = 8
 _WEEK = timedelta(days=7)
-_LEVELS = 4
+_LEVELS, _TALLEST = 4, 40
 
 
 def load(view: View) -> dict[str, Any]:
@@ -136,32 +136,34 @@ def load_one(view: View) -> dict[str, Any]:
 def trends(told: comparing.Compared) -> list[dict[str, Any]]:
     """How long each run took, and what its first metrics came to: one row of bars for each, oldest first."""
     runs = told.runs
-    rows = [_trend("Duration", "s", [run["seconds"] for run in runs], runs)]
+    rows = [_trend("Duration", [run["seconds"] for run in runs], runs, say=words.lasted)]
     for metric in told.metrics[:_MOST_METRICS]:
         best = [each and each["best"] for each in metric["runs"]]
         way = {"min": "less is better", "max": "more is better"}.get(metric["direction"] or "", "")
-        rows.append(_trend(f"{metric['stage']} {metric['name']}".strip(), "", best, runs, note=way))
+        rows.append(_trend(f"{metric['stage']} {metric['name']}".strip(), best, runs, note=way))
     return [row for row in rows if any(bar["value"] is not None for bar in row["bars"])]
 
 
-def _trend(title: str, unit: str, values: Sequence[Any], runs: Sequence[Row], *, note: str = "") -> dict[str, Any]:
+def _trend(
+    title: str,
+    values: Sequence[Any],
+    runs: Sequence[Row],
+    *,
+    note: str = "",
+    say: Callable[[float], str] = words.number,
+) -> dict[str, Any]:
     known = [float(value) for value in values if isinstance(value, int | float)]
     most = max(map(abs, known), default=0.0) or 1.0
     bars = [
         {
             "value": value,
-            "percent": round(100 * abs(value) / most, 1) if isinstance(value, int | float) else 0,
+            "said": "not told" if value is None else say(value),
+            "height": _TALLEST * max(abs(value) / most, 0.05) if isinstance(value, int | float) else 0,
             "job": run["job"],
             "state": run["state"],
             "at": run["started_at"],
         }
         for value, run in zip(values, runs, strict=True)
     ]
-    return {
-        "title": title,
-        "unit": unit,
-        "note": note,
-        "bars": bars,
-        "least": min(known, default=None),
-        "most": max(known, default=None),
-    }
+    spread = f"{say(min(known))} to {say(max(known))}" if known else ""
+    return {"title": title, "note": note, "bars": bars, "spread": spread}

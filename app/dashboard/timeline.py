@@ -46,8 +46,9 @@ def load(view: View) -> dict[str, Any]:
 def _by_node(nodes: Sequence[Row], spans: Sequence[Row], view: View, frame: Frame) -> list[Lane]:
     lanes = {node["name"]: Lane(node["name"], node["name"], "", f"/nodes#{node['name']}") for node in nodes}
     for span in spans:
-        bars = gantt.of_span(gantt.shown(span, view), frame, view.outlook.ends.get(span["id"]))
-        gantt.fill(lanes, [span["node"]], bars)
+        gantt.fill(
+            lanes, [span["node"]], [gantt.of_span(gantt.shown(span, view), frame, view.outlook.ends.get(span["id"]))]
+        )
     for each in view.outlook.course:
         gantt.fill(lanes, [each.node], [gantt.of_future(each, view, frame)])
     return list(lanes.values())
@@ -57,8 +58,8 @@ def _by_team(_nodes: Sequence[Row], spans: Sequence[Row], view: View, frame: Fra
     """Teams of which this reader sees nothing are one row."""
     lanes: dict[str, Lane] = {}
     for span in spans:
-        bars = gantt.of_span(gantt.shown(span, view), frame, view.outlook.ends.get(span["id"]))
-        _of_team(lanes, span["team"], view).bars += bars
+        bar = gantt.of_span(gantt.shown(span, view), frame, view.outlook.ends.get(span["id"]))
+        _of_team(lanes, span["team"], view).bars.append(bar)
     for each in view.outlook.course:
         bar = gantt.of_future(each, view, frame)
         if bar:

@@ -1,13 +1,18 @@
 """Numbers and times as pages say them. All are coarse, so that a page at rest stays the same."""
 
 import json
-from collections.abc import Mapping
+import re
+import shlex
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from math import isfinite
 from typing import Any
 
+from markupsafe import Markup, escape
+
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _GIB = 1024
+_QUOTED = re.compile("`([^`]+)`")
 _UNITS = (("d", _DAY), ("h", _HOUR), ("min", _MINUTE), ("s", 1))
 
 
@@ -28,7 +33,7 @@ def span(seconds: float | timedelta | None) -> str:
 def took(seconds: timedelta) -> str:
     """How long something took that is over, to the second where it is short."""
     whole = seconds.total_seconds()
-    return span(seconds) if whole >= _MINUTE else f"{whole:.0f} s"
+    return span(seconds) if whole >= _MINUTE else f"{whole:.0f} s" if whole >= 1 else "under 1 s"
 
 
 def exactly(seconds: int) -> str:
@@ -50,7 +55,8 @@ def clock(at: datetime | None) -> str:
 def moment(at: datetime, now: datetime) -> str:
     """A time of day in UTC, with the day unless that is today."""
     at, today = at.astimezone(UTC), now.astimezone(UTC).date()
-    return f"{at:%H:%M}" if at.date() == today else f"{at:%b %-d, %H:%M}"
+    said = f"{at:%H:%M:%S}" if at.second else f"{at:%H:%M}"
+    return said if at.date() == today else f"{at:%b %-d}, {said}"
 
 
 def lasted(seconds: float) -> str:
@@ -70,22 +76,38 @@ def number(value: object) -> str:
     return f"{value:.5g}" if isinstance(value, int | float) else "-" if value is None else str(value)
 
 
-def document(value: object) -> str:
-    """A value as JSON on one line."""
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
-
-
 def lines(value: Mapping[str, Any], before: str = "") -> str:
     """A document, a line for each value with its path."""
-    found = []
+    return "\n".join(f"{path}: {plain(each)}" for path, each in _flat(value, before))
+
+
+def _flat(value: Mapping[str, Any], before: str) -> Iterator[tuple[str, Any]]:
     for name, each in sorted(value.items()):
-        path = f"{before}{name}"
-        found.append(lines(each, f"{path}.") if isinstance(each, Mapping) and each else f"{path}: {_plain(each)}")
-    return "\n".join(found)
+        if isinstance(each, Mapping) and each:
+            yield from _flat(each, f"{before}{name}.")
+        elif isinstance(each, list) and any(isinstance(part, Mapping) for part in each):
+            for place, part in enumerate(each):
+                inner = part if isinstance(part, Mapping) else {"": part}
+                yield from _flat(inner, f"{before}{name}[{inner.get('step', place)}].")
+        else:
+            yield f"{before}{name}", each
 
 
-def _plain(value: object) -> str:
-    return value if isinstance(value, str) else document(value)
+def plain(value: object) -> str:
+    """A value on one line: a command as a shell takes it, other values as JSON."""
+    if isinstance(value, list) and value and all(isinstance(each, str) for each in value):
+        return shlex.join(value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+
+
+def amount(value: float) -> str:
+    """To hundredths, without zeros that say nothing."""
+    return f"{round(value, 2):g}"
+
+
+def coded(text: str) -> Markup:
+    """A sentence whose `commands` stand out."""
+    return Markup(_QUOTED.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704  # escaped here
 
 
 def cut(text: str, most: int) -> str:
@@ -107,7 +129,9 @@ FILTERS = {
     "number": number,
     "moment": moment,
     "lasted": lasted,
-    "document": document,
+    "plain": plain,
+    "amount": amount,
+    "coded": coded,
     "lines": lines,
     "cut": cut,
     "state": state,

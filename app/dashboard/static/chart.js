@@ -92,7 +92,7 @@ class Panel {
     this.svg.replaceChildren();
     this.scale.replaceChildren();
     if (panel.isMetric) for (const band of this.charts.bands) {
-      const left = Math.max(x(band.from), 0), right = Math.min(x(band.to), WIDTH);
+      const left = Math.max(x(band.from) - 1, 0), right = Math.min(x(band.to) + 1, WIDTH);
       if (right > left) draw("rect", { class: `band is-${band.stage}`, x: left, width: right - left, height: 100 }, this.svg);
     }
     for (const tick of ticks(bottom, top)) {

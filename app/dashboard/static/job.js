@@ -27,30 +27,39 @@ function metricPanels(curves) {
   return [...byName].map(([title, series]) => ({ title, unit: "", isMetric: true, series: inStages(series) }));
 }
 
-// Which stage told last at each time: bands behind the curves, where there are several stages.
+// When other stages than the first told something: bands behind the curves. What lies close together is one band.
 function bandsOf(curves) {
-  const told = curves.flatMap((curve) => curve.points.map((point) => [Date.parse(point.at) / 1000, curve.stage]))
-    .filter(([, stage]) => stage).sort((a, b) => a[0] - b[0]);
-  if (new Set(told.map(([, stage]) => stage)).size < 2) return [];
-  const bands = [];
-  for (const [at, stage] of told) {
-    const last = bands.at(-1);
-    if (last?.stage === stage) { last.to = at; continue; }
-    bands.push({ stage, from: last ? last.to : at, to: at });
+  const told = new Map();
+  for (const curve of curves) {
+    if (curve.stage) told.set(curve.stage, [...(told.get(curve.stage) ?? []), ...curve.points.map((point) => Date.parse(point.at) / 1000)]);
   }
-  if (bands.length > MOST_BANDS) return [];
-  return bands;
+  const all = [...new Set([...told.values()].flat())].sort((a, b) => a - b);
+  const gaps = all.slice(1).map((at, i) => at - all[i]).sort((a, b) => a - b);
+  const near = 4 * (gaps[gaps.length >> 1] ?? 0);
+  const [first] = [...told.keys()].sort((a, b) => rankOf(a) - rankOf(b));
+  const bands = [];
+  for (const [stage, times] of told) {
+    if (stage === first) continue;
+    for (const at of times.sort((a, b) => a - b)) {
+      const last = bands.at(-1);
+      if (last?.stage === stage && at - last.to <= near) last.to = at;
+      else bands.push({ stage, from: at, to: at });
+    }
+  }
+  return bands.slice(-MOST_BANDS);
 }
 
 const STAGES = ["train", "val", "test"];
-const inStages = (series) => series.sort((a, b) => (STAGES.indexOf(a.name) + 4) % 4 - (STAGES.indexOf(b.name) + 4) % 4);
+const rankOf = (stage) => (STAGES.indexOf(stage) + 4) % 4;
+const inStages = (series) => series.sort((a, b) => rankOf(a.name) - rankOf(b.name));
 
 function resourcePanels(items) {
   return RESOURCES.flatMap(([title, unit, key, range, divisor]) => {
     const told = items.filter((item) => item[key] !== undefined);
     if (told.length < 2 || !told.some((item) => item[key] > 0)) return [];
-    const series = [{ name: "", xs: told.map((item) => item.at), ys: told.map((item) => item[key] / divisor) }];
-    return [{ title, unit, isMetric: false, series, ...range }];
+    const isSmall = divisor > 1 && Math.max(...told.map((item) => item[key])) < divisor;
+    const ys = told.map((item) => isSmall ? item[key] : item[key] / divisor);
+    return [{ title, unit: isSmall ? "MiB" : unit, isMetric: false, series: [{ name: "", xs: told.map((item) => item.at), ys }], ...range }];
   });
 }
 

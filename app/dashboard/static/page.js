@@ -76,6 +76,7 @@ document.addEventListener("click", (event) => {
   if (button?.matches("[data-help]")) help.showModal();
 });
 
+document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 for (const button of document.querySelectorAll("[data-theme-toggle], [data-help]")) button.hidden = false;
 showAges();
 setInterval(() => { if (!document.hidden) showAges(); }, 1000);
