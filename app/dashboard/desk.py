@@ -55,7 +55,9 @@ class Desk:
             lanes, nodes, sharing = load_queue(connection, now=now, rules=self._parts.rules)
         waiting = [job for lane in lanes for job in lane]
         found = course(waiting, nodes, now=now, sharing=sharing, work=MOST_WORK)
-        return Outlook({job.job_id: job for job in waiting}, found, ends(nodes, now))
+        usual = ends(nodes, now)
+        usual |= {name: min(at, usual.get(name, at)) for name, at in found.made_room.items()}
+        return Outlook({job.job_id: job for job in waiting}, found.starts, usual)
 
     def _lineup(self, now: datetime) -> list[Stand]:
         with self._parts.database.reading() as connection:

@@ -73,25 +73,37 @@ class Foreseen:
     ends: datetime | None
 
 
+@dataclass(frozen=True)
+class Course:
+    """What is to start, and attempt -> when it will have made room for another job."""
+
+    starts: Sequence[Foreseen]
+    made_room: Mapping[str, datetime]
+
+
 def course(
     waiting: Sequence[Waiting], nodes: Sequence[Node], *, now: datetime, sharing: Sharing, work: int = 10 * MOST_WORK
-) -> list[Foreseen]:
+) -> Course:
     """Where and when what waits starts, as far as can be foreseen, if runs take as long as usual."""
     world = _World(waiting, nodes, now, lambda duration: duration.typical, blur=0)
     lasts = {job.job_id: job.expected and job.expected.typical for job in waiting}
-    found: list[Foreseen] = []
+    found: dict[str, Foreseen] = {}
+    made_room: dict[str, datetime] = {}
     while work > 0 and world.waiting and world.now - now <= HORIZON:
         asked = world.candidates(None, sharing.licences)
         decision = place(asked, world.nodes, now=world.now, sharing=sharing)
-        for each in decision.placements:
+        for attempt, each in world.apply(decision).items():
             length = lasts[each.job_id]
             ends = world.now + length if length else None
-            found.append(Foreseen(each.job_id, each.node, each.devices, world.now, ends))
-        world.apply(decision)
+            found[attempt] = Foreseen(each.job_id, each.node, each.devices, world.now, ends)
+        for each in decision.preemptions:
+            made_room.setdefault(each.attempt_id, world.now)
+            if each.attempt_id in found:
+                found[each.attempt_id] = replace(found[each.attempt_id], ends=world.now)
         if not world.advance():
             break
         work -= 5 + len(asked) + len(nodes)
-    return found
+    return Course(list(found.values()), made_room)
 
 
 def starts(
@@ -99,7 +111,7 @@ def starts(
 ) -> dict[str, datetime]:
     """When each that waits starts, as far as can be foreseen, if runs take as long as usual: one look ahead for all."""
     found: dict[str, datetime] = {}
-    for each in course(waiting, nodes, now=now, sharing=sharing, work=work):
+    for each in course(waiting, nodes, now=now, sharing=sharing, work=work).starts:
         found.setdefault(each.job_id, each.begins)
     return found
 
@@ -202,16 +214,16 @@ class _World:
                 found.append(each)
         return found
 
-    def apply(self, decision: Decision) -> None:
-        """What starts holds its devices; what makes room has ended with the next step."""
+    def apply(self, decision: Decision) -> dict[str, Placement]:
+        """What starts holds its devices, under these names; what makes room has ended with the next step."""
         jobs = {job.job_id: job for job in self.waiting}
-        for placement in decision.placements:
-            self._hold(placement, jobs[placement.job_id])
+        held = {self._hold(placement, jobs[placement.job_id]): placement for placement in decision.placements}
         started = [placement.job_id for placement in decision.placements if placement.rank == 0]
         if started:
             self.waiting = [left for job in self.waiting if (left := _without(job, started.count(job.job_id)))]
         for preemption in decision.preemptions:
             self._end(preemption.attempt_id)
+        return held
 
     def advance(self) -> bool:
         """To the next time at which something ends, or may begin; False if nothing is known to."""
@@ -235,7 +247,7 @@ class _World:
     def _set(self, node: Node) -> None:
         self._nodes[node.name], self._rooms[node.name] = node, Room(node)
 
-    def _hold(self, placement: Placement, job: Waiting) -> None:
+    def _hold(self, placement: Placement, job: Waiting) -> str:
         node, request = self._nodes[placement.node], placement.request
         held = Held(
             f"{job.job_id}+{next(self._serial)}",
@@ -255,6 +267,7 @@ class _World:
         )
         self._set(replace(node, held=[*node.held, held]))
         self._expect(held, node.name)
+        return held.attempt_id
 
     def _expect(self, held: Held, node: str) -> None:
         whole = expected_of(held, self.now)

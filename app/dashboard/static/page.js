@@ -76,6 +76,10 @@ document.addEventListener("click", (event) => {
   if (button?.matches("[data-help]")) help.showModal();
 });
 
+for (const picture of document.querySelectorAll(".timeline")) {
+  const now = picture.querySelector(".now")?.getBoundingClientRect().left ?? 0;
+  picture.scrollLeft += now - picture.getBoundingClientRect().left - picture.clientWidth * 0.6;
+}
 document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 for (const button of document.querySelectorAll("[data-theme-toggle], [data-help]")) button.hidden = false;
 showAges();
