@@ -1,7 +1,7 @@
 """What all pages share: the order of the queue, made for all of them at once, and no more often than it is worth."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Lock
 from time import monotonic, thread_time
@@ -21,13 +21,22 @@ _REST_PER_COST = 50
 """So many times longer than it took it is left as it is: it costs 2% of a core at most."""
 
 
+@dataclass
+class _Shelf:
+    """Something that is kept until then."""
+
+    lock: Lock = field(default_factory=Lock)
+    until: float = 0.0
+    value: Any = None
+
+
 class Desk:
     """What is dear to make, kept for all who look."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._lock = Lock()
-        self._kept: dict[str, tuple[float, Any]] = {}
+        self._kept: dict[str, _Shelf] = {}
 
     def stands(self, now: datetime) -> Mapping[str, Stand]:
         """Job -> where it stands among all that wait, first to last."""
@@ -38,17 +47,21 @@ class Desk:
         return self.kept("outlook", lambda: self._outlook(now))
 
     def kept(self, name: str, make: Callable[[], T]) -> T:
-        """What was made under this name lately, or made now."""
-        with self._lock:
-            until, value = self._kept.get(name, (0.0, None))
-            if monotonic() < until:
-                return value
+        """What was made under this name lately, or made now; meanwhile others wait for it, and for nothing else."""
+        shelf = self._shelf(name)
+        with shelf.lock:
+            if monotonic() < shelf.until:
+                return shelf.value
             begun = thread_time()
-            value = make()
-            rest = max(_REST_SECONDS, _REST_PER_COST * (thread_time() - begun))
-            self._kept = {other: each for other, each in self._kept.items() if each[0] > monotonic()}
-            self._kept[name] = (monotonic() + rest, value)
-            return value
+            shelf.value = make()
+            shelf.until = monotonic() + max(_REST_SECONDS, _REST_PER_COST * (thread_time() - begun))
+            return shelf.value
+
+    def _shelf(self, name: str) -> _Shelf:
+        with self._lock:
+            now = monotonic()
+            self._kept = {key: each for key, each in self._kept.items() if now < each.until or each.lock.locked()}
+            return self._kept.setdefault(name, _Shelf())
 
     def _outlook(self, now: datetime) -> "Outlook":
         with self._parts.database.reading() as connection:

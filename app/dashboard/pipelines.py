@@ -1,13 +1,17 @@
 """Jobs that were submitted together: which needs which, and how far all of it is."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sqlalchemy import Connection
+
+from app import veil
 from app.dashboard import graph
 from app.dashboard.desk import View
-from levare.model import FINAL
-from levare.store import ownership, pipelines
+from app.dashboard.reasons import hidden_jobs, told_reason
+from levare.model import BLOCKED, FINAL, WAITING
+from levare.store import explain, ownership, pipelines, views
 
 Row = Mapping[str, Any]
 
@@ -35,16 +39,28 @@ def load_one(view: View) -> dict[str, Any]:
         row = pipelines.pipeline(connection, pipeline_id)
         teams = ownership.of_pipeline(connection, pipeline_id) or frozenset[str]()
         elsewhere = [name for step in row["steps"] for name, _ in graph.needed(step)]
-        hidden = ownership.hidden_jobs(connection, elsewhere, view.call.seen)
-    steps = [
-        {**step, "needed": [pair for pair in graph.needed(step) if pair[0] not in hidden]} for step in row["steps"]
-    ]
+        hidden = ownership.hidden_jobs(connection, elsewhere, view.call.seen) | hidden_jobs(connection, view)
+        waits = _waits(connection, view, row["steps"])
     return {
         "title": row["name"],
         "pipeline": _shown(row),
-        "steps": steps,
+        "steps": [
+            {
+                **step,
+                "reason": veil.without(waits.get(step["job"], step["reason"] or ""), hidden),
+                "needed": [pair for pair in graph.needed(step) if pair[0] not in hidden],
+            }
+            for step in row["steps"]
+        ],
         "teams": sorted(teams),
         "drawing": graph.drawn(row["steps"]),
         "box": (graph.BOX_WIDTH, graph.BOX_HEIGHT),
         "mine": view.may_for(teams),
     }
+
+
+def _waits(connection: Connection, view: View, steps: Sequence[Row]) -> dict[str, str]:
+    """Job -> why it has not begun, of the steps that have not."""
+    jobs = [views.job(connection, step["job"]) for step in steps if step["state"] in (BLOCKED, WAITING)]
+    blocked = explain.blockers(connection, [job for job in jobs if job["state"] == BLOCKED])
+    return {job["id"]: told_reason(job, view.stands.get(job["id"]), blocked) for job in jobs}

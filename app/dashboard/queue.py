@@ -5,7 +5,7 @@ from typing import Any
 
 from app import veil
 from app.dashboard.desk import View
-from app.dashboard.reasons import hidden_jobs, in_words
+from app.dashboard.reasons import hidden_jobs, told_reason
 from levare.decide.lineup import FORESEEN
 from levare.model import BLOCKED, FINAL, LIVE, WAITING, Reason
 from levare.model.failures import FAILURE_CLASSES as FAILURES
@@ -68,7 +68,7 @@ def _row(row: Row, view: View, blocked: Mapping[str, Sequence[Reason]], hidden: 
     return {
         **row,
         "stand": stand,
-        "reason_told": veil.without(_reason(row, stand, blocked), hidden),
+        "reason_told": veil.without(told_reason(row, stand, blocked), hidden),
         "estimate": stand.estimate if stand else None,
         "may_act": view.may_act(row["team"]),
         "help": _help(view, row) if stand and stand.position <= FORESEEN else "",
@@ -84,18 +84,6 @@ def _help(view: View, row: Row) -> str:
         return change.message if change else ""
 
     return view.desk.kept(f"help {row['id']}", told)
-
-
-def _reason(row: Row, stand: Any, blocked: Mapping[str, Sequence[Reason]]) -> str:
-    if row["cancel_requested_at"] and row["state"] not in FINAL:
-        return "Is being cancelled."
-    if stand:
-        return in_words(stand.reasons)
-    if row["state"] == BLOCKED:
-        return in_words(blocked.get(row["id"], ())) if blocked.get(row["id"]) else "Is about to be looked at."
-    if row["state"] == WAITING:
-        return "Stands behind others like it, or has just come."
-    return row["reason"] or ""
 
 
 def _place(row: Mapping[str, Any]) -> tuple[int, int, Any]:
