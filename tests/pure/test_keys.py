@@ -22,7 +22,7 @@ class Asked(Keys):
         super().__init__(None)  # pyright: ignore[reportArgumentType]  # nobody is asked
         self.opens, self.times = opens, 0
 
-    def _ask(self, secret: str, is_cookie: bool) -> Holder:
+    def _ask(self, secret: str, is_cookie: bool) -> Holder:  # noqa: ARG002  # as that of Keys
         self.times += 1
         if not self.opens:
             raise Unauthorized("It opens nothing.", "Ask for another.")

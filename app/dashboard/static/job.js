@@ -46,7 +46,7 @@ function bandsOf(curves) {
       else bands.push({ stage, from: at, to: at });
     }
   }
-  return bands.slice(-MOST_BANDS);
+  return bands.filter((band) => band.to > band.from).slice(-MOST_BANDS);
 }
 
 const STAGES = ["train", "val", "test"];
