@@ -1,6 +1,7 @@
 """Pages as a person meets them: alive, quiet on the console, true without JavaScript."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -16,6 +17,8 @@ PAGES = (
     *("/report", "/compare?job={trained}&job={again}"),
 )
 MOST_BYTES = 100_000
+CONTRAST = Path(__file__).with_name("contrast.js").read_text()
+"""What is harder to read than it may be."""
 
 
 def path_of(site: Site, page: str) -> str:
@@ -45,6 +48,9 @@ def test_a_page_is_live_and_does_nothing_wrong_and_fits_a_small_screen(site: Sit
     assert tab.js("document.querySelectorAll('h1').length") == 1
     assert tab.faults == []
     assert tab.elsewhere(site.address) == []
+    for theme in ("light", "dark"):
+        tab.prefer(theme)
+        assert tab.js(CONTRAST) == [], theme
     tab.size(400)
     tab.until("document.documentElement.scrollWidth <= 400")  # nothing is wider than a small screen
 
