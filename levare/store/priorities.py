@@ -39,5 +39,5 @@ def _too_late(job: Row, priority: int) -> Conflict:
     return Conflict(
         f"Job {job['id']} {stands}, so its priority decides nothing any more.",
         "Submit it again with another priority, if it matters.",
-        [Fault("priority", "counts only for a job that has not begun", priority, job["priority"])],
+        [Fault("priority", "counts only before a job has begun", priority, "a job that is waiting or blocked")],
     )
