@@ -6,7 +6,7 @@ from pydantic import Field
 
 from levare.manifest.patterns import ONE_LINE
 from levare.manifest.schedules import Parameters
-from levare.manifest.values import Body
+from levare.manifest.values import Body, Whole
 
 
 class RunRequest(Body):
@@ -15,6 +15,12 @@ class RunRequest(Body):
     parameters: Parameters = Field(
         default_factory=dict, description="These go before those of the schedule.", examples=[{"days": 30}]
     )
+
+
+class PriorityRequest(Body):
+    """How urgent a job is from now on."""
+
+    priority: Whole = Field(ge=0, le=9, description="From 0 to 9; 9 is the most urgent.", examples=[7])
 
 
 class NodeState(Body):

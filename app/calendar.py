@@ -1,6 +1,7 @@
 """Schedules together: what is wrong with them, and the load that they bring."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
@@ -43,7 +44,7 @@ def lint_schedules(call: Asked) -> Response:
     """
     rows, facts = _load(call)
     own = [finding for row in rows for finding in findings_of(call, row, facts)]
-    return answer(_told(_seen([*own, *_pressure(call, rows, facts)], _names(call, rows))))
+    return answer(_told(_seen([*own, *_pressure(call, rows, facts)], names_seen(call, rows))))
 
 
 @router.get("/{name}/lint", response_model=Findings)
@@ -54,10 +55,10 @@ def lint_schedule(name: ScheduleName, call: Asked) -> Response:
     if row is None:
         raise schedules.unknown(name)
     together = [each for each in _pressure(call, rows, facts) if name in each.schedules]
-    return answer(_told(_seen([*findings_of(call, row, facts), *together], _names(call, rows))))
+    return answer(_told(_seen([*findings_of(call, row, facts), *together], names_seen(call, rows))))
 
 
-def _names(call: Call, rows: Sequence[Row]) -> set[str]:
+def names_seen(call: Call, rows: Sequence[Row]) -> set[str]:
     """Of those that whoever asks may know."""
     return {row["name"] for row in rows if call.seen is None or teams_of_work(row["definition"]) <= set(call.seen)}
 
@@ -90,6 +91,27 @@ def _told(found: Sequence[pressure.Finding]) -> dict[str, Any]:
     return {"items": [picked(vars(finding), _FINDING) for finding in ordered]}
 
 
+@dataclass(frozen=True)
+class Ahead:
+    """What schedules bring until a time, of all teams; `kept` are the GPUs of windows."""
+
+    rows: Sequence[Row]
+    starts: Sequence[Start]
+    kept: Sequence[decide.Hold]
+    hours: Sequence[decide.Hour]
+    fleet: float
+
+
+def look_ahead(call: Call, upto: datetime) -> Ahead:
+    rows, facts = _load(call)
+    starts = _starts(rows, facts, call.now, upto)
+    kept = decide.kept_by_windows(facts.nodes)
+    count = (upto - call.now) // HOUR + 1
+    return Ahead(
+        rows, starts, kept, decide.hours(starts, kept, fleet=facts.fleet, now=call.now, count=count), facts.fleet
+    )
+
+
 @router.get("/calendar", response_model=CalendarAnswer, responses=refusals(Contradiction))
 def read_calendar(call: Asked, days: Days = 7, gpus: Gpus = None, seconds: Seconds = None) -> Response:
     """
@@ -102,25 +124,22 @@ def read_calendar(call: Asked, days: Days = 7, gpus: Gpus = None, seconds: Secon
         fault = Fault(name, "is required with the other", None, "gpus and seconds, or none of them")
         raise Contradiction("A slot has a number of GPUs and a length.", f"Give {name} too.", [fault])
     upto = call.now + timedelta(days=days)
-    rows, facts = _load(call)
-    starts = _starts(rows, facts, call.now, upto)
-    kept = decide.kept_by_windows(facts.nodes)
-    hours = decide.hours(starts, kept, fleet=facts.fleet, now=call.now, count=(upto - call.now) // HOUR + 1)
-    names = _names(call, rows)
-    shown = [start for start in starts if start.plan.name in names]
+    ahead = look_ahead(call, upto)
+    names = names_seen(call, ahead.rows)
+    shown = [start for start in ahead.starts if start.plan.name in names]
     slot = None
     if gpus and seconds:
-        held = [*decide.holds_of(starts, is_promised=True), *kept]
+        held = [*decide.holds_of(ahead.starts, is_promised=True), *ahead.kept]
         length = timedelta(seconds=seconds)
-        slot = decide.best_slot(held, gpus, length, fleet=facts.fleet, now=call.now, upto=upto)
+        slot = decide.best_slot(held, gpus, length, fleet=ahead.fleet, now=call.now, upto=upto)
     return answer(
         {
             "begins": call.now,
             "ends": upto,
-            "fleet_gpus": facts.fleet,
+            "fleet_gpus": ahead.fleet,
             "starts": [_start(start) for start in shown[:_MOST_STARTS]],
             "starts_left_off": max(0, len(shown) - _MOST_STARTS),
-            "hours": [_hour(hour, names) for hour in hours],
+            "hours": [_hour(hour, names) for hour in ahead.hours],
             "slot": slot and picked(vars(slot), _SLOT),
         }
     )

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from app import veil
 from app.answers import ArrayWish, Attempt, Attempts, Job, Jobs, JobState, answer
+from app.bodies import PriorityRequest
 from app.call import Asked, Call, DryRun
 from app.document import refusals
 from app.pages import Cursor, Limit, cursor_after, fields_of, picked, place_of, selected
@@ -30,7 +31,7 @@ from levare.manifest.patterns import KEY, NO_NUL
 from levare.manifest.values import FailureName
 from levare.model import FINAL
 from levare.pulse import beat_bell, node_bell
-from levare.store import arrays, attempts, explain, jobs, trends, views
+from levare.store import arrays, attempts, explain, jobs, priorities, trends, views
 from levare.store.ids import new_id
 from levare.store.views import JobFilter
 
@@ -178,6 +179,16 @@ def wake(call: Call, nodes: Iterable[str]) -> None:
     """Tell beat and these nodes that there is something to do."""
     for bell in (beat_bell(), *map(node_bell, nodes)):
         call.pulse.ring(bell)
+
+
+@router.put("/{job_id}/priority", response_model=Job, responses=refusals(Conflict))
+def set_priority(job_id: JobId, body: PriorityRequest, call: Asked, dry_run: DryRun = False) -> Response:
+    """Let a job that has not begun come earlier or later; of an array that is for the elements still to begin."""
+    with call.writing(dry_run=dry_run) as connection:
+        job = priorities.put(connection, job_id, body.priority, actor=call.actor, now=call.now)
+    if not dry_run:
+        wake(call, ())
+    return answer(shown_job(job, call))
 
 
 @router.get("/{job_id}/array", response_model=ArrayWish)

@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Any
 
 import structlog
-from anyio import sleep, to_thread
+from anyio import Event, sleep, to_thread
 from sqlalchemy import Connection
 
 from levare.model.access import TEAM, Access
@@ -42,6 +42,7 @@ class Keys:
         self._database = database
         self._held: dict[str, Holder] = {}
         self._used: dict[str, datetime] = {}
+        self._asking: dict[str, Event] = {}
         self._members: tuple[int, Mapping[str, Mapping[str, str]]] | None = None
 
     def at_hand(self, secret: str) -> Holder | None:
@@ -56,8 +57,22 @@ class Keys:
         return tokens.digest_of(secret) in self._held
 
     async def look_up(self, secret: str, *, is_cookie: bool) -> Holder:
-        """The holder of a secret, from SQL; raise Unauthorized if it opens nothing, or nothing any more."""
-        return self._note(await to_thread.run_sync(self._ask, secret, is_cookie))
+        """
+        The holder of a secret, from SQL; raise Unauthorized if it opens nothing, or nothing any more.
+
+        Of many who ask at the same time, as all tabs of a reader do, one asks SQL for all.
+        """
+        digest = tokens.digest_of(secret)
+        asked = self._asking.get(digest)
+        if asked:
+            await asked.wait()
+            held = self.at_hand(secret)
+            return held or self._note(await to_thread.run_sync(self._ask, secret, is_cookie))
+        self._asking[digest] = Event()
+        try:
+            return self._note(await to_thread.run_sync(self._ask, secret, is_cookie))
+        finally:
+            self._asking.pop(digest).set()
 
     def forget(self) -> None:
         """Something was revoked: ask anew for everything."""

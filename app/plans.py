@@ -53,21 +53,7 @@ def make_plan(body: PlanRequest, call: Asked) -> Response:
 
     Whatever is not among the objects is removed, and listed so. What is paused stays so, unless `paused` is false.
     """
-    wanted = None if body.objects is None else checked((each.kind, each.name, each.document) for each in body.objects)
-    with call.database.reading() as connection:
-        head = revisions.read(connection)
-        asked = _wanted(connection, body, wanted, head)
-        found = differences(kinds.every(connection), asked, prune=body.prune, normal=normal)
-        plan = Plan(head.revision, found.changes, body.in_flight, body.rollback_to)
-        facts = planning.load(connection, plan.changes, now=call.now, rules=call.rules) if body.effect else None
-        last = revisions.last_of(connection, [(each.kind, each.name) for each in plan.changes])
-        warnings = _warnings(connection, plan.changes)
-    told = None
-    if facts is not None:
-        trial = call.writing(dry_run=True)
-        after = planning.load_after(trial, plan, actor=call.actor, now=call.now, rules=call.rules)
-        told = planning.effect_of(plan, facts, after, now=call.now)
-    return answer({**_document(plan, found, head, last, call), "warnings": warnings, "effect": told and _effect(told)})
+    return answer(planned(body, call))
 
 
 @router.post(
@@ -117,7 +103,7 @@ def read_revision_of_all(number: RevisionNumber, call: Asked) -> Response:
     with call.database.reading() as connection:
         row = revisions.one(connection, number)
         changes = revisions.changes_of(connection, number)
-    return answer({**picked(row, _REVISION), "changes": [_change(each) for each in changes]})
+    return answer({**picked(row, _REVISION), "changes": [change_told(each) for each in changes]})
 
 
 @router.get("/declared", response_model=DeclaredAnswer, responses=refusals(NotFound))
@@ -155,6 +141,25 @@ def release_lock(call: Asked, dry_run: DryRun = False) -> Response:
     with call.writing(dry_run=dry_run) as connection:
         head = locks.release(connection, actor=call.actor, now=call.now)
     return answer(_lock(head, call))
+
+
+def planned(body: PlanRequest, call: Call) -> dict[str, Any]:
+    """A plan as it is answered."""
+    wanted = None if body.objects is None else checked((each.kind, each.name, each.document) for each in body.objects)
+    with call.database.reading() as connection:
+        head = revisions.read(connection)
+        asked = _wanted(connection, body, wanted, head)
+        found = differences(kinds.every(connection), asked, prune=body.prune, normal=normal)
+        plan = Plan(head.revision, found.changes, body.in_flight, body.rollback_to)
+        facts = planning.load(connection, plan.changes, now=call.now, rules=call.rules) if body.effect else None
+        last = revisions.last_of(connection, [(each.kind, each.name) for each in plan.changes])
+        warnings = _warnings(connection, plan.changes)
+    told = None
+    if facts is not None:
+        trial = call.writing(dry_run=True)
+        after = planning.load_after(trial, plan, actor=call.actor, now=call.now, rules=call.rules)
+        told = planning.effect_of(plan, facts, after, now=call.now)
+    return {**_document(plan, found, head, last, call), "warnings": warnings, "effect": told and _effect(told)}
 
 
 def _wanted(
@@ -195,12 +200,12 @@ def _document(plan: Plan, found: Differences, head: Head, last: Any, call: Call)
         "made_at": call.now,
         "made_by": call.actor.name,
         "counts": counts(plan.changes),
-        "changes": [{**_change(each), "last": _origin(last.get((each.kind, each.name)))} for each in plan.changes],
+        "changes": [{**change_told(each), "last": _origin(last.get((each.kind, each.name)))} for each in plan.changes],
         "left_paused": [{"kind": kind, "name": name} for kind, name in found.left_paused],
     }
 
 
-def _change(change: Change) -> dict[str, Any]:
+def change_told(change: Change) -> dict[str, Any]:
     inner = [vars(each) for each in fields(change, normal)] if change.action == UPDATE else []
     return {**vars(change), "action": change.action, "fields": inner}
 

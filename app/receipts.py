@@ -73,10 +73,10 @@ def read_receipt(job_id: JobId, call: Asked, before: Before = None) -> Response:
             views.job(connection, job)
         starts = decisions.of_job(connection, job_id)
         compared = decisions.compared(connection, job_id, before) if before else None
-    return answer({"job": job_id, "starts": [_start(row, call.actor) for row in starts], "compared": compared})
+    return answer({"job": job_id, "starts": [start_told(row, call.actor) for row in starts], "compared": compared})
 
 
-def _start(row: decisions.Row, actor: Actor) -> dict[str, Any]:
+def start_told(row: decisions.Row, actor: Actor) -> dict[str, Any]:
     detail = row["detail"]
     return {
         **{name: row[name] for name in ("at", "node", "digest")},

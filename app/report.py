@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from app.answers import At, AttemptState, answer
-from app.call import Asked
+from app.call import Asked, Call
 from app.document import refusals
 from app.pages import picked
 from levare.decide.report import FamilyUse, proposals
@@ -143,13 +143,20 @@ def read_report(
     end = until or call.now
     begin = since or end - USUAL
     _refuse_backwards(begin, end)
+    return answer(reported(call, begin, end, team=team, family=family))
+
+
+def reported(
+    call: Call, begin: datetime, end: datetime, *, team: str | None = None, family: str | None = None
+) -> dict[str, Any]:
+    """A report as it is answered."""
     with call.database.reading() as connection:
         found = reports.use_of_families(connection, since=begin, until=end, team=team, family=family, seen=call.seen)
     told = {"since": begin, "until": end, "team": team, "currency": call.rules.currency, "totals": _totals(found)}
     names = sorted({each.team for each in found})
     teams = {name: _totals([each for each in found if each.team == name]) for name in names}
     proposed = [asdict(each) for each in proposals(found)]
-    return answer({**told, "teams": teams, "families": [asdict(each) for each in found], "proposals": proposed})
+    return {**told, "teams": teams, "families": [asdict(each) for each in found], "proposals": proposed}
 
 
 def _refuse_backwards(since: datetime, until: datetime) -> None:

@@ -2,36 +2,65 @@
 Pictures of every page, in light and dark, wide and narrow.
 
     python -m benchmarks.screenshots FOLDER [ADDRESS TOKEN]
+    python -m benchmarks.screenshots --docs
 
-Without an address it starts a deployment of its own, with jobs that run, wait, have learnt and have failed.
+Without an address it starts a deployment of its own, with a fleet as `demo_fleet` makes it. `--docs` takes those of the
+documents, into docs/pages.
 """
 
+import os
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 
+from PIL import Image
+
+from benchmarks import demo_fleet
 from levare.settings import load
-from tests.browser.chromium import chromium
-from tests.fleet import ROOT, Fleet, fleet
+from tests.browser.chromium import Browser, Tab, chromium
+from tests.fleet import ROOT, fleet
 
 WIDTHS, THEMES = (1280, 400), ("light", "dark")
 PAGES = {"overview": "/", "queue": "/queue", "ended": "/queue?state=ended", "nodes": "/nodes"}
+DOCUMENTED = ("overview", "running", "timeline", "schedules", "pipeline", "rollback")
+"""What the documents show: light, wide, and not endless."""
+_LEAST_PIXELS, _MOST_PIXELS = 300, 1300
+_FEW_COLOURS = 192
 
 
 def main() -> None:
-    folder = Path(sys.argv[1])
-    folder.mkdir(parents=True, exist_ok=True)
     if len(sys.argv) > 2:
-        pictures(folder, sys.argv[2], sys.argv[3], PAGES.items())
+        with chromium() as browser:
+            pictures(_folder(sys.argv[1]), _signed_in(browser, sys.argv[2], sys.argv[3]), sys.argv[2], PAGES)
         return
-    with tempfile.TemporaryDirectory(prefix="levare-") as home, fleet(Path(home), LEVARE_NODE="atlas") as deployment:
+    with (
+        tempfile.TemporaryDirectory(prefix="levare-") as home,
+        fleet(Path(home), LEVARE_NODE="atlas", PATH=f"{home}/bin:{os.environ['PATH']}") as deployment,
+        chromium() as browser,
+    ):
         deployment.start_all()
         deployment.start("worker:2", **second(Path(home)))
         deployment.await_ready(2)
-        pages = PAGES | {name: f"/jobs/{job}" for name, job in scene(deployment).items()}
-        token = (deployment.home / "admin.token").read_text().strip()
-        pictures(folder, str(deployment.client.base_url).rstrip("/"), token, pages.items())
+        pages = PAGES | demo_fleet.fill(deployment)
+        address = str(deployment.client.base_url).rstrip("/")
+        tab = _signed_in(browser, address, (deployment.home / "admin.token").read_text().strip())
+        if sys.argv[1] == "--docs":
+            documented(tab, address, pages)
+        else:
+            pictures(_folder(sys.argv[1]), tab, address, pages)
+
+
+def _folder(name: str) -> Path:
+    folder = Path(name)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _signed_in(browser: Browser, address: str, token: str) -> Tab:
+    tab = browser.tab()
+    tab.sign_in(address, token)
+    return tab
 
 
 def second(home: Path) -> dict[str, str]:
@@ -47,37 +76,32 @@ def second(home: Path) -> dict[str, str]:
     }
 
 
-def scene(deployment: Fleet) -> dict[str, str]:
-    """Jobs of three teams; those whose pages are worth a picture by a name."""
-    digits = [sys.executable, str(ROOT / "examples/digits/train.py")]
-    trained = deployment.submit(*digits, name="digits", gpus=1, team="vision")
-    failed = deployment.python("raise RuntimeError('CUDA out of memory')", name="unet", team="vision")
-    deployment.await_end(trained, failed)
-    for number in (1, 2):
-        runs = deployment.submit("sleep", "900", name=f"resnet-{number}", gpus=1, team="vision", timeout_seconds=1200)
-        deployment.await_state(runs, "running")
-    half = deployment.submit("sleep", "900", name="probe", gpus=1, gpu_memory_mib=10240, team="speech")
-    deployment.await_state(half, "running")
-    waiting = deployment.submit("sleep", "60", name="llm", gpus=4, team="nlp", priority=8, timeout_seconds=3600)
-    deployment.submit("sleep", "60", name="llm-eval", team="nlp", needs=[waiting])
-    for number in (1, 2, 3):
-        deployment.submit("sleep", "60", name=f"bert-{number}", gpus=4, team="nlp", timeout_seconds=1800)
-    return {"job": trained, "failed": failed, "waiting": waiting}
+def pictures(folder: Path, tab: Tab, address: str, pages: Mapping[str, str]) -> None:
+    for name, path in pages.items():
+        tab.open(address + path)
+        tab.listen(4)
+        for width in WIDTHS:
+            tab.size(width)
+            for theme in THEMES:
+                tab.prefer(theme)
+                tab.listen(0.4)
+                tab.picture(folder / f"{name}-{width}-{theme}.png")
 
 
-def pictures(folder: Path, address: str, token: str, pages: Iterable[tuple[str, str]]) -> None:
-    with chromium() as browser:
-        tab = browser.tab()
-        tab.sign_in(address, token)
-        for name, path in pages:
-            tab.open(address + path)
-            tab.listen(4)
-            for width in WIDTHS:
-                tab.size(width)
-                for theme in THEMES:
-                    tab.prefer(theme)
-                    tab.listen(0.4)
-                    tab.picture(folder / f"{name}-{width}-{theme}.png")
+def documented(tab: Tab, address: str, pages: Mapping[str, str]) -> None:
+    """Into docs/pages, in few colours, so that they are small."""
+    folder = _folder(str(ROOT / "docs" / "pages"))
+    tab.prefer("light")
+    tab.size(WIDTHS[0], _LEAST_PIXELS)
+    tab.listen(20)  # until there is something of a curve
+    for name in DOCUMENTED:
+        tab.open(address + pages[name])
+        tab.listen(4)
+        tab.picture(folder / f"{name}.png", most=_MOST_PIXELS)
+        with Image.open(folder / f"{name}.png") as picture:
+            picture.convert("P", palette=Image.Palette.ADAPTIVE, colors=_FEW_COLOURS).save(
+                folder / f"{name}.png", optimize=True
+            )
 
 
 if __name__ == "__main__":

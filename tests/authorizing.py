@@ -45,14 +45,18 @@ _RELATIONS = {
     **dict.fromkeys((JOB, PIPELINE, SCHEDULE, TRIGGER, FAMILY, TEAM, TOKEN), _OF_TEAMS),
     **dict.fromkeys((A_WINDOW, ALERT, SILENCE, RULE, OWN_RULE), _SHARED),
 }
-_BY_BODY = ("submit_job", "submit_pipeline", "add_silence", "create_token", "compare_runs")
+_BY_BODY = (
+    *("submit_job", "submit_pipeline", "add_silence", "create_token", "compare_runs"),
+    *("add_silence_on_page", "show_compare"),
+)
 _FLEETS = {
     **dict.fromkeys(("read_node", "list_node_samples", "set_node_state", "read_reap", "reap_orphans"), "node"),
+    "set_node_state_on_page": "node",
     **dict.fromkeys(("read_channel", "set_channel", "remove_channel", "try_channel", "list_deliveries"), "channel"),
     **dict.fromkeys(("set_window", "remove_window"), "window"),
     **dict.fromkeys(("read_machine", "poll_machine", "set_machine_state", "forget_machine"), "machine"),
     **dict.fromkeys(("read_pool", "set_pool", "remove_pool"), "pool"),
-    "read_revision_of_all": "revision",
+    **dict.fromkeys(("read_revision_of_all", "show_revision", "show_rollback", "roll_back_on_page"), "revision"),
     "remove_team": "team",
 }
 _ALWAYS_REAL = ("sign_in", "sign_out", "join_machine", "poll_machine", "make_plan")
@@ -233,6 +237,7 @@ def body_of(operation: str, team: str | None) -> dict[str, Any]:
         "submit_job": job,
         "submit_pipeline": {"jobs": [job | {"step": "a"}]},
         "set_node_state": {"state": "ready"},
+        "set_priority": {"priority": 7},
         "set_team": {"weight": 1.0},
         "set_window": {"nodes": ["n1"], "team": team, **times},
         "set_schedule": {"cron": "0 3 * * *", "job": job},
@@ -288,12 +293,23 @@ def _ask(world: World, route: Any, relation: str, role: str) -> httpx.Response:
         where = where.replace(parameter, name)
     options: dict[str, Any] = {"params": _parameters(world, method, operation, relation, role)}
     if path in ("/login", "/logout") or operation.endswith("_on_page"):
-        options |= {"data": {"token": "wrong"}} if method == "POST" else {}
+        options |= {"data": _form(operation, _TEAMS.get(relation))} if method == "POST" else {}
     elif method in ("POST", "PUT"):
         team = "vision" if noun in ("schedule", "trigger", "rule") else _TEAMS.get(relation)
         options["json"] = _plan(world) if operation == "apply_plan" else body_of(operation, team)
         options["headers"] = {"Content-Type": "application/cloudevents+json"} if operation == "send_event" else {}
     return _client_of(world, role, where).request(method, where, **options)
+
+
+def _form(operation: str, team: str | None) -> dict[str, str]:
+    forms: Mapping[str, dict[str, str]] = {
+        "set_priority_on_page": {"priority": "7"},
+        "set_schedule_state_on_page": {"state": "paused"},
+        "set_rule_state_on_page": {"state": "paused"},
+        "set_node_state_on_page": {"state": "ready"},
+        "add_silence_on_page": {"hours": "2", "reason": "It is known."} | ({"team": team} if team else {}),
+    }
+    return forms.get(operation, {"token": "wrong"})
 
 
 def _plan(world: World) -> dict[str, Any]:
@@ -317,7 +333,7 @@ def _noun(operation: str) -> str:
 
 
 def _parameters(world: World, method: str, operation: str, relation: str, role: str) -> dict[str, str]:
-    if operation == "compare_runs":
+    if operation in ("compare_runs", "show_compare"):
         return {"job": world.name("job", relation, role)}
     if operation == "compare_pins":
         return {"with": world.name("job", relation, role)}

@@ -8,15 +8,17 @@ from sqlalchemy import Connection
 from app import veil
 from app.dashboard import words
 from app.dashboard.desk import View
+from app.receipts import start_told
 from levare.decide.lastwords import lines_of
 from levare.errors import NotFound
 from levare.model import BLOCKED, FINAL, WAITING
-from levare.store import dossiers, explain, logs, trends, views
+from levare.store import comparing, decisions, dossiers, explain, logs, trends, views
 
 Row = Mapping[str, Any]
 
 _TAIL_BYTES = 32 * 1024
 _TAIL_LINES = 200
+_MOST_KIN = 8
 _SPECIFICATION: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "gpus": ("GPUs", str),
     "gpu_memory_mib": ("Of each", words.mib),
@@ -56,6 +58,8 @@ def load(view: View) -> dict[str, Any]:
         given = trends.params(connection, chosen["id"]) if chosen else {}
         log = _tail(connection, chosen)
         failure = _failure(connection, view, chosen)
+        starts = decisions.of_job(connection, job_id)
+        kin = comparing.of_work(connection, schedule=None, family=_family(job), most=_MOST_KIN, seen=call.seen)
         case = explain.load(connection, job_id, now=call.now, rules=call.rules)
     return {
         "title": job["name"],
@@ -71,7 +75,17 @@ def load(view: View) -> dict[str, Any]:
         "waits": job["state"] in (WAITING, BLOCKED),
         "is_final": job["state"] in FINAL,
         "mine": view.may_act(job["team"]),
+        "may_change_priority": view.may_act(job["team"])
+        and job["state"] in (WAITING, BLOCKED)
+        and not job["cancel_requested_at"],
+        "receipt": start_told(starts[-1], call.actor) if starts else None,
+        "family": _family(job),
+        "kin": kin[::-1],
     }
+
+
+def _family(job: Row) -> str:
+    return f"{job['team']}/{job['project']}/{job['name']}"
 
 
 def _chosen(rows: Sequence[Row], wanted: str) -> Row | None:

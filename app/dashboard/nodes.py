@@ -11,4 +11,5 @@ def load(view: View) -> dict[str, Any]:
     call = view.call
     with call.database.reading() as connection:
         rows = veil.nodes(connection, views.find_nodes(connection), call.seen)
-    return {"nodes": [{**row, "beat": view.beats.get(row["name"], {})} for row in rows]}
+    may_act = call.actor.access.is_fleet
+    return {"may_set_state": may_act, "nodes": [{**row, "beat": view.beats.get(row["name"], {})} for row in rows]}

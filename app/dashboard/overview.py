@@ -1,12 +1,14 @@
-"""The first page: who has which GPU, what waits and why, what is not as it should be, and the last hour."""
+"""The first page: who has which GPU, what waits and why, open alerts, the last hour and the next ones."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from app import veil
+from app.dashboard import gantt
 from app.dashboard.desk import View
+from app.dashboard.gantt import Frame
 from app.dashboard.reasons import hidden_jobs, in_words
 from levare.decide.lineup import Stand
 from levare.model import BLOCKED, FAILED, FINAL, FOREIGN, LIVE, ORPHAN, WAITING
@@ -17,9 +19,7 @@ Row = Mapping[str, Any]
 
 HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
-_MINUTE = timedelta(minutes=1)
-_LEAST_SECONDS = 30
-"""So long is the bar of whatever was shorter, so that it is seen."""
+_AHEAD = timedelta(hours=2)
 _FIRST = 8
 """So many of those that wait are shown here."""
 
@@ -32,7 +32,9 @@ def load(view: View) -> dict[str, Any]:
         counts = board.counts(connection, call.seen, since=call.now - _DAY)
         opened = alerts.find(connection, AlertFilter(is_open=True, seen=call.seen), limit=20)
         hidden = hidden_jobs(connection, view)
-    spans = [_shown(span, view) for span in spans]
+    frame = Frame.around(call.now, past=HOUR, ahead=_AHEAD)
+    lanes = gantt.by_gpu(nodes, spans, view, frame)
+    spans = [gantt.shown(span, view) for span in spans]
     shown = [_node(node, spans, view) for node in nodes]
     return {
         "nodes": shown,
@@ -40,6 +42,8 @@ def load(view: View) -> dict[str, Any]:
         "alerts": opened,
         "waits": [_waits(stand, hidden) for stand in view.stands.values() if view.sees(stand.job.team)][:_FIRST],
         "reasons": _reasons(view),
+        "frame": frame,
+        "lanes": lanes,
     }
 
 
@@ -60,15 +64,8 @@ def _figures(gpus: Counter[str], jobs: Counter[str], opened: Sequence[Row]) -> l
         ("Running", f"{running}", "", "/queue?state=running"),
         ("Waiting", f"{jobs[WAITING]}", blocked, "/queue?state=waiting"),
         ("Ended in 24 h", f"{over}", f"{jobs[FAILED]} failed" if jobs[FAILED] else "", "/queue?state=ended"),
-        ("Open alerts", f"{len(opened)}", f"{urgent} critical" if urgent else "", "#alerts"),
+        ("Open alerts", f"{len(opened)}", f"{urgent} critical" if urgent else "", "/alerts"),
     ]
-
-
-def _shown(span: Row, view: View) -> Row:
-    """Of other teams only that something of theirs is there."""
-    if view.sees(span["team"]):
-        return span
-    return {**span, "id": "", "job_id": "", "name": "another team", "team": "", "user": "", "progress": None}
 
 
 def _node(node: Row, spans: Sequence[Row], view: View) -> dict[str, Any]:
@@ -107,7 +104,6 @@ def _gpu(card: Row, spans: Sequence[Row], node: Row, beat: Mapping[str, float], 
         "temperature": told("temperature_celsius"),
         "power": told("power_watts"),
         "free_since": max(ends, default=None),
-        "bars": list(_bars(own, now)),
     }
 
 
@@ -117,17 +113,6 @@ def _use(card: Row, holders: Sequence[Row], now: datetime) -> str:
     if holders:
         return "busy" if card["free_mib"] <= 0 else "shared"
     return "excluded" if card["excluded_until"] and card["excluded_until"] > now else "free"
-
-
-def _bars(spans: Sequence[Row], now: datetime) -> Iterator[dict[str, Any]]:
-    """Seconds of the last hour, to whole minutes, so that they move once a minute."""
-    end = now.replace(second=0, microsecond=0) + _MINUTE
-    begin = end - HOUR
-    for span in spans:
-        since = max(span["started_at"] or span["placed_at"], begin)
-        until = min(span["ended_at"] or end, end)
-        left = int((since - begin).total_seconds())
-        yield {"x": left, "width": max(_LEAST_SECONDS, int((until - since).total_seconds())), "of": span}
 
 
 def _waits(stand: Stand, hidden: set[str]) -> dict[str, Any]:

@@ -5,8 +5,10 @@ from typing import Any
 
 from app import veil
 from app.dashboard.desk import View
-from app.dashboard.reasons import hidden_jobs, in_words
+from app.dashboard.reasons import hidden_jobs, told_reason
+from levare.decide.lineup import FORESEEN
 from levare.model import BLOCKED, FINAL, LIVE, WAITING, Reason
+from levare.model.failures import FAILURE_CLASSES as FAILURES
 from levare.store import explain, trends, views
 from levare.store.views import JobFilter
 
@@ -22,14 +24,22 @@ SHOWN: Mapping[str, Sequence[str]] = {
     **{state: (state,) for state in FINAL},
 }
 """What a filter by state stands for."""
+FILTERS = ("team", "project", "user", "name")
 
 
 def load(view: View) -> dict[str, Any]:
     call, params = view.call, view.params
     state = params.get("state", "open")
     state = state if state in SHOWN else "open"
-    team, name = params.get("team", "").strip(), params.get("name", "").strip()
-    wanted = JobFilter(SHOWN[state], team=team or None, name=name or None, seen=call.seen)
+    said = {name: params.get(name, "").strip() for name in FILTERS}
+    failure = params.get("failure", "")
+    failures = (failure,) if failure in FAILURES else ()
+    wanted = JobFilter(
+        SHOWN[state],
+        **{name: value or None for name, value in said.items()},
+        failures=failures,
+        seen=call.seen,
+    )
     with call.database.reading() as connection:
         rows = views.find_jobs(connection, wanted, limit=MOST + 1, newest_first=state in ("ended", *FINAL))
         rows = trends.with_left(connection, rows, now=call.now)
@@ -43,9 +53,12 @@ def load(view: View) -> dict[str, Any]:
         "is_cut": len(rows) > MOST,
         "state": state,
         "states": list(SHOWN),
-        "team": team,
-        "name": name,
+        "said": said,
+        "failure": failure,
+        "failures": sorted(FAILURES),
+        "is_filtered": bool(state != "open" or failures or any(said.values())),
         "final": FINAL,
+        "steps": any(job["state"] in (WAITING, BLOCKED) and job["may_act"] for job in jobs),
         "waits_total": len(view.stands),
     }
 
@@ -55,22 +68,22 @@ def _row(row: Row, view: View, blocked: Mapping[str, Sequence[Reason]], hidden: 
     return {
         **row,
         "stand": stand,
-        "reason_told": veil.without(_reason(row, stand, blocked), hidden),
+        "reason_told": veil.without(told_reason(row, stand, blocked), hidden),
         "estimate": stand.estimate if stand else None,
         "may_act": view.may_act(row["team"]),
+        "help": _help(view, row) if stand and stand.position <= FORESEEN else "",
     }
 
 
-def _reason(row: Row, stand: Any, blocked: Mapping[str, Sequence[Reason]]) -> str:
-    if row["cancel_requested_at"] and row["state"] not in FINAL:
-        return "Is being cancelled."
-    if stand:
-        return in_words(stand.reasons)
-    if row["state"] == BLOCKED:
-        return in_words(blocked.get(row["id"], ())) if blocked.get(row["id"]) else "Is about to be looked at."
-    if row["state"] == WAITING:
-        return "Stands behind others like it, or has just come."
-    return row["reason"] or ""
+def _help(view: View, row: Row) -> str:
+    """What would start it now, of the first in the queue: to find that out costs much of all the others."""
+
+    def told() -> str:
+        with view.call.database.reading() as connection:
+            change = explain.load(connection, row["id"], now=view.call.now, rules=view.call.rules).tell().get("change")
+        return change.message if change else ""
+
+    return view.desk.kept(f"help {row['id']}", told)
 
 
 def _place(row: Mapping[str, Any]) -> tuple[int, int, Any]:

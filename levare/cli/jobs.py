@@ -1,4 +1,4 @@
-"""`levare jobs` and `cancel`: what there is, and to end it."""
+"""`levare jobs`, `priority` and `cancel`: what there is, to have it come earlier, and to end it."""
 
 import shlex
 from collections.abc import Sequence
@@ -63,6 +63,20 @@ def cancel(jobs: Sequence[str], *, as_json: bool) -> None:
         return
     for each in found:
         click.echo(_cancelled(each))
+
+
+@click.command()
+@click.argument("job", type=JOB)
+@click.argument("priority", type=click.IntRange(0, 9))
+@terminal.json_option
+def priority(job: str, priority: int, *, as_json: bool) -> None:
+    """Let a job that has not begun come earlier (9) or later (0)."""
+    with terminal.connect() as client:
+        found = client.set_priority(job, priority)
+    if as_json:
+        terminal.document(found)
+        return
+    click.echo(f"{found['id']} has priority {found['priority']}; `levare why {found['id']}` says what that changes")
 
 
 def job_table(jobs: Sequence["Job"]) -> Any:

@@ -139,6 +139,10 @@ class Client(ScheduleCalls, MetricCalls, AlertCalls, MonitoringCalls, PoolCalls,
         """Wish that a job be cancelled; to wish it again, or for a final job, changes nothing."""
         return self._wire.ask("DELETE", f"/v1/jobs/{_part(job)}")
 
+    def set_priority(self, job: str, priority: int) -> Job:
+        """Let a job that has not begun come earlier (up to 9) or later (down to 0)."""
+        return self._wire.ask("PUT", f"/v1/jobs/{_part(job)}/priority", json={"priority": priority})
+
     def wait(self, job: str, *, timeout: float | None = None, patience: float = _LONG_PATIENCE) -> Job:
         """
         The job once it is final, however long that takes; TimeoutError after `timeout` seconds.

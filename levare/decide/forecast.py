@@ -1,6 +1,6 @@
 """When a waiting job will start, if runs take as long as they usually do, and if they take as long as promised."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from heapq import heapify, heappop, heappush
@@ -62,22 +62,68 @@ def estimate(
     return Estimate(typical, latest, _words(typical, latest) or (_unknown(nodes, now) if dead_end else _TOO_FAR))
 
 
+@dataclass(frozen=True)
+class Foreseen:
+    """A part of a run that is to come; `ends` is None where nothing tells how long it takes."""
+
+    job_id: str
+    node: str
+    devices: Collection[str]
+    begins: datetime
+    ends: datetime | None
+
+
+@dataclass(frozen=True)
+class Course:
+    """What is to start, and attempt -> when it will have made room for another job."""
+
+    starts: Sequence[Foreseen]
+    made_room: Mapping[str, datetime]
+
+
+def course(
+    waiting: Sequence[Waiting], nodes: Sequence[Node], *, now: datetime, sharing: Sharing, work: int = 10 * MOST_WORK
+) -> Course:
+    """Where and when what waits starts, as far as can be foreseen, if runs take as long as usual."""
+    world = _World(waiting, nodes, now, lambda duration: duration.typical, blur=0)
+    lasts = {job.job_id: job.expected and job.expected.typical for job in waiting}
+    found: dict[str, Foreseen] = {}
+    made_room: dict[str, datetime] = {}
+    while work > 0 and world.waiting and world.now - now <= HORIZON:
+        asked = world.candidates(None, sharing.licences)
+        decision = place(asked, world.nodes, now=world.now, sharing=sharing)
+        for attempt, each in world.apply(decision).items():
+            length = lasts[each.job_id]
+            ends = world.now + length if length else None
+            found[attempt] = Foreseen(each.job_id, each.node, each.devices, world.now, ends)
+        for each in decision.preemptions:
+            made_room.setdefault(each.attempt_id, world.now)
+            if each.attempt_id in found:
+                found[each.attempt_id] = replace(found[each.attempt_id], ends=world.now)
+        if not world.advance():
+            break
+        work -= 5 + len(asked) + len(nodes)
+    return Course(list(found.values()), made_room)
+
+
 def starts(
     waiting: Sequence[Waiting], nodes: Sequence[Node], *, now: datetime, sharing: Sharing, work: int = 10 * MOST_WORK
 ) -> dict[str, datetime]:
     """When each that waits starts, as far as can be foreseen, if runs take as long as usual: one look ahead for all."""
-    world = _World(waiting, nodes, now, lambda duration: duration.typical, blur=0)
     found: dict[str, datetime] = {}
-    while work > 0 and world.waiting and world.now - now <= HORIZON:
-        asked = world.candidates(None, sharing.licences)
-        decision = place(asked, world.nodes, now=world.now, sharing=sharing)
-        for placement in decision.placements:
-            found.setdefault(placement.job_id, world.now)
-        world.apply(decision)
-        if not world.advance():
-            break
-        work -= 5 + len(asked) + len(nodes)
+    for each in course(waiting, nodes, now=now, sharing=sharing, work=work).starts:
+        found.setdefault(each.job_id, each.begins)
     return found
+
+
+def ends(nodes: Iterable[Node], now: datetime) -> dict[str, datetime]:
+    """When each attempt that runs ends, if it takes as long as usual; without those of which nothing tells."""
+    return {
+        held.attempt_id: held.placed_at + whole.typical
+        for node in nodes
+        for held in node.held
+        if held.placed_at and (whole := expected_of(held, now))
+    }
 
 
 def _words(typical: datetime | None, latest: datetime | None) -> str:
@@ -168,16 +214,16 @@ class _World:
                 found.append(each)
         return found
 
-    def apply(self, decision: Decision) -> None:
-        """What starts holds its devices; what makes room has ended with the next step."""
+    def apply(self, decision: Decision) -> dict[str, Placement]:
+        """What starts holds its devices, under these names; what makes room has ended with the next step."""
         jobs = {job.job_id: job for job in self.waiting}
-        for placement in decision.placements:
-            self._hold(placement, jobs[placement.job_id])
+        held = {self._hold(placement, jobs[placement.job_id]): placement for placement in decision.placements}
         started = [placement.job_id for placement in decision.placements if placement.rank == 0]
         if started:
             self.waiting = [left for job in self.waiting if (left := _without(job, started.count(job.job_id)))]
         for preemption in decision.preemptions:
             self._end(preemption.attempt_id)
+        return held
 
     def advance(self) -> bool:
         """To the next time at which something ends, or may begin; False if nothing is known to."""
@@ -201,7 +247,7 @@ class _World:
     def _set(self, node: Node) -> None:
         self._nodes[node.name], self._rooms[node.name] = node, Room(node)
 
-    def _hold(self, placement: Placement, job: Waiting) -> None:
+    def _hold(self, placement: Placement, job: Waiting) -> str:
         node, request = self._nodes[placement.node], placement.request
         held = Held(
             f"{job.job_id}+{next(self._serial)}",
@@ -221,6 +267,7 @@ class _World:
         )
         self._set(replace(node, held=[*node.held, held]))
         self._expect(held, node.name)
+        return held.attempt_id
 
     def _expect(self, held: Held, node: str) -> None:
         whole = expected_of(held, self.now)

@@ -1,6 +1,6 @@
 """What pages show at a glance: how many jobs are in which state, and who had which GPU lately."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -19,9 +19,10 @@ def counts(connection: Connection, seen: Collection[str] | None, *, since: datet
     return {row.state: row.number for row in connection.execute(query, {"since": since})}
 
 
-def spans(connection: Connection, *, since: datetime) -> list[Row]:
-    """Attempts that lived at any time from then on, with whose they are, in the order of their placement."""
-    return [dict(row) for row in connection.execute(_SPANS, {"since": since}).mappings()]
+def spans(connection: Connection, *, since: datetime, most: int = 2000) -> Sequence[Row]:
+    """The newest attempts that lived at any time from then on, with whose they are, in the order of their placement."""
+    found = connection.execute(_SPANS, {"since": since, "most": most}).mappings()
+    return [dict(row) for row in found][::-1]
 
 
 _SINCE = bindparam("since", type_=Utc)
@@ -38,5 +39,6 @@ _SPANS = (
     )
     .join_from(attempts, jobs, jobs.c.id == attempts.c.job_id)
     .where(or_(attempts.c.state.in_(LIVE), attempts.c.ended_at >= _SINCE))
-    .order_by(attempts.c.placed_at, attempts.c.id)
+    .order_by(attempts.c.placed_at.desc(), attempts.c.id.desc())
+    .limit(bindparam("most"))
 )

@@ -17,7 +17,7 @@ from levare.decide.once import once
 from levare.errors import NotFound
 from levare.model import Node, Sharing, Turn, Waiting
 from levare.store.messages import Message
-from levare.store.tables import decisions
+from levare.store.tables import decisions, jobs
 from levare.store.types import Utc
 
 Row = Mapping[str, Any]
@@ -40,6 +40,11 @@ def record(
 def of_job(connection: Connection, job_id: str) -> list[Row]:
     """Every start of a job that is kept, first to last."""
     return [dict(row) for row in connection.execute(_OF_JOB, {"job": job_id}).mappings()]
+
+
+def of_team(connection: Connection, team: str, *, limit: int) -> list[Row]:
+    """The last starts of the jobs of a team, newest first, with the names of the jobs."""
+    return [dict(row) for row in connection.execute(_OF_TEAM, {"team": team, "most": limit}).mappings()]
 
 
 def compared(connection: Connection, job_id: str, other_id: str) -> str:
@@ -92,4 +97,11 @@ def _row(message: Message, at: Mapping[str, int], turns: Sequence[Turn], digest:
 
 _RECORD = insert(decisions)
 _OF_JOB = select(decisions).where(decisions.c.job_id == bindparam("job")).order_by(decisions.c.id)
+_OF_TEAM = (
+    select(decisions, jobs.c.name)
+    .join_from(decisions, jobs, jobs.c.id == decisions.c.job_id)
+    .where(jobs.c.team == bindparam("team"))
+    .order_by(decisions.c.id.desc())
+    .limit(bindparam("most"))
+)
 _PRUNE = delete(decisions).where(decisions.c.at < bindparam("before", type_=Utc))

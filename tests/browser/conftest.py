@@ -9,7 +9,7 @@ import pytest
 
 from levare.cli.up import free_port
 from tests.browser.chromium import Browser, Tab, binary, chromium
-from tests.fleet import ROOT, Fleet, fleet
+from tests.fleet import ROOT, Fleet, eventually, fleet
 
 LONG = "import time; print('begun', flush=True); time.sleep(900)"
 COLOURED = "print('\\x1b[31mred\\x1b[0m <img src=x onerror=alert(1)>'); raise ValueError('broken')"
@@ -70,4 +70,26 @@ def _jobs(deployment: Fleet) -> dict[str, str]:
     jobs["long"] = deployment.python(LONG, name="long", gpus=3, team="vision")
     deployment.await_state(jobs["long"], "running")
     jobs["waiting"] = deployment.python(LONG, name="waits", gpus=4, team="nlp")
-    return jobs
+    jobs["again"] = deployment.submit(*training, "--seed", "3", name="digits", gpus=1)
+    deployment.await_end(jobs["again"])
+    return jobs | {"pipeline": _declared(deployment)}
+
+
+def _declared(deployment: Fleet) -> str:
+    """A schedule that has fired, a team in two revisions, and a pipeline that has failed; its id."""
+    job = {"command": ["true"], "team": "vision", "name": "eval"}
+    deployment.client.put("/v1/schedules/often", json={"every_seconds": 1, "job": job}).raise_for_status()
+    for weight in (2.0, 3.0):
+        deployment.client.put("/v1/teams/vision", json={"weight": weight, "quota": {"gpus": 4}}).raise_for_status()
+    steps = [{"step": "fetch", "command": ["true"]}, {"step": "train", "command": ["false"], "needs": ["fetch"]}]
+    steps.append({"step": "clean-up", "command": ["true"], "needs": [{"job": "train", "on": "always"}]})
+    made = deployment.client.post("/v1/pipelines", json={"name": "retrain", "jobs": steps}).raise_for_status().json()
+    deployment.await_end(*(step["job"] for step in made["steps"]))
+    eventually(lambda: _runs(deployment), within=60)
+    deployment.client.put("/v1/schedules/often", json={"cron": "0 3 * * *", "job": job}).raise_for_status()
+    return made["id"]
+
+
+def _runs(deployment: Fleet) -> bool:
+    fires = deployment.client.get("/v1/schedules/often/fires?outcome=run").raise_for_status().json()["items"]
+    return any(fire["state"] == "succeeded" for fire in fires)

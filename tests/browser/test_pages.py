@@ -1,6 +1,7 @@
 """Pages as a person meets them: alive, quiet on the console, true without JavaScript."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -9,12 +10,20 @@ from tests.browser.chromium import Tab
 from tests.browser.conftest import LONG, Site
 from tests.fleet import eventually
 
-PAGES = ("/", "/queue", "/nodes", "{trained}", "{failed}", "{waiting}", "{long}")
+PAGES = (
+    *("/", "/queue", "/nodes", "{trained}", "{failed}", "{waiting}", "{long}"),
+    *("/timeline", "/schedules", "/schedules/often", "/pipelines", "{pipeline}"),
+    *("/alerts", "/alerts/rules/failure?test=1d", "/teams", "/teams/vision", "/revisions", "/revisions/2"),
+    *("/report", "/compare?job={trained}&job={again}"),
+)
 MOST_BYTES = 100_000
+CONTRAST = Path(__file__).with_name("contrast.js").read_text()
+"""What is harder to read than it may be."""
 
 
 def path_of(site: Site, page: str) -> str:
-    return page if page.startswith("/") else f"/jobs/{site.jobs[page.strip('{}')]}"
+    folder = "" if page.startswith("/") else "/pipelines/" if page == "{pipeline}" else "/jobs/"
+    return folder + page.format(**site.jobs)
 
 
 @pytest.fixture
@@ -33,12 +42,15 @@ def name_of(site: Site, job: str) -> str:
 def test_a_page_is_live_and_does_nothing_wrong_and_fits_a_small_screen(site: Site, page: str):
     tab = site.tab(path_of(site, page))
 
-    tab.listen(2.5)  # at least two looks of the server
+    tab.listen(1.5)  # at least one look of the server
 
     assert tab.js("document.getElementById('link').textContent") == "live"
     assert tab.js("document.querySelectorAll('h1').length") == 1
     assert tab.faults == []
     assert tab.elsewhere(site.address) == []
+    for theme in ("light", "dark"):
+        tab.prefer(theme)
+        assert tab.js(CONTRAST) == [], theme
     tab.size(400)
     tab.until("document.documentElement.scrollWidth <= 400")  # nothing is wider than a small screen
 
@@ -246,10 +258,137 @@ def test_a_page_ends_with_the_session(site: Site):
     tab.until("document.getElementById('link').textContent.startsWith('signed out')")
 
 
+def test_the_timeline_shows_who_has_which_gpu_and_leads_there(site: Site):
+    tab = site.tab("/timeline")
+
+    bars = tab.js("[...document.querySelectorAll('.timeline a title')].map((bar) => bar.textContent)")
+    assert sum("long (vision): running" in bar for bar in bars) == 3
+    assert any("digits (default): succeeded" in bar for bar in bars)
+    tab.open(f"{site.address}/timeline?by=team")
+    labels = tab.js("[...document.querySelectorAll('.timeline .label')].map((label) => label.innerText)")
+    assert {"default", "vision"} <= set(labels)
+    assert tab.js("document.querySelector('.timeline .row > svg a').getAttribute('href')").startswith("/jobs/")
+
+
+def test_a_schedule_tells_what_became_of_each_time_and_is_paused_by_a_button(site: Site):
+    tab = site.tab("/schedules/often")
+    tab.js("window.confirm = () => true")
+    assert "succeeded" in tab.js("document.querySelector('[data-list=fires]').innerText")
+    assert "03:00 UTC" in tab.text() or "03:00" in tab.js("document.querySelector('[data-list=next]').innerText")
+    assert tab.js("document.querySelectorAll('.trend a').length") >= 1
+
+    press(tab, "button[value=paused]")
+
+    assert "paused" in tab.js("document.querySelector('.head').innerText")
+    assert site.fleet.client.get("/v1/schedules/often").json()["state"] == "paused"
+    press(tab, "button[value=active]")
+
+
+def test_a_pipeline_is_a_graph_with_states(site: Site):
+    tab = site.tab(f"/pipelines/{site.jobs['pipeline']}")
+
+    steps = tab.js("[...document.querySelectorAll('.graph a')].map((step) => step.textContent)")
+
+    assert [("failed" in step, "succeeded" in step) for step in steps] == [(False, True), (True, False), (False, True)]
+    assert tab.js("document.querySelectorAll('.graph path.edge').length") == 2
+    assert tab.js("document.querySelectorAll('.graph path.edge.is-always').length") == 1
+
+
+def test_an_alert_is_taken_care_of_and_silenced_on_the_page(site: Site):
+    tab = site.tab("/alerts")
+    tab.until("document.querySelector('[data-list=open]').innerText.includes('<b>bold</b>')")
+
+    press(tab, "[data-list=open] button[formaction$='/acknowledge']")
+    assert "admin" in tab.js("document.querySelector('[data-list=open]').innerText")
+    tab.js(
+        "document.querySelector('[name=node]').value = 'n1'; document.querySelector('[name=reason]').value = 'Tests.'"
+    )
+    press(tab, ".stacked button")
+
+    assert "node n1" in tab.js("document.querySelector('[data-list=silences]').innerText")
+    press(tab, "[data-list=silences] button")
+    assert "None is in force." in tab.text()
+
+
+def test_a_rule_tells_what_it_would_have_done(site: Site):
+    tab = site.tab("/alerts/rules/failure?test=1d")
+
+    assert "Alerts it would have raised" in tab.text()
+    assert "ValueError" in tab.text() or "has failed" in tab.js(
+        "document.querySelector('[data-list=tested]').innerText"
+    )
+
+
+def test_teams_show_what_they_are_owed_and_hold(site: Site):
+    tab = site.tab("/teams/vision")
+
+    tab.until("document.body.innerText.includes('3 of 4 GPUs')")
+    assert "Turn 1 of" in tab.js("document.querySelector('[data-list=starts]').innerText")
+
+
+def test_going_back_is_shown_before_it_is_confirmed(site: Site):
+    before = site.fleet.client.get("/v1/revisions").json()["items"][1]["number"]
+    tab = site.tab(f"/revisions/{before}")
+    assert "vision" in tab.text() or "often" in tab.text()
+
+    tab.open(f"{site.address}/revisions/{before}/rollback")
+    assert "Nothing has changed yet." in tab.text()
+    press(tab, "button.strong")
+
+    assert tab.js("location.pathname") == "/revisions"
+    newest, *_ = site.fleet.client.get("/v1/revisions").json()["items"]
+    assert newest["origin"] == "rollback"
+    assert "rollback" in tab.js("document.querySelector('[data-list=revisions] tr').innerText")
+
+
+def test_a_job_that_waits_comes_earlier_by_a_button(site: Site, extra: str):
+    tab = site.tab("/queue?state=waiting")
+
+    press(tab, f"button[formaction='/act/jobs/{extra}/priority'][value='6']")
+
+    assert site.fleet.job(extra)["priority"] == 6
+    assert tab.js("location.pathname + location.search") == "/queue?state=waiting"
+
+
+def test_runs_stand_beside_each_other_with_curves_parameters_and_results(site: Site):
+    tab = site.tab(f"/compare?job={site.jobs['trained']}&job={site.jobs['again']}")
+
+    tab.until("document.querySelectorAll('.chart').length > 1")
+    assert tab.js("document.querySelectorAll('.chart')[0].querySelectorAll('path').length") == 2
+    results = tab.js("document.querySelector('[data-list=results]').innerText")
+    assert "accuracy" in results
+    assert "★" in results
+    assert "--seed" in tab.js("document.querySelector('[data-list=differs]').innerText")
+
+
+def test_a_tab_left_open_does_not_grow(site: Site):
+    tab = site.tab("/")
+    size = "document.querySelectorAll('*').length"
+
+    def change() -> int:
+        job = site.fleet.python(LONG, name=f"passing-{uuid4().hex[:8]}", gpus=4)
+        tab.until(f"document.querySelector('[data-list=waits]').innerText.includes('{name_of(site, job)}')")
+        site.fleet.cancel(job)
+        tab.until(f"!document.querySelector('[data-list=waits]').innerText.includes('{name_of(site, job)}')")
+        return tab.js(size)
+
+    sizes = [change() for _ in range(2)]
+
+    assert abs(sizes[-1] - sizes[0]) < 20, sizes  # ages that are said otherwise, no rows
+
+
 def test_what_is_not_there_is_told_on_a_page(site: Site):
     tab = site.tab("/jobs/nothing", live=False)
 
     assert "There is no job 'nothing'" in eventually(tab.text)
+
+
+def press(tab: Tab, selector: str) -> None:
+    """Click on what sends a form, and wait for the page that answers."""
+    tab.js("window.confirm = () => true")
+    before = tab.loaded
+    _click(tab, selector)
+    tab.until(lambda: tab.loaded > before)
 
 
 def _click(tab: Tab, selector: str) -> None:

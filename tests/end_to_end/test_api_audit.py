@@ -86,6 +86,10 @@ def cancel_job(api: Api) -> None:
     ask("DELETE", f"/v1/jobs/{api.submit('true')}")(api)
 
 
+def give_priority(api: Api) -> None:
+    ask("PUT", f"/v1/jobs/{api.submit('true')}/priority", {"priority": 8})(api)
+
+
 def cancel_pipeline(api: Api) -> None:
     made = ask("POST", "/v1/pipelines", PIPELINE)(api)
     ask("DELETE", f"/v1/pipelines/{made['id']}")(api)
@@ -96,13 +100,20 @@ def revoke(api: Api) -> None:
     ask("DELETE", f"/v1/tokens/{made['id']}")(api)
 
 
-def acknowledge(api: Api) -> None:
+def an_alert(api: Api, subject: str) -> int:
     open_since = datetime.now(UTC)
-    said = {"rule": "hang", "kind": "hang", "subject": "job:x", "severity": "critical", "message": "It hangs."}
+    said = {"rule": "hang", "kind": "hang", "subject": subject, "severity": "critical", "message": "It hangs."}
     row = said | {"detail": {}, "begun_at": open_since, "seen_at": open_since, "is_silenced": False, "told": []}
     with api.database.writing() as connection:
-        number = connection.execute(insert(alerts).returning(alerts.c.number), row).scalar_one()
-    ask("PUT", f"/v1/alerts/{number}/acknowledgement", {"note": "I look."})(api)
+        return connection.execute(insert(alerts).returning(alerts.c.number), row).scalar_one()
+
+
+def acknowledge(api: Api) -> None:
+    ask("PUT", f"/v1/alerts/{an_alert(api, 'job:x')}/acknowledgement", {"note": "I look."})(api)
+
+
+def acknowledge_on_a_page(api: Api) -> None:
+    on_a_page(f"alerts/{an_alert(api, 'job:y')}/acknowledge")(api)
 
 
 def end_silence(api: Api) -> None:
@@ -129,21 +140,42 @@ TELLS_NOTHING = {("POST", "/v1/plan"), ("POST", "/v1/machines/{name}/poll")}
 """A plan changes nothing, and what a machine says of itself is no act of anybody."""
 
 
-def on_a_page(act: str) -> Make:
-    """Press a button of the page of a job that has ended, or that waits."""
+def on_a_page(act: str, **fields: str) -> Make:
+    """Press a button of a page, as whoever is signed in by a browser."""
 
     def press(api: Api) -> None:
-        job, cookie = api.submit("true"), sign_in(api)
+        cookie = sign_in(api)
         headers = {"Cookie": f"levare_session={cookie}", "Origin": api.url}
-        answer = httpx.post(f"{api.url}/act/jobs/{job}/{act}", data={"csrf": proof_of(cookie)}, headers=headers)
+        path = act.format(job=api.submit("true")) if "{job}" in act else act
+        answer = httpx.post(f"{api.url}/act/{path}", data={"csrf": proof_of(cookie), **fields}, headers=headers)
         assert answer.status_code == 303, answer.text
 
     return press
 
 
+def on_the_page_of(make: Make, act: str) -> Make:
+    """Press a button for what was made just before."""
+
+    def press(api: Api) -> None:
+        made = make(api)
+        on_a_page(act.format(made=made.get("id") or made["number"]))(api)
+
+    return press
+
+
+def roll_back(api: Api) -> None:
+    """As the page of the plan does: by the digest of what it has shown."""
+    ask("PUT", "/v1/teams/vision21", {"weight": 2.0})(api)
+    ask("PUT", "/v1/teams/vision21", {"weight": 3.0})(api)
+    before = api.client.get("/v1/revisions").json()["items"][1]["number"]
+    plan = ask("POST", "/v1/plan", {"rollback_to": before, "effect": False})(api)
+    on_a_page(f"revisions/{before}/rollback", digest=plan["digest"])(api)
+
+
 WRITES: dict[tuple[str, str], tuple[Make | list[Make], str]] = {
     ("POST", "/v1/jobs"): (ask("POST", "/v1/jobs", JOB), "job.submitted"),
     ("DELETE", "/v1/jobs/{job_id}"): (cancel_job, "job.cancel_requested"),
+    ("PUT", "/v1/jobs/{job_id}/priority"): (give_priority, "job.priority_set"),
     ("POST", "/v1/pipelines"): (ask("POST", "/v1/pipelines", PIPELINE), "pipeline.submitted"),
     ("DELETE", "/v1/pipelines/{pipeline_id}"): (cancel_pipeline, "job.cancel_requested"),
     ("POST", "/v1/events"): (
@@ -221,8 +253,33 @@ WRITES: dict[tuple[str, str], tuple[Make | list[Make], str]] = {
     ("POST", "/v1/jobs/{job_id}/reruns"): (rerun, "job.submitted"),
     ("POST", "/v1/tokens"): (ask("POST", "/v1/tokens", {"name": "laptop"}), "token.created"),
     ("DELETE", "/v1/tokens/{token_id}"): (revoke, "token.revoked"),
-    ("POST", "/act/jobs/{job_id}/cancel"): (on_a_page("cancel"), "job.cancel_requested"),
-    ("POST", "/act/jobs/{job_id}/resubmit"): (on_a_page("resubmit"), "job.submitted"),
+    ("POST", "/act/jobs/{job_id}/cancel"): (on_a_page("jobs/{job}/cancel"), "job.cancel_requested"),
+    ("POST", "/act/jobs/{job_id}/resubmit"): (on_a_page("jobs/{job}/resubmit"), "job.submitted"),
+    ("POST", "/act/jobs/{job_id}/priority"): (on_a_page("jobs/{job}/priority", priority="8"), "job.priority_set"),
+    ("POST", "/act/pipelines/{pipeline_id}/cancel"): (
+        on_the_page_of(ask("POST", "/v1/pipelines", PIPELINE), "pipelines/{made}/cancel"),
+        "job.cancel_requested",
+    ),
+    ("POST", "/act/schedules/{name}/state"): (
+        [ask("PUT", "/v1/schedules/s22", SCHEDULE), on_a_page("schedules/s22/state", state="paused")],
+        "schedule.paused",
+    ),
+    ("POST", "/act/schedules/{name}/run"): (
+        [ask("PUT", "/v1/schedules/s23", SCHEDULE), on_a_page("schedules/s23/run")],
+        "schedule.run",
+    ),
+    ("POST", "/act/nodes/{name}/state"): (on_a_page("nodes/n1/state", state="ready"), "node.state_set"),
+    ("POST", "/act/alerts/{number}/acknowledge"): (acknowledge_on_a_page, "alert.acknowledged"),
+    ("POST", "/act/silences"): (on_a_page("silences", rule="hang", hours="2", reason="Known."), "silence.set"),
+    ("POST", "/act/silences/{number}/end"): (
+        on_the_page_of(ask("POST", "/v1/silences", SILENCE), "silences/{made}/end"),
+        "silence.removed",
+    ),
+    ("POST", "/act/alert-rules/{name}/state"): (
+        on_a_page("alert-rules/slow/state", state="paused"),
+        "alert_rule.paused",
+    ),
+    ("POST", "/act/revisions/{number}/rollback"): (roll_back, "revision.applied"),
     ("POST", "/login"): (sign_in, "session.begun"),
     ("POST", "/logout"): (sign_out, "session.ended"),
 }

@@ -182,6 +182,13 @@ def test_show_as_json_is_the_job_with_all_that_belongs_to_it():
     assert (found["metrics"], found["reasons"]) == ({}, [])
 
 
+def test_a_job_that_waits_is_given_another_priority():
+    api = Api().on(f"PUT /v1/jobs/{JOB}/priority", a_job(priority=8))
+
+    assert levare_run(api, "priority", JOB, "8").stdout.startswith(f"{JOB} has priority 8;")
+    assert levare_run(api, "priority", JOB, "12").exit_code == 2
+
+
 def test_cancel_tells_a_wish_from_what_had_ended_before():
     running = a_job(state="running", node="node-a", cancel_requested_at="2030-01-01T12:00:00Z")
     api = Api().on("DELETE /v1/jobs/a", running | {"id": "a"}).on("DELETE /v1/jobs/b", an_ended_job() | {"id": "b"})

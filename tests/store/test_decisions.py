@@ -61,6 +61,22 @@ def test_two_starts_of_one_decision_have_one_digest_and_others_have_not(
     assert first == second != third
 
 
+def test_the_last_starts_of_a_team_come_newest_first_and_name_their_jobs(
+    database: Database, tick: Tick, add_job, add_node
+):
+    add_node()
+    for seconds, (job, team) in enumerate((("a", "vision"), ("b", "nlp"), ("c", "vision"))):
+        add_job(job, team=team, name=f"of-{job}")
+        tick.run(now=NOON + timedelta(seconds=seconds))
+
+    with database.reading() as connection:
+        found = decisions.of_team(connection, "vision", limit=10)
+        newest = decisions.of_team(connection, "vision", limit=1)
+
+    assert [(row["job_id"], row["name"]) for row in found] == [("c", "of-c"), ("a", "of-a")]
+    assert newest == found[:1]
+
+
 def test_two_jobs_are_compared_in_a_sentence(database: Database, tick: Tick, add_job, add_node):
     add_node(gpus=2)
     add_job("huge", gpus=4, priority=9)

@@ -91,6 +91,10 @@ class Panel {
     const x = (at) => (at - from) / (to - from) * WIDTH;
     this.svg.replaceChildren();
     this.scale.replaceChildren();
+    if (panel.isMetric) for (const band of this.charts.bands) {
+      const left = Math.max(x(band.from) - 1, 0), right = Math.min(x(band.to) + 1, WIDTH);
+      if (right > left) draw("rect", { class: `band is-${band.stage}`, x: left, width: right - left, height: 100 }, this.svg);
+    }
     for (const tick of ticks(bottom, top)) {
       const at = 100 - (tick - bottom) / (top - bottom) * 100;
       draw("line", { class: "grid", x1: 0, x2: WIDTH, y1: at, y2: at }, this.svg);
@@ -127,15 +131,31 @@ class Panel {
   }
 }
 
+const clock = (at) => new Date(at * 1000).toISOString().slice(11, 19);
+
+function passed(seconds) {
+  if (seconds >= 3600) return `${Math.floor(seconds / 3600)} h ${Math.floor(seconds % 3600 / 60)} min`;
+  return seconds >= 60 ? `${Math.floor(seconds / 60)} min ${Math.floor(seconds % 60)} s` : `${seconds.toFixed(1)} s`;
+}
+
+// What the axis across tells: times of a day, seconds since the start, or steps.
+const AXES = {
+  time: { mark: (at) => `${clock(at)} UTC`, point: (at, from) => `${clock(at)} UTC, ${passed(at - from)} after its start` },
+  seconds: { mark: passed, point: (at) => `${passed(at)} after the start` },
+  step: { mark: (at) => `step ${Math.round(at)}`, point: (at) => `step ${Math.round(at)}` },
+};
+
 export class Charts {
-  constructor(parent) {
+  constructor(parent, axis = "time") {
     this.parent = parent;
+    this.axisOf = AXES[axis];
+    this.bands = [];
     this.panels = new Map();
     this.smoothing = 0;
     this.isLog = false;
     this.whole = this.range = [0, 1];
     this.zoomed = null;
-    const bar = tag("div", "chartbar", parent);
+    const bar = this.bar = tag("div", "chartbar", parent);
     const smooth = tag("label", "", bar, "Smoothing ");
     const slider = smooth.appendChild(Object.assign(document.createElement("input"), { type: "range", min: 0, max: 0.98, step: 0.02, value: 0 }));
     slider.addEventListener("input", () => { this.smoothing = Number(slider.value); this.refresh(); });
@@ -167,7 +187,7 @@ export class Charts {
   showAxis() {
     const [from, to] = this.range;
     this.axis.replaceChildren();
-    for (const at of [from, (from + to) / 2, to]) tag("span", "", this.axis, new Date(at * 1000).toLocaleTimeString());
+    for (const at of [from, (from + to) / 2, to]) tag("span", "", this.axis, this.axisOf.mark(at));
   }
 
   refresh() {
@@ -177,9 +197,16 @@ export class Charts {
 
   point(at) {
     for (const panel of this.panels.values()) panel.point(at);
-    const seconds = at === null ? 0 : at - this.whole[0];
-    const passed = seconds >= 3600 ? `${Math.floor(seconds / 3600)} h ${Math.floor(seconds % 3600 / 60)} min` : seconds >= 60 ? `${Math.floor(seconds / 60)} min ${Math.floor(seconds % 60)} s` : `${seconds.toFixed(1)} s`;
-    this.when.textContent = at === null ? "Drag to zoom" : `${new Date(at * 1000).toLocaleTimeString()}, ${passed} after its start`;
+    this.when.textContent = at === null ? "Drag to zoom" : this.axisOf.point(at, this.whole[0]);
+  }
+
+  // Another kind of axis: all is drawn anew.
+  turn(axis) {
+    this.axisOf = AXES[axis];
+    this.zoomed = null;
+    this.back.hidden = true;
+    for (const panel of this.panels.values()) panel.box.remove();
+    this.panels.clear();
   }
 
   zoom(from, to) {

@@ -24,6 +24,12 @@ function replace(key, html) {
   const fresh = made(html);
   if (!old) return fresh;
   const focused = old.contains(document.activeElement) ? whereIs(document.activeElement) : null;
+  for (const box of old.querySelectorAll("input[type=checkbox]")) {
+    const same = fresh.querySelector(`input[value="${CSS.escape(box.value)}"]`);
+    if (same) same.checked = box.checked;
+  }
+  const isOpen = old.querySelector("details")?.open;
+  if (isOpen) fresh.querySelector("details")?.setAttribute("open", "");
   old.replaceWith(fresh);
   if (focused) fresh.querySelector(focused)?.focus({ preventScroll: true });
   return fresh;

@@ -36,7 +36,7 @@ function go(key) {
 
 // The links that j and k walk along: one for each row or tile.
 function walk(by) {
-  const stops = [...document.querySelectorAll("main tbody tr, main .tile")]
+  const stops = [...document.querySelectorAll("main tbody tr, main .tile, main .alerts li")]
     .map((item) => item.querySelector("a[href^='/jobs/'], a")).filter(Boolean);
   const at = stops.indexOf(document.activeElement);
   const next = stops[at < 0 ? (by > 0 ? 0 : stops.length - 1) : Math.min(Math.max(at + by, 0), stops.length - 1)];
@@ -76,6 +76,11 @@ document.addEventListener("click", (event) => {
   if (button?.matches("[data-help]")) help.showModal();
 });
 
+for (const picture of document.querySelectorAll(".timeline")) {
+  const now = picture.querySelector(".now")?.getBoundingClientRect().left ?? 0;
+  picture.scrollLeft += now - picture.getBoundingClientRect().left - picture.clientWidth * 0.6;
+}
+document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 for (const button of document.querySelectorAll("[data-theme-toggle], [data-help]")) button.hidden = false;
 showAges();
 setInterval(() => { if (!document.hidden) showAges(); }, 1000);
