@@ -3,7 +3,8 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -58,9 +59,28 @@ def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def connect() -> "Client":
     """The client of this command: the one that the caller gave as the context's object, or one by the environment."""
-    from levare.client import Client
+    return click.get_current_context().find_root().obj or client_kind()()
 
-    return click.get_current_context().find_root().obj or Client()
+
+def client_kind() -> "type[Client]":
+    """The client, without the command line that its HTTP library brings along: that costs a third of `levare jobs`."""
+    with without("httpx._main"):
+        from levare.client import Client
+
+        return Client
+
+
+@contextmanager
+def without(module: str) -> Iterator[None]:
+    """Imports that find no such module, unless it is there already."""
+    if module in sys.modules:
+        yield
+        return
+    sys.modules[module] = None  # type: ignore[assignment]  # how Python is told that there is none
+    try:
+        yield
+    finally:
+        del sys.modules[module]
 
 
 def is_terminal() -> bool:
