@@ -17,7 +17,7 @@ class RunRequest(Body):
     )
 
 
-class NodeState(Body):
+class WantedNodeState(Body):
     """What a node is to do from now on."""
 
     state: Literal["ready", "draining"] = Field(

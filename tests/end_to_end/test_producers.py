@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +17,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """Without a worker, so that jobs stay as they were submitted."""
     with fleet(tmp_path_factory.mktemp("fleet")) as deployment:
         deployment.start("redis", "web", "beat")
-        eventually(lambda: (deployment.home / "address").exists(), within=60)
+        eventually((deployment.home / "address").exists, within=60)
         yield deployment
 
 
