@@ -273,6 +273,29 @@ class Client(
         """What Prometheus is told, in its own format."""
         return self._wire.checked("GET", "/metrics").text
 
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Sequence[tuple[str, str]] | Mapping[str, Any] = (),
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        """
+        What answers any request: its JSON, or its text; for what a newer API has and this client has no method for.
+
+        It is repeated only where it changes nothing, or carries an `Idempotency-Key`.
+        """
+        told = {name.lower() for name in headers or {}}
+        options: dict[str, Any] = {"params": params, "headers": headers, "json": body}
+        is_safe = method == "GET" or "idempotency-key" in told
+        response = self._wire.checked(method, path, repeatable=is_safe, **options)
+        if not response.content:
+            return {}
+        is_json = "json" in response.headers.get("content-type", "")
+        return self._wire.document(response) if is_json else response.text
+
     def _attempt_after(self, job: str, number: int, patience: float) -> int:
         """The job's latest attempt once it is beyond `number`, or 0 when the job is final without one."""
         pause = _FIRST_LOOK
