@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-unexport PYTHONDONTWRITEBYTECODE  # where it is set each process would compile all modules again, for half a second or more
+unexport PYTHONDONTWRITEBYTECODE  # tests start hundreds of processes, each of which would compile 300 modules anew
 .PHONY: help .venv demo test check fmt wheel lock clean
 
 help: ## this list

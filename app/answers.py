@@ -426,5 +426,5 @@ def answer(content: Any, status: int = HTTPStatus.OK, headers: Mapping[str, str]
 
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
-        return f"{value.astimezone(UTC).replace(tzinfo=None).isoformat()}Z"
+        return f"{value.astimezone(UTC).isoformat().removesuffix('+00:00')}Z"
     return vars(value)

@@ -23,7 +23,7 @@ class PriorityRequest(Body):
     priority: Whole = Field(ge=0, le=9, description="From 0 to 9; 9 is the most urgent.", examples=[7])
 
 
-class NodeState(Body):
+class WantedNodeState(Body):
     """What a node is to do from now on."""
 
     state: Literal["ready", "draining"] = Field(

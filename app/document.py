@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from app import problems
+from app import cloudevents, problems
 from app.access import OPEN_PATHS
 from app.auth import COOKIES
 from levare import errors
@@ -96,7 +96,7 @@ def _refusal(kinds: list[type[LevareError]]) -> dict[str, Any]:
 def _add_components(components: dict[str, Any]) -> None:
     schema = problems.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas = components["schemas"]
-    schemas |= schema.pop("$defs") | {"Problem": schema}
+    schemas |= schema.pop("$defs") | {"Problem": schema, "CloudEvent": cloudevents.SCHEMA}
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     components["securitySchemes"] = {

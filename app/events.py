@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from app.answers import At, answer
 from app.call import Asked, DryRun
-from app.cloudevents import BATCH, MOST_IN_BATCH, SCHEMA, STRUCTURED, received
+from app.cloudevents import BATCH, MOST_IN_BATCH, STRUCTURED, received
 from app.document import refusals
 from app.pages import Cursor, Limit, number_of, numbered_cursor, picked
 from app.problems import BadRequest, RequestTimeout, UnsupportedMedia
@@ -52,11 +52,12 @@ Source = Annotated[
     str | None, Query(max_length=500, pattern=Wanted, description="Only of this source.", examples=["/lake/churn"])
 ]
 _FIELDS = tuple(Event.model_fields)
+_EVENT = {"$ref": "#/components/schemas/CloudEvent"}
 _BODY = {
     "required": True,
     "content": {
-        STRUCTURED: {"schema": SCHEMA},
-        BATCH: {"schema": {"type": "array", "items": SCHEMA, "minItems": 1, "maxItems": MOST_IN_BATCH}},
+        STRUCTURED: {"schema": _EVENT},
+        BATCH: {"schema": {"type": "array", "items": _EVENT, "minItems": 1, "maxItems": MOST_IN_BATCH}},
     },
 }
 

@@ -49,7 +49,7 @@ class GoodRun(BaseModel):
     ended_at: At
 
 
-class Change(BaseModel):
+class FailureChange(BaseModel):
     """Something that was otherwise in the last good run."""
 
     kind: str = Field(
@@ -97,7 +97,7 @@ class Dossier(BaseModel):
     metrics: list[Point] = Field(description="The last lines of its metrics, at most 10.")
     samples: list[Sample] = Field(description="Of its last ten minutes, oldest first; empty if they are gone.")
     last_good: GoodRun | None = Field(description="null if none of its family has succeeded before.")
-    changes: list[Change] = Field(description="What differs from the last good run, as far as both are known.")
+    changes: list[FailureChange] = Field(description="What differs from the last good run, as far as both are known.")
     provenance: dict[str, Any] = Field(
         description="What its node saw when it started: code, locks, script, packages, python, driver, kernel.",
         examples=[{"python_version": "3.11.9", "locks": {"uv.lock": "4be1a09c77d2"}}],

@@ -15,7 +15,6 @@ from app.call import Asked, Call, DryRun
 from app.document import refusals
 from app.pages import Cursor, Limit, cursor_after, fields_of, picked, place_of, selected
 from app.why import Verdict, Why
-from app.wishes import submission
 from levare.errors import (
     CanNeverRun,
     Conflict,
@@ -26,6 +25,7 @@ from levare.errors import (
     QuotaQueued,
     UnknownNeeds,
 )
+from levare.intake import submission
 from levare.manifest.jobs import JobRequest
 from levare.manifest.patterns import KEY, NO_NUL
 from levare.manifest.values import FailureName

@@ -141,7 +141,7 @@ class Machines(BaseModel):
     items: list[Machine]
 
 
-class MachineState(Body):
+class WantedMachineState(Body):
     state: Literal["ready", "draining"] = Field(
         description="`draining` lets all its workers go, each when nothing runs on it any more.", examples=["draining"]
     )

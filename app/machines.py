@@ -20,9 +20,9 @@ from app.machine_bodies import (
     JoinRequest,
     Machine,
     Machines,
-    MachineState,
     Poll,
     PollRequest,
+    WantedMachineState,
     WantedWorker,
 )
 from app.pages import fields_of, picked, selected
@@ -106,7 +106,7 @@ def poll_machine(name: PathName, body: PollRequest, call: Asked) -> Response:
 
 
 @router.put("/v1/machines/{name}/state", response_model=Machine)
-def set_machine_state(name: PathName, body: MachineState, call: Asked, dry_run: DryRun = False) -> Response:
+def set_machine_state(name: PathName, body: WantedMachineState, call: Asked, dry_run: DryRun = False) -> Response:
     """Drain a machine: all its workers go, each when nothing runs on it any more. Or have it take some again."""
     is_draining = body.state == "draining"
     with call.writing(dry_run=dry_run) as connection:

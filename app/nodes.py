@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from app import samples, veil
 from app.answers import Device, Node, Nodes, NodeSamples, Orphan, Reap, Reaped, answer
-from app.bodies import NodeState
+from app.bodies import WantedNodeState
 from app.call import Asked, Call, DryRun
 from app.document import refusals
 from app.pages import fields_of, picked, selected
@@ -70,7 +70,7 @@ def list_node_samples(
 
 
 @router.put("/{name}/state", response_model=Node, responses=refusals(Conflict))
-def set_node_state(name: NodeName, body: NodeState, call: Asked, dry_run: DryRun = False) -> Response:
+def set_node_state(name: NodeName, body: WantedNodeState, call: Asked, dry_run: DryRun = False) -> Response:
     """
     Drain a node, or have it take new attempts again, also on what was excluded for failing.
 

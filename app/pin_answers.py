@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 from app.answers import At, AttemptState, Job, Rerun, SecretReference
 from app.bodies import Body
-from app.failures import Change
+from app.failures import FailureChange
 from levare.manifest.values import WHOLE
 
 
@@ -37,7 +37,7 @@ class PinnedCode(BaseModel):
     submodules: bool = Field(False, description="Whether it has some; they are not restored.", examples=[False])
 
 
-class Run(BaseModel):
+class PinnedRun(BaseModel):
     """An attempt, and how it stands."""
 
     job: str = Field(examples=["a1b2c3d4e5"])
@@ -52,7 +52,7 @@ class Run(BaseModel):
     missing: list[Missing] = Field(description="What of it is not known or could not be restored.")
 
 
-class Pins(Run):
+class Pins(PinnedRun):
     """All that an attempt was pinned to, as its node saw it when it started."""
 
     command: list[str] = Field(examples=[["python", "train.py"]])
@@ -96,9 +96,9 @@ class EndMetric(BaseModel):
 class Diff(BaseModel):
     """Two runs, and what differs as far as it is known of both."""
 
-    before: Run
-    after: Run
-    changes: list[Change]
+    before: PinnedRun
+    after: PinnedRun
+    changes: list[FailureChange]
     metrics: list[EndMetric]
 
 

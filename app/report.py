@@ -81,7 +81,7 @@ class ProposalAnswer(BaseModel):
     patch: dict[str, int] = Field(description="For a request or a schedule.", examples=[{"memory_mib": 14336}])
 
 
-class Totals(BaseModel):
+class ReportTotals(BaseModel):
     attempts: int = Field(examples=[34])
     succeeded: int = Field(examples=[30])
     failed: int = Field(examples=[4])
@@ -97,8 +97,8 @@ class Report(BaseModel):
     until: At
     team: str | None = Field(examples=["vision"])
     currency: str = Field(examples=["EUR"])
-    totals: Totals
-    teams: dict[str, Totals] = Field(description="By the names of the teams.")
+    totals: ReportTotals
+    teams: dict[str, ReportTotals] = Field(description="By the names of the teams.")
     families: list[FamilyReport] = Field(description="Those with the most GPU-hours first, 500 at most.")
     proposals: list[ProposalAnswer]
 

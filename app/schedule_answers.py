@@ -93,7 +93,7 @@ class Declared(BaseModel):
     findings: list[Finding]
 
 
-class Run(BaseModel):
+class ScheduleRun(BaseModel):
     """What a run has submitted."""
 
     schedule: str = Field(examples=["nightly"])

@@ -25,8 +25,8 @@ from app.schedule_answers import (
     Outcome,
     Revision,
     Revisions,
-    Run,
     Schedule,
+    ScheduleRun,
     Schedules,
 )
 from levare.decide import pressure
@@ -145,8 +145,8 @@ def set_schedule_state(name: ScheduleName, body: Activity, call: Asked, dry_run:
 @router.post(
     "/{name}/run",
     status_code=HTTPStatus.CREATED,
-    response_model=Run,
-    responses={200: {"model": Run, "description": "A dry run: as it would be."}}
+    response_model=ScheduleRun,
+    responses={200: {"model": ScheduleRun, "description": "A dry run: as it would be."}}
     | refusals(InvalidPipeline, IdempotencyMismatch, Conflict, *JOB_REFUSALS),
 )
 def run_schedule(

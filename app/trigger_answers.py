@@ -76,7 +76,7 @@ class Simulated(BaseModel):
     run: int | None = Field(description="Which run it would have started or shared, from 1.", examples=[3])
 
 
-class Totals(BaseModel):
+class SimulationTotals(BaseModel):
     """Occurrences by what would have become of them."""
 
     run: int = Field(examples=[9])
@@ -94,7 +94,7 @@ class Simulation(BaseModel):
     run_seconds: float = Field(description="How long each run is taken to last.", examples=[840.0])
     runs: int = Field(description="How many it would have started.", examples=[9])
     occurrences: int = Field(description="How many there were.", examples=[40])
-    totals: Totals
+    totals: SimulationTotals
     items: list[Simulated] = Field(description="Oldest first; at most 500, the newest.")
 
 

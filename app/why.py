@@ -30,7 +30,7 @@ class Estimate(BaseModel):
     )
 
 
-class Change(BaseModel):
+class StartChange(BaseModel):
     """A change of one field with which the job, submitted anew in its own place, would start at once."""
 
     field: str = Field(description="A field of a submission.", examples=["gpus"])
@@ -94,7 +94,7 @@ class Why(BaseModel):
     )
     reasons: list[Reason] = Field(description="Empty for a job that starts now or does not wait.")
     estimate: Estimate
-    change: Change | None = Field(description="The smallest that would start it now; null if no single one does.")
+    change: StartChange | None = Field(description="The smallest that would start it now; null if no single one does.")
     ahead: list[Ahead] = Field(description="The first 5 of those that come first, in their order.")
     jobs_ahead: int = Field(description="How many come first; of an array all elements that may start.", examples=[3])
     jobs_ahead_is_least: bool = Field(description="True where even more come first than were looked at.")

@@ -1,24 +1,12 @@
 """From what the API has taken to what the store records."""
 
-from typing import Any
-
-from levare.manifest.jobs import JobRequest
+from levare.intake import submission
 from levare.manifest.pipelines import PipelineRequest
 from levare.manifest.teams import TeamRequest
 from levare.manifest.windows import WindowRequest
-from levare.store.jobs import Submission
 from levare.store.pipelines import PipelineWish
 from levare.store.teams import Declared
 from levare.store.windows import Wish
-
-
-def submission(body: JobRequest) -> Submission:
-    fields: dict[str, Any] = {name: getattr(body, name) for name in JobRequest.model_fields}
-    needs = {need.job: need.on for need in body.needs}
-    code = body.code and body.code.model_dump()
-    env = {name: value if isinstance(value, str) else value.model_dump() for name, value in body.env.items()}
-    more = {"env": env, "needs": needs, "array": body.array and body.array.elements(), "code": code}
-    return Submission(**{**fields, **more})
 
 
 def pipeline_wish(body: PipelineRequest) -> PipelineWish:

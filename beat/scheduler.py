@@ -19,6 +19,7 @@ from beat.bell import Bell
 from beat.courier import Courier
 from beat.forgetting import Forgetting
 from beat.gauges import Gauges
+from beat.intake import Intake
 from beat.leader import RENEW_EVERY, Leader
 from beat.meter import Meter
 from beat.pool_watch import PoolWatch
@@ -85,6 +86,8 @@ class Conductor(Scheduler):
         self._sender = Sender(self.app)
         self._sealer = Sealer(self._database, active=self._leader.holds)
         self._watcher = Watcher(self._database, BEAT, tell=self._bell.ring, active=self._leader.holds)
+        self._intake = Intake(configured, tell=self._bell.ring)
+        self._intake.start()
         self._bell.start()
         self._sender.start()
         self._waker.start()

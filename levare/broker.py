@@ -1,7 +1,8 @@
 """
 The one place that configures Celery. The broker carries hints, never truth.
 
-Queues: `gpu.<node>` and `cpu.<node>`, consumed by the worker of that node. A message of the task
+Queues: `gpu` and `cpu` take the task `levare.submit` from plain Celery producers, and beat consumes them.
+`gpu.<node>` and `cpu.<node>`, consumed by the worker of that node. A message of the task
 `levare.run` carries an attempt id and nothing that could be run. The settings follow from what was
 measured with jobs of hours: a message is never the lease of a job, so nothing is kept unacknowledged
 (`ack_emulation`), nothing is prefetched, nothing is redelivered by the wall clock.
@@ -10,13 +11,15 @@ measured with jobs of hours: a message is never the lease of a job, so nothing i
 from typing import Any
 
 from celery import Celery, signals
+from kombu.connection import Connection
 
 from levare.settings import Settings
 
-RUN = "levare.run"
+RUN, SUBMIT = "levare.run", "levare.submit"
 MOST_CONCURRENT = 256
 """The most attempts that one worker watches; they are threads that wait, and placement is the real limit."""
 
+_RECORDED_WITHIN_SECONDS = 60
 _TRANSPORT = {
     "ack_emulation": False,
     "priority_steps": list(range(10)),
@@ -60,6 +63,12 @@ def broker_url(redis_url: str) -> str:
     """kombu writes unix sockets as `redis+socket://`."""
     scheme, _, rest = redis_url.partition("://")
     return f"redis+socket://{rest}" if scheme == "unix" else redis_url
+
+
+def intake(settings: Settings) -> Connection:
+    """A connection for what producers send: what was taken and not recorded comes again, a minute later."""
+    options = {**_TRANSPORT, "ack_emulation": True, "visibility_timeout": _RECORDED_WITHIN_SECONDS}
+    return Connection(broker_url(settings.redis_url), transport_options=options)
 
 
 def send(app: Celery, attempt_id: str, *, queue: str, name: str) -> None:

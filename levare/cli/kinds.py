@@ -155,6 +155,13 @@ def _ahead(text: str) -> datetime:
     return at.astimezone(UTC)
 
 
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise ValueError(f"{text!r} is not a name and a value such as limit=5")
+    return name, value
+
+
 def _team_role(text: str) -> tuple[str, str]:
     """`vision=member`: a team and a role in it."""
     team, equals, role = text.partition("=")
@@ -179,6 +186,7 @@ SECRET = Written("variable=name", _secret)
 DATA = Written("id", _data)
 AGO, AHEAD = Written("time|duration", _ago), Written("time|duration", _ahead)
 TEAM_ROLE, MEMBER_ROLE = Written("team=role", _team_role), Written("name=role", _member_role)
+PAIR = Written("name=value", _pair)
 COUNT, GPU_HOURS = Limit(int), Limit(float)
 JOB, NODE, TOKEN, TEAM, WINDOW = Name("job"), Name("node"), Name("token"), Name("team"), Name("window")
 FAMILY, SCHEDULE, TRIGGER = Name("family"), Name("schedule"), Name("trigger")

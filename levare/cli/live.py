@@ -1,6 +1,8 @@
 """The live view of a job: its log streams above, and how it stands stays below."""
 
 import codecs
+from collections.abc import Iterator
+from contextlib import contextmanager
 from threading import Event, Thread
 from types import TracebackType
 from typing import Self
@@ -136,6 +138,19 @@ class LiveLog:
         text = AnsiDecoder().decode_line(_last_state(self._lines.rest))
         text.no_wrap, text.overflow = True, "ellipsis"
         return text
+
+
+@contextmanager
+def waiting(client: Client, job: str) -> Iterator[None]:
+    """How a job stands, on stderr, for as long as the block lasts."""
+    status = Status(client, job)
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+    status.start()
+    try:
+        with Live(console=console, get_renderable=lambda: Group(*status_lines(status)), transient=True):
+            yield
+    finally:
+        status.close()
 
 
 def status_lines(status: Status) -> list[RenderableType]:

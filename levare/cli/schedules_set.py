@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _TIMES = ("cron", "every_seconds", "at", "zone", "starts", "ends", "jitter_seconds", "days", "windows", "excepted")
 _POLICIES = ("misfire", "max_lateness_seconds", "overlap", "parameters", "description")
-_NOT_HERE = ("start_after", "deadline", "needs", "dry_run", "follow", "as_json", "command")
+_NOT_HERE = ("start_after", "deadline", "needs", "dry_run", "follow", "as_json", "quietly", "command")
 """What a submit knows and a schedule does not, or says otherwise."""
 _DEFINITIONS = (".yaml", ".yml", ".json")
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)

@@ -3,7 +3,8 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -46,21 +47,53 @@ _STYLES = {
     "sent": "green",
     "pending": "yellow",
 }
+_QUIET = "levare.quiet"
 _LEAST_FLEXIBLE, _GAP = 8, 2
 _NATURAL_WIDTH = 1000  # off a terminal nothing is cut: there is no edge to keep to
 
 
 def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`--json`, the same on every command."""
+    """`--json` and `-q`, the same on every command."""
     text = "Print JSON, and nothing else, to stdout."
-    return click.option("--json", "as_json", is_flag=True, help=text)(command)
+    with_json = click.option("--json", "as_json", is_flag=True, help=text)(command)
+    quiet = {"is_flag": True, "expose_value": False, "callback": _be_quiet}
+    return click.option("-q", "quietly", **quiet, help="Of a list only ids or names, one a line; no notes.")(with_json)
+
+
+def _be_quiet(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        ctx.meta[_QUIET] = True
+
+
+def is_quiet() -> bool:
+    ctx = click.get_current_context(silent=True)
+    return ctx is not None and _QUIET in ctx.meta
 
 
 def connect() -> "Client":
     """The client of this command: the one that the caller gave as the context's object, or one by the environment."""
-    from levare.client import Client
+    return click.get_current_context().find_root().obj or client_kind()()
 
-    return click.get_current_context().find_root().obj or Client()
+
+def client_kind() -> "type[Client]":
+    """The client, without the command line that its HTTP library brings along: that costs a third of `levare jobs`."""
+    with without("httpx._main"):
+        from levare.client import Client
+
+        return Client
+
+
+@contextmanager
+def without(module: str) -> Iterator[None]:
+    """Imports that find no such module, unless it is there already."""
+    if module in sys.modules:
+        yield
+        return
+    sys.modules[module] = None  # type: ignore[assignment]  # how Python is told that there is none
+    try:
+        yield
+    finally:
+        del sys.modules[module]
 
 
 def is_terminal() -> bool:
@@ -84,7 +117,8 @@ def paint(text: str, **style: Any) -> str:
 
 def note(text: str) -> None:
     """Something to know that is no result: to stderr."""
-    click.echo(plain(text), err=True)
+    if not is_quiet():
+        click.echo(plain(text), err=True)
 
 
 def console() -> "Console":
@@ -94,8 +128,22 @@ def console() -> "Console":
     return Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
 
 
+class Listed:
+    """A table, and what its rows are about: their first cells."""
+
+    def __init__(self, grid: "Table", names: Sequence[str]) -> None:
+        self.grid, self.names, self.width = grid, names, grid.width
+
+    def __rich__(self) -> "Table":
+        return self.grid
+
+
 def show(*parts: Any) -> None:
     """Print tables and texts, without the blanks that fill a line; a table that cannot be narrower is not cut."""
+    names = next((part.names for part in parts if isinstance(part, Listed)), None)
+    if is_quiet() and names is not None:
+        click.echo("".join(f"{name}\n" for name in names), nl=False)
+        return
     printer = console()
     width = printer.width
     with printer.capture() as captured:
@@ -122,7 +170,7 @@ def cell(text: str, style: str = "") -> "Text":
     return Text(plain(text), style=style, no_wrap=True, overflow="ellipsis")
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence["Text | str"]], *, flexible: Sequence[str] = ()) -> "Table":
+def table(heads: Sequence[str], rows: Iterable[Sequence["Text | str"]], *, flexible: Sequence[str] = ()) -> Listed:
     """A table whose `flexible` columns give way on a narrow terminal; heads that end in `>` stand right."""
     from rich.table import Table
 
@@ -137,7 +185,7 @@ def table(heads: Sequence[str], rows: Iterable[Sequence["Text | str"]], *, flexi
         grid.add_column(cell(name), justify="right" if head != name else "left", width=width, no_wrap=True)
     for row in cells:
         grid.add_row(*row)
-    return grid
+    return Listed(grid, [row[0].plain for row in cells])
 
 
 def _narrowed(widths: Sequence[int], flexible: Sequence[bool], room: int) -> list[int]:

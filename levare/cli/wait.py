@@ -1,7 +1,9 @@
 """`levare wait`: until jobs have ended, with their exit codes."""
 
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -11,7 +13,7 @@ from levare.cli.kinds import DURATION, JOB
 from levare.cli.show import standing
 
 if TYPE_CHECKING:
-    from levare.client import Job
+    from levare.client import Client, Job
 
 TIMED_OUT = 124  # as timeout(1) says it
 
@@ -26,8 +28,10 @@ def wait(jobs: Sequence[str], timeout: int | None, *, as_json: bool) -> int:
     ended: list[Job] = []
     with terminal.connect() as client:
         for job in jobs:
+            left = None if until is None else max(until - time.monotonic(), 0)
             try:
-                ended.append(client.wait(job, timeout=None if until is None else max(until - time.monotonic(), 0)))
+                with _shown(client, job):
+                    ended.append(client.wait(job, timeout=left))
             except TimeoutError as error:
                 terminal.note(str(error))
                 return TIMED_OUT
@@ -36,6 +40,18 @@ def wait(jobs: Sequence[str], timeout: int | None, *, as_json: bool) -> int:
     if as_json:
         terminal.document(ended[0] if len(jobs) == 1 else {"items": ended})
     return next((code for code in map(exit_code, ended) if code), 0)
+
+
+@contextmanager
+def _shown(client: "Client", job: str) -> Iterator[None]:
+    """While it lasts, how the job stands, below what is printed: for people, and only on a terminal."""
+    if terminal.is_quiet() or not sys.stderr.isatty():
+        yield
+        return
+    from levare.cli.live import waiting
+
+    with waiting(client, job):
+        yield
 
 
 def exit_code(job: "Job") -> int:

@@ -136,15 +136,17 @@ class AlertCalls:
         limit: int | None = None,
     ) -> Iterator[Alert]:
         """At most `limit` alerts, newest first: those that are `open`, unless `state` is `ended` or `any`."""
-        wanted = {"state": state, "rule": rule, "severity": severity, "job": job, "node": node, "team": team}
+        wanted: dict[str, Any] = {"state": state, "rule": rule, "severity": severity}
+        wanted |= {"job": job, "node": node, "team": team}
         return self._wire.pages("/v1/alerts", limit, **wanted)
 
     def alert(self, number: int) -> Alert:
         return self._wire.ask("GET", f"/v1/alerts/{number}")
 
-    def acknowledge_alert(self, number: int, *, note: str = "") -> Alert:
+    def acknowledge_alert(self, number: int, *, note: str = "", dry_run: bool = False) -> Alert:
         """Say that you look after an open alert."""
-        return self._wire.ask("PUT", f"/v1/alerts/{number}/acknowledgement", json={"note": note})
+        path = f"/v1/alerts/{number}/acknowledgement"
+        return self._wire.ask("PUT", path, params=dry(dry_run), json={"note": note})
 
     def alert_rules(self) -> list[AlertRule]:
         """The defaults, and what was declared instead of or besides them, by name."""
@@ -158,13 +160,14 @@ class AlertCalls:
         path = f"/v1/alert-rules/{part(name)}"
         return self._wire.ask("PUT", path, params=dry(dry_run), json=dict(definition))
 
-    def pause_alert_rule(self, name: str, *, reason: str = "") -> AlertRule:
+    def pause_alert_rule(self, name: str, *, reason: str = "", dry_run: bool = False) -> AlertRule:
         """Switch a rule off, a default too; its open alerts end."""
         body = {"state": "paused", "reason": reason}
-        return self._wire.ask("PUT", f"/v1/alert-rules/{part(name)}/state", json=body)
+        return self._wire.ask("PUT", f"/v1/alert-rules/{part(name)}/state", params=dry(dry_run), json=body)
 
-    def resume_alert_rule(self, name: str) -> AlertRule:
-        return self._wire.ask("PUT", f"/v1/alert-rules/{part(name)}/state", json={"state": "active"})
+    def resume_alert_rule(self, name: str, *, dry_run: bool = False) -> AlertRule:
+        path = f"/v1/alert-rules/{part(name)}/state"
+        return self._wire.ask("PUT", path, params=dry(dry_run), json={"state": "active"})
 
     def remove_alert_rule(self, name: str, *, dry_run: bool = False) -> AlertRule:
         """Remove what was declared; a default of this name is then in force again."""
@@ -212,9 +215,9 @@ class AlertCalls:
         """Remove a channel; what it was still to say is never said."""
         return self._wire.ask("DELETE", f"/v1/channels/{part(name)}", params=dry(dry_run))
 
-    def try_channel(self, name: str) -> Delivery:
+    def try_channel(self, name: str, *, dry_run: bool = False) -> Delivery:
         """Have a channel say that it works; `deliveries` tells whether it did."""
-        return self._wire.ask("POST", f"/v1/channels/{part(name)}/test", repeatable=False)
+        return self._wire.ask("POST", f"/v1/channels/{part(name)}/test", params=dry(dry_run), repeatable=False)
 
     def deliveries(self, channel: str, *, limit: int | None = None) -> Iterator[Delivery]:
         """At most `limit` messages of a channel, newest first, and what became of them."""

@@ -125,15 +125,7 @@ class MonitoringCalls:
     ) -> Iterator[AuditRow]:
         """Who changed what, newest first, at most `limit`; pages are fetched as they are needed."""
         wanted = {"object": object, "actor": actor, "action": action, "since": since}
-        before, left = None, limit
-        while left is None or left > 0:
-            asked = given({**wanted, "before": before, "limit": min(left or _PAGE, _PAGE)})
-            page = self._wire.ask("GET", "/v1/audit", params=asked)
-            yield from page["items"]
-            left = None if left is None else left - len(page["items"])
-            before = page["next"]
-            if before is None:
-                return
+        return self._wire.pages("/v1/audit", limit, by="before", **wanted)
 
     def verify_audit(self, *, anchor: str | None = None) -> AuditVerdict:
         """Whether nobody has changed the audit; `anchor` is the `PLACE:HASH` of an earlier look."""

@@ -149,15 +149,7 @@ class PlanCalls:
 
     def revisions(self, *, limit: int | None = None) -> Iterator[RevisionOfAll]:
         """Of all that is declared, newest first, at most `limit`; pages are fetched as they are needed."""
-        before, left = None, limit
-        while left is None or left > 0:
-            params = given({"before": before, "limit": min(left or _PAGE, _PAGE)})
-            page = self._wire.ask("GET", "/v1/revisions", params=params)
-            yield from page["items"]
-            left = None if left is None else left - len(page["items"])
-            before = page["next"]
-            if before is None:
-                return
+        return self._wire.pages("/v1/revisions", limit, by="before")
 
     def last_applied(self) -> RevisionOfAll | None:
         """The last revision that a plan has made."""
@@ -175,10 +167,11 @@ class PlanCalls:
         """Who has the lock."""
         return self._wire.ask("GET", "/v1/lock")
 
-    def take_lock(self, lock_id: str, *, seconds: int = 300, reason: str = "") -> Lock:
+    def take_lock(self, lock_id: str, *, seconds: int = 300, reason: str = "", dry_run: bool = False) -> Lock:
         """Let nobody else apply a plan for a time; the same id keeps it for longer. Raise Locked if it is taken."""
-        return self._wire.ask("PUT", "/v1/lock", json={"id": lock_id, "seconds": seconds, "reason": reason})
+        body = {"id": lock_id, "seconds": seconds, "reason": reason}
+        return self._wire.ask("PUT", "/v1/lock", params=dry(dry_run), json=body)
 
-    def release_lock(self) -> Lock:
+    def release_lock(self, *, dry_run: bool = False) -> Lock:
         """Give the lock back, or take it away from whoever has it; return who had it."""
-        return self._wire.ask("DELETE", "/v1/lock")
+        return self._wire.ask("DELETE", "/v1/lock", params=dry(dry_run))

@@ -200,11 +200,7 @@ class ScheduleCalls:
 
     def schedules(self) -> Iterator[Schedule]:
         """All of them by name, each with its next due time and what became of the last; pages as they are needed."""
-        after = ""
-        while after is not None:
-            page = self._ask("GET", "", params=given({"after": after or None, "limit": _PAGE}))
-            yield from page["items"]
-            after = page["next"]
+        return self._wire.pages(_PLACE, None, by="after")
 
     def schedule(self, name: str) -> Schedule:
         return self._ask("GET", f"/{part(name)}")
@@ -217,13 +213,14 @@ class ScheduleCalls:
         """Forget a schedule, and return what it was; its fires, revisions and jobs stay."""
         return self._ask("DELETE", f"/{part(name)}", params=dry(dry_run))
 
-    def pause_schedule(self, name: str, *, reason: str = "") -> Schedule:
+    def pause_schedule(self, name: str, *, reason: str = "", dry_run: bool = False) -> Schedule:
         """Skip whatever is due from now on."""
-        return self._ask("PUT", f"/{part(name)}/state", json={"state": "paused", "reason": reason})
+        body = {"state": "paused", "reason": reason}
+        return self._ask("PUT", f"/{part(name)}/state", params=dry(dry_run), json=body)
 
-    def resume_schedule(self, name: str) -> Schedule:
+    def resume_schedule(self, name: str, *, dry_run: bool = False) -> Schedule:
         """Have what is due from now on run again."""
-        return self._ask("PUT", f"/{part(name)}/state", json={"state": "active"})
+        return self._ask("PUT", f"/{part(name)}/state", params=dry(dry_run), json={"state": "active"})
 
     def run_schedule(
         self,
@@ -242,15 +239,7 @@ class ScheduleCalls:
         self, name: str, *, outcome: str | Sequence[str] | None = None, limit: int | None = None
     ) -> Iterator[Fire]:
         """What became of its due times, newest first, at most `limit`; also of a schedule that was removed."""
-        cursor, left = None, limit
-        while left is None or left > 0:
-            params = given({"outcome": outcome, "cursor": cursor, "limit": min(left or _PAGE, _PAGE)})
-            page = self._ask("GET", f"/{part(name)}/fires", params=params)
-            yield from page["items"]
-            left = None if left is None else left - len(page["items"])
-            cursor = page["next_cursor"]
-            if not cursor:
-                return
+        return self._wire.pages(f"{_PLACE}/{part(name)}/fires", limit, outcome=outcome)
 
     def next_times(self, name: str, *, count: int | None = None) -> Next:
         """Its next due times, ten by default."""

@@ -1,7 +1,15 @@
-"""What the API answers of triggers and events."""
+"""Triggers and events: what there is, what happened to them, and what they would do."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, TypedDict
+from uuid import uuid4
+
+from levare.client.calls import Calls
+from levare.client.parts import dry, instant, part
+
+_EVENT = "application/cloudevents+json"
 
 Definition = Mapping[str, Any]
 """`when`, and `job` or `pipeline`; `parameters`, `brakes` and `description` if there are any."""
@@ -92,3 +100,74 @@ class Event(TypedDict):
     event: dict[str, Any]
     received_at: str
     sender: str
+
+
+class TriggerCalls(Calls):
+    def triggers(self) -> Iterator[Trigger]:
+        """By name; pages are fetched as they are needed."""
+        return self._wire.pages("/v1/triggers", None, by="after")
+
+    def trigger(self, name: str) -> Trigger:
+        return self._get(f"/v1/triggers/{part(name)}")
+
+    def set_trigger(self, name: str, definition: Definition, *, dry_run: bool = False) -> Trigger:
+        """Declare a trigger, or declare it anew: a `job` or a `pipeline` to start `when` something happens."""
+        path = f"/v1/triggers/{part(name)}"
+        return self._wire.ask("PUT", path, params=dry(dry_run), json=dict(definition))
+
+    def pause_trigger(self, name: str, *, reason: str = "", dry_run: bool = False) -> Trigger:
+        """Hold whatever happens, until `resume_trigger`."""
+        body = {"state": "paused", "reason": reason}
+        return self._wire.ask("PUT", f"/v1/triggers/{part(name)}/state", params=dry(dry_run), json=body)
+
+    def resume_trigger(self, name: str, *, dry_run: bool = False) -> Trigger:
+        """Let it start runs again; what was held stays held."""
+        body = {"state": "active"}
+        return self._wire.ask("PUT", f"/v1/triggers/{part(name)}/state", params=dry(dry_run), json=body)
+
+    def remove_trigger(self, name: str, *, dry_run: bool = False) -> Trigger:
+        """Remove a trigger, and return what it was; its jobs and its activations stay."""
+        return self._wire.ask("DELETE", f"/v1/triggers/{part(name)}", params=dry(dry_run))
+
+    def activations(
+        self, trigger: str, *, outcome: str | None = None, limit: int | None = None
+    ) -> Iterator[Activation]:
+        """At most `limit` things that happened to a trigger and what became of them, newest first."""
+        return self._wire.pages(f"/v1/triggers/{part(trigger)}/activations", limit, outcome=outcome)
+
+    def simulate_trigger(self, name: str, *, since: str = "30d") -> Simulation:
+        """What a trigger, as it is declared now, would have done with what has happened."""
+        return self._get(f"/v1/triggers/{part(name)}/simulate", since=since)
+
+    def why_trigger(self, name: str, *, at: str | datetime | None = None) -> WhyNot:
+        """Why a trigger did, or did not, start something at a time, now by default."""
+        return self._get(f"/v1/triggers/{part(name)}/why", at=instant(at))
+
+    def send_event(
+        self,
+        type: str,  # noqa: A002  # as CloudEvents call it
+        source: str,
+        *,
+        data: Any = None,
+        dry_run: bool = False,
+        **attributes: Any,
+    ) -> Event:
+        """
+        Send a CloudEvent, with an id of its own unless one is given.
+
+        The same source and id is the same event, and happens once however often it is sent.
+        """
+        event = {"specversion": "1.0", "id": uuid4().hex, "type": type, "source": source, **attributes}
+        body = json.dumps(event if data is None else {**event, "data": data})
+        headers = {"Content-Type": _EVENT}
+        return self._wire.ask("POST", "/v1/events", params=dry(dry_run), content=body, headers=headers)
+
+    def events(
+        self,
+        *,
+        type: str | None = None,  # noqa: A002  # as CloudEvents call it
+        source: str | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Event]:
+        """At most `limit` events that were received, newest first."""
+        return self._wire.pages("/v1/events", limit, type=type, source=source)

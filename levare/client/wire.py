@@ -14,6 +14,7 @@ import httpx
 
 from levare import errors
 from levare.client.address import Address
+from levare.client.parts import given
 
 _BUSY = (429, 502, 503, 504)
 _LONGEST_PAUSE = 2.0
@@ -104,16 +105,15 @@ class Wire:
         except ValueError:
             raise _stranger(self.url, response) from None
 
-    def pages(self, path: str, limit: int | None, **wanted: Any) -> Iterator[Any]:
-        """At most `limit` items of a list; pages are fetched as they are needed."""
-        cursor, left = None, limit
+    def pages(self, path: str, limit: int | None, *, by: str = "cursor", **wanted: Any) -> Iterator[Any]:
+        """At most `limit` items of a list; pages are fetched as they are needed, each by what the last one gave."""
+        place, left = None, limit
         while left is None or left > 0:
-            asked = {**wanted, "cursor": cursor, "limit": min(left or _PAGE, _PAGE)}
-            page = self.ask("GET", path, params={name: value for name, value in asked.items() if value is not None})
+            page = self.ask("GET", path, params=given({**wanted, by: place, "limit": min(left or _PAGE, _PAGE)}))
             yield from page["items"]
             left = None if left is None else left - len(page["items"])
-            cursor = page["next_cursor"]
-            if not cursor:
+            place = page["next_cursor" if by == "cursor" else "next"]
+            if not place:
                 return
 
     @contextmanager

@@ -85,7 +85,7 @@ class EndedWhen(Runs):
     )
 
 
-class MetricWhen(Runs):
+class TriggerMetricWhen(Runs):
     """A number that such jobs tell is beyond a bound. One of `below`, `above`, `change` and `zscore` says which."""
 
     metric: Annotated[str, Field(pattern=SOMETHING, max_length=128)] = Field(
@@ -135,7 +135,7 @@ class ResourceWhen(Body):
     for_seconds: Whole = Field(300, ge=0, le=MOST_SECONDS, description="For how long.", examples=[600])
 
 
-class AbsenceWhen(Runs):
+class TriggerAbsenceWhen(Runs):
     """No success of such runs, or no such event, for a time."""
 
     event: EventWhen | None = Field(None, description="The event that is missed; nothing else is said then.")
@@ -148,9 +148,9 @@ class When(Body):
     event: EventWhen | None = Field(None, description="An event was sent.")
     files: FilesWhen | None = Field(None, description="A file is new or has changed.")
     ended: EndedWhen | None = Field(None, description="A job, or a run of a schedule or pipeline, has ended.")
-    metric: MetricWhen | None = Field(None, description="A metric of a model is beyond a bound.")
+    metric: TriggerMetricWhen | None = Field(None, description="A metric of a model is beyond a bound.")
     resource: ResourceWhen | None = Field(None, description="A resource is beyond a bound.")
-    absence: AbsenceWhen | None = Field(None, description="Something has not happened.")
+    absence: TriggerAbsenceWhen | None = Field(None, description="Something has not happened.")
 
 
 class Batch(Body):
@@ -277,7 +277,7 @@ def _of_metric(when: When) -> Iterator[Fault]:
         yield from _of_window(when.metric)
 
 
-def _of_window(metric: MetricWhen) -> Iterator[Fault]:
+def _of_window(metric: TriggerMetricWhen) -> Iterator[Fault]:
     for name in ("change", "zscore"):
         if getattr(metric, name) is not None:
             yield Fault(f"when.metric.{name}", "must compare runs, not a window", getattr(metric, name), "below, above")
@@ -295,7 +295,7 @@ def _of_absence(when: When) -> Iterator[Fault]:
         yield Fault("when.absence", "must say which runs, or which event, and not both", None, "runs or an event")
 
 
-def _one_test(field: str, when: MetricWhen | ResourceWhen, names: tuple[str, ...]) -> Iterator[Fault]:
+def _one_test(field: str, when: TriggerMetricWhen | ResourceWhen, names: tuple[str, ...]) -> Iterator[Fault]:
     said = [name for name in names if getattr(when, name) is not None]
     if len(said) != 1:
         yield Fault(field, "must have exactly one test", ", ".join(said) or None, ", ".join(names))

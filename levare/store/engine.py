@@ -9,18 +9,30 @@ environment.
 """
 
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from json import JSONDecoder
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
 from threading import Lock
+from time import monotonic
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from levare.errors import InvalidSetting
 
 _BUSY_TIMEOUT_MS = 10_000
+_RESTED_SECONDS = 1.0
+_EMPTY: Mapping[str | bytes, type[dict[str, Any]] | type[list[Any]]] = {
+    "{}": dict,
+    "[]": list,
+    b"{}": dict,
+    b"[]": list,
+}
+_decode = JSONDecoder().raw_decode  # what stands in SQL has no blanks around it
 
 
 class Database:
@@ -33,9 +45,7 @@ class Database:
             self._turn: AbstractContextManager[object] = _Turn(_path(self.url))
         else:
             self._turn = nullcontext()
-            self._writes = create_engine(
-                self.url, hide_parameters=True, pool_pre_ping=True, pool_size=10, max_overflow=30
-            )
+            self._writes = _postgresql(self.url)
             self._reads = self._writes.execution_options(isolation_level="REPEATABLE READ")
 
     @contextmanager
@@ -113,10 +123,35 @@ def _path(url: str) -> Path:
     return Path(path)
 
 
+def _postgresql(url: str) -> Engine:
+    """Few connections, each kept: to open one costs more than what it is used for, and many make each other slow."""
+    engine = create_engine(
+        url, hide_parameters=True, json_deserializer=_from_json, pool_size=20, max_overflow=20, pool_use_lifo=True
+    )
+    event.listen(engine, "checkin", _note_rest)
+    event.listen(engine, "checkout", _refuse_dead)
+    return engine
+
+
+def _note_rest(_connection: Any, record: ConnectionPoolEntry) -> None:
+    record.info["rests_since"] = monotonic()
+
+
+def _refuse_dead(connection: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
+    """Whoever has rested is asked whether the server still hears him; to ask at each request costs like a read."""
+    if monotonic() - record.info.get("rests_since", monotonic()) < _RESTED_SECONDS:
+        return
+    try:
+        connection.execute("SELECT 1")
+        connection.rollback()
+    except Exception as error:
+        raise DisconnectionError from error
+
+
 def _sqlite(url: str, begin: str) -> Engine:
     _path(url).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     arguments = {"timeout": _BUSY_TIMEOUT_MS / 1000, "check_same_thread": False}
-    engine = create_engine(url, hide_parameters=True, connect_args=arguments)
+    engine = create_engine(url, hide_parameters=True, json_deserializer=_from_json, connect_args=arguments)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine
@@ -131,3 +166,11 @@ def _prepare_sqlite(connection: SqliteConnection, _record: Any) -> None:
         f"busy_timeout={_BUSY_TIMEOUT_MS}",
     ):
         connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _from_json(text: str | bytes) -> Any:
+    """Most of what is kept as JSON is empty: a job has ten such columns."""
+    empty = _EMPTY.get(text)
+    if empty:
+        return empty()
+    return _decode(text if isinstance(text, str) else text.decode())[0]

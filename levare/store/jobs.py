@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import PurePath
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from levare.decide import arrays as decide
@@ -39,7 +39,10 @@ from levare.store.teams import refuse_beyond_queue
 
 Value = TypeVar("Value")
 
-_INSERT = insert(jobs)
+_INSERT, _INSERT_KEY = insert(jobs), insert(idempotency)
+_BY_KEY = select(idempotency.c.digest, idempotency.c.job_id).where(
+    idempotency.c.token_id == bindparam("of_token"), idempotency.c.key == bindparam("of_key")
+)
 _USUAL = Rules()
 _LONGEST_NAME = 200
 _NAME_ANOTHER = "Name one that there is, or add a node that has it; `levare nodes` shows what there is."
@@ -197,8 +200,7 @@ def wish_cancel(connection: Connection, job_id: str, *, actor: Actor, now: datet
 
 def known_job(connection: Connection, digest: str, actor: Actor, key: str) -> Mapping[str, Any] | None:
     """The job that this key of this token gave before; IdempotencyMismatch if that was for another wish."""
-    columns = select(idempotency.c.digest, idempotency.c.job_id)
-    row = connection.execute(columns.where(idempotency.c.token_id == actor.token_id, idempotency.c.key == key)).first()
+    row = connection.execute(_BY_KEY, {"of_token": actor.token_id, "of_key": key}).first()
     if row is None:
         return None
     if row.digest != digest:
@@ -245,7 +247,7 @@ def refuse_foreign(actor: Actor, team: str) -> None:
 def record_key(connection: Connection, actor: Actor, key: str, *, digest: str, job_id: str, now: datetime) -> None:
     """Remember what the key has made. IntegrityError if the same key came at the same instant, and was faster."""
     row = {"token_id": actor.token_id, "key": key, "digest": digest, "job_id": job_id, "created_at": now}
-    connection.execute(insert(idempotency), row)
+    connection.execute(_INSERT_KEY, row)
 
 
 def _check_array(wish: Submission) -> None:

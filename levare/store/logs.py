@@ -6,9 +6,8 @@ The worker adds pieces at the end and drops pieces from the middle, so a cut onl
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from levare.model import LIVE
 from levare.store.engine import Database
@@ -16,7 +15,7 @@ from levare.store.tables import attempts, logs
 
 STRETCH = 256 * 1024
 """So many bytes are read at a time when a whole log is given."""
-_PIECES = 64
+_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ def _extent(connection: Connection, attempt_id: str) -> tuple[int, bool]:
 def _run(connection: Connection, attempt_id: str, offset: int, limit: int) -> tuple[int | None, bytes]:
     """The first kept byte at or after `offset`, and up to `limit` bytes from there without a cut."""
     start, run = None, bytearray()
-    for at, data in _kept(connection, attempt_id, offset):
+    for at, data in _kept(connection, attempt_id, offset, limit):
         if start is not None and at > start + len(run):
             break
         start = at if start is None else start
@@ -97,24 +96,21 @@ def _run(connection: Connection, attempt_id: str, offset: int, limit: int) -> tu
     return start, bytes(run[:limit])
 
 
-def _kept(connection: Connection, attempt_id: str, place: int) -> Iterator[tuple[int, bytes]]:
-    """What is kept from `place` on, piece by piece; no byte twice."""
+def _kept(connection: Connection, attempt_id: str, place: int, limit: int) -> Iterator[tuple[int, bytes]]:
+    """What is kept from `place` on, piece by piece, and no byte twice; at least `limit` bytes if there are so many."""
     while True:
-        pieces = _pieces(connection, attempt_id, place)
-        for at, data in pieces:
+        found = connection.execute(_EXTENTS, {"attempt": attempt_id, "place": place}).all()
+        begins = [at for at, length in found if at + length > place]
+        wanted = [at for at in begins if at < max(begins[0], place) + limit]
+        if not wanted:
+            return
+        within = {"attempt": attempt_id, "first": wanted[0], "last": wanted[-1]}
+        for at, data in connection.execute(_PIECES, within):
             if at + len(data) > place:
                 yield max(at, place), data[max(place - at, 0) :]
                 place = at + len(data)
-        if len(pieces) < _PIECES:
+        if len(wanted) < len(begins) or len(found) < _AT_ONCE:
             return
-
-
-def _pieces(connection: Connection, attempt_id: str, place: int) -> list[Any]:
-    """The piece that `place` falls into and those after it."""
-    before = select(func.max(logs.c.offset)).where(logs.c.attempt_id == attempt_id, logs.c.offset <= place)
-    first = func.coalesce(before.scalar_subquery(), 0)
-    query = select(logs.c.offset, logs.c.data).where(logs.c.attempt_id == attempt_id, logs.c.offset >= first)
-    return list(connection.execute(query.order_by(logs.c.offset).limit(_PIECES)))
 
 
 def _end_before(connection: Connection, attempt_id: str, offset: int | None) -> int:
@@ -133,3 +129,19 @@ def _after_all(connection: Connection, attempt_id: str, wanted: int, size: int, 
     kept_until = _end_before(connection, attempt_id, None)
     cut_from = kept_until if kept_until < size and wanted <= size else None
     return Stretch(size, b"", cut_from, size, True)
+
+
+_of_attempt = logs.c.attempt_id == bindparam("attempt")
+_before = select(func.max(logs.c.offset)).where(_of_attempt, logs.c.offset <= bindparam("place"))
+_EXTENTS = (
+    select(logs.c.offset, func.length(logs.c.data))
+    .where(_of_attempt, logs.c.offset >= func.coalesce(_before.scalar_subquery(), 0))
+    .order_by(logs.c.offset)
+    .limit(_AT_ONCE)
+)
+"""The piece that begins last before a place, and those after it, without their bytes: few are wanted, and large."""
+_PIECES = (
+    select(logs.c.offset, logs.c.data)
+    .where(_of_attempt, logs.c.offset >= bindparam("first"), logs.c.offset <= bindparam("last"))
+    .order_by(logs.c.offset)
+)

@@ -35,10 +35,13 @@ _OF_ARRAY = ("array_size", "array_cap", "array_next")
 _latest = and_(attempts.c.job_id == jobs.c.id, attempts.c.number == jobs.c.attempt, attempts.c.rank == 0)
 _node = case((jobs.c.state.not_in((BLOCKED, WAITING)), attempts.c.node)).label("node")
 _job_columns = [column for column in jobs.c if column.name not in _INTERNAL]
-_whole_job = select(*_job_columns, _node, attempts.c.failure).select_from(jobs.outerjoin(attempts, _latest))
+_has_needs = (
+    exists().where(needs.c.job_id == jobs.c.id).label("has_needs")
+)  # most have none, and are not asked for them
+_whole_job = select(*_job_columns, _node, attempts.c.failure, _has_needs).select_from(jobs.outerjoin(attempts, _latest))
 _job_by_id = _whole_job.where(jobs.c.id == bindparam("job_id"))  # built once, for building costs more than asking
 _size_by_id = select(jobs.c.array_size).where(jobs.c.id == bindparam("job_id"))
-_needs_by_id = select(needs).where(needs.c.job_id == bindparam("job_id"))
+_needs_of = select(needs).where(needs.c.job_id.in_(bindparam("jobs", expanding=True)))
 
 
 @dataclass(frozen=True)
@@ -73,12 +76,10 @@ class JobFilter:
 
 def job(connection: Connection, job_id: str) -> Row:
     """The job with its needs and with the node of its latest attempt, while it is or after it was there."""
-    found = connection.execute(_job_by_id, {"job_id": job_id}).mappings().first()
-    if found is None:
+    found = _rows(connection, _job_by_id, job_id=job_id)
+    if not found:
         raise _no_such_job(connection, job_id)
-    needed = {need.needed_id: need.outcome for need in connection.execute(_needs_by_id, {"job_id": job_id})}
-    row = {**found, "needs": shown_needs(needed)}
-    return _with_array(row, arrays.counts_of(connection, _arrays([row])))
+    return _whole(connection, found)[0]
 
 
 def unknown_job(job_id: str) -> NotFound:
@@ -99,25 +100,26 @@ def _arrays(rows: Iterable[Row]) -> list[str]:
     return [row["id"] for row in rows if row["array_size"] is not None]
 
 
-def _with_array(row: Row, counts: Mapping[str, Mapping[str, int]]) -> Row:
+def _with_array(row: dict[str, Any], counts: Mapping[str, Mapping[str, int]]) -> Row:
     """The row with how far its elements are, if it is an array; those that have not begun wait, or are cancelled."""
-    shown = {name: value for name, value in row.items() if name not in _OF_ARRAY}
-    if row["array_size"] is None:
-        return {**shown, "array": None}
+    size, cap, opened = (row.pop(name) for name in _OF_ARRAY)
+    row["array"] = None
+    if size is None:
+        return row
     found = counts.get(row["id"], {})
-    left = row["array_size"] - row["array_next"]
+    left = size - opened
     is_over = row["state"] in FINAL or row["cancel_requested_at"] is not None
-    array = {
-        "size": row["array_size"],
-        "cap": row["array_cap"],
-        "opened": row["array_next"],
+    row["array"] = {
+        "size": size,
+        "cap": cap,
+        "opened": opened,
         "waiting": found.get(WAITING, 0) + (0 if is_over else left),
         "running": sum(found.get(state, 0) for state in LIVE),
         "succeeded": found.get(SUCCEEDED, 0),
         "failed": found.get(FAILED, 0),
         "cancelled": found.get(CANCELLED, 0) + (left if is_over else 0),
     }
-    return {**shown, "array": array}
+    return row
 
 
 def array(connection: Connection, job_id: str) -> Row:
@@ -162,9 +164,7 @@ def find_jobs(
         place, limit_place = tuple_(*order), tuple_(*_limits(after, of_array=wanted.array is not None))
         query = query.where(place < limit_place if newest_first else place > limit_place)
     query = query.order_by(*(column.desc() for column in order) if newest_first else order)
-    rows = _with_needs(connection, _rows(connection, query))
-    counts = arrays.counts_of(connection, _arrays(rows))
-    return [_with_array(row, counts) for row in rows]
+    return _whole(connection, _rows(connection, query))
 
 
 def _limits(after: tuple[datetime, str], *, of_array: bool) -> list[Any]:
@@ -173,12 +173,16 @@ def _limits(after: tuple[datetime, str], *, of_array: bool) -> list[Any]:
     return [literal(after[0], Utc), literal(after[1])]
 
 
-def _with_needs(connection: Connection, rows: Sequence[Row]) -> list[Row]:
+def _whole(connection: Connection, rows: Sequence[dict[str, Any]]) -> list[Row]:
+    """Rows of `_whole_job` with what other tables say of them."""
     needed: dict[str, dict[str, str]] = defaultdict(dict)
-    of_these = needs.c.job_id.in_([row["id"] for row in rows])
-    for need in connection.execute(select(needs).where(of_these)):
+    needing = [row["id"] for row in rows if row.pop("has_needs")]
+    for need in connection.execute(_needs_of, {"jobs": needing}) if needing else ():
         needed[need.job_id][need.needed_id] = need.outcome
-    return [{**row, "needs": shown_needs(needed[row["id"]])} for row in rows]
+    for row in rows:
+        row["needs"] = shown_needs(needed[row["id"]])
+    counts = arrays.counts_of(connection, _arrays(rows))
+    return [_with_array(row, counts) for row in rows]
 
 
 def job_attempts(connection: Connection, job_id: str) -> list[Row]:
@@ -272,7 +276,7 @@ def points(
     query = _metrics(connection, select(metrics), attempt_id, stage, name).where(metrics.c.offset > after)
     rows = _rows(connection, query.order_by(metrics.c.offset).limit(limit))
     if name is None:
-        return rows
+        return [*rows]
     return [{**row, "values": {name: row["values"][name]}} for row in rows]
 
 
@@ -296,5 +300,8 @@ def entries_of(connection: Connection) -> tuple[TableValuedAlias, ColumnElement[
     return entries, case((func.jsonb_typeof(entries.c.value) == "number", cast(entries.c.value, Float)))
 
 
-def _rows(connection: Connection, query: Any) -> list[Row]:
-    return [dict(row) for row in connection.execute(query).mappings()]
+def _rows(connection: Connection, query: Any, **values: Any) -> list[dict[str, Any]]:
+    """Rows as dicts; to ask each row for its columns one by one would take twice as long."""
+    found = connection.execute(query, values)
+    names = tuple(found.keys())
+    return [dict(zip(names, row, strict=True)) for row in found]

@@ -91,7 +91,7 @@ def test_what_a_person_may_is_what_the_teams_say_of_their_members_now(api: Api, 
     eventually(lambda: ada.get("/v1/jobs").status_code == 403)
 
 
-def test_only_the_fleet_makes_tokens_whose_teams_say_what_they_may(api: Api, join: Join):
+def test_only_the_fleet_makes_tokens_whose_teams_say_what_they_may(join: Join):
     boss = join("boss", nlp="admin")
 
     answer = boss.post("/v1/tokens", json={"name": "ada", "role": "team"})
