@@ -177,6 +177,7 @@ RIGHTS: Mapping[str, Right] = {
     "read_alert": Right(VIEWER, ALERT),
     "acknowledge_alert": Right(MEMBER, ALERT),
     "list_silences": VIEW,
+    "read_silence": Right(VIEWER, SILENCE),
     "add_silence": ACT,  # of what is asked there
     "remove_silence": Right(MEMBER, SILENCE),
     "list_alert_rules": VIEW,

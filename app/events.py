@@ -1,16 +1,19 @@
 """Events: what happened elsewhere, as CloudEvents 1.0, for the triggers that are about it."""
 
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field
+from sqlalchemy import Connection
 from starlette.responses import Response
 
 from app.answers import At, answer
-from app.call import Asked, DryRun
+from app.call import Asked, Call, DryRun
 from app.cloudevents import BATCH, MOST_IN_BATCH, SCHEMA, STRUCTURED, received
 from app.document import refusals
+from app.once import OnceOnly
 from app.pages import Cursor, Limit, number_of, numbered_cursor, picked
 from app.problems import BadRequest, RequestTimeout, UnsupportedMedia
 from levare.errors import TooLarge, UnfitEvent
@@ -74,7 +77,7 @@ async def _raw(request: Request) -> bytes:
     openapi_extra={"requestBody": _BODY},
 )
 def send_event(
-    request: Request, call: Asked, body: Annotated[bytes, Depends(_raw)], dry_run: DryRun = False
+    request: Request, call: Asked, once: OnceOnly, body: Annotated[bytes, Depends(_raw)], dry_run: DryRun = False
 ) -> Response:
     """
     Send an event, or a batch of them; the same source and id again is the same event, and happens once.
@@ -83,11 +86,19 @@ def send_event(
     type. An event has at most 64 KiB. It is answered when it is safe; what triggers make of it is in their activations.
     """
     found, is_batch = received(request.headers, body)
-    with call.writing(dry_run=dry_run) as connection:
-        kept = [events.receive(connection, event, actor=call.actor, now=call.now) for event in found]
-    is_new = not dry_run and any(new for _, new in kept)
-    if is_new:
+    response = once.answer(
+        lambda connection: _received(connection, found, call, is_batch=is_batch, dry_run=dry_run), dry_run=dry_run
+    )
+    if response.status_code == HTTPStatus.CREATED:
         call.pulse.ring(beat_bell())
+    return response
+
+
+def _received(
+    connection: Connection, found: Sequence[Mapping[str, Any]], call: Call, *, is_batch: bool, dry_run: bool
+) -> Response:
+    kept = [events.receive(connection, event, actor=call.actor, now=call.now) for event in found]
+    is_new = not dry_run and any(new for _, new in kept)
     items = [picked(row, _FIELDS) for row, _ in kept]
     return answer({"items": items} if is_batch else items[0], HTTPStatus.CREATED if is_new else HTTPStatus.OK)
 

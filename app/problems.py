@@ -89,6 +89,17 @@ class Problem(BaseModel):
     errors: list[ProblemError] = Field(description="Every wrong value; empty if no single value is to blame.")
 
 
+def kinds() -> list[type[LevareError]]:
+    """Every kind of error that an answer can tell of, by its code; of kinds that share one code the first."""
+    found: dict[str, type[LevareError]] = {}
+    waiting: list[type[LevareError]] = [LevareError]
+    while waiting:
+        kind = waiting.pop(0)
+        found.setdefault(kind.code, kind)
+        waiting += kind.__subclasses__()
+    return [found[code] for code in sorted(found)]
+
+
 def document(error: LevareError, instance: str) -> dict[str, Any]:
     return {
         "type": f"urn:levare:problem:{error.code}",

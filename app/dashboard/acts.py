@@ -28,6 +28,6 @@ def resubmit_on_page(job_id: JobId, call: Asked) -> Response:
     """Submit what was asked for again, as a new job."""
     with call.writing() as connection:
         wish = resubmitting.wish_of(connection, job_id, now=call.now)
-        job = jobs.submit(connection, wish, job_id=new_id(), actor=call.actor, key=None, now=call.now, rules=call.rules)
+        job = jobs.submit(connection, wish, job_id=new_id(), actor=call.actor, now=call.now, rules=call.rules)
     call.pulse.ring_soon(beat_bell())
     return RedirectResponse(f"/jobs/{job['id']}", 303)

@@ -82,7 +82,7 @@ class Wire:
                 if not (repeatable or _never_sent(error)) or not patient.pause():
                     raise unreachable(self.url, error) from None
             else:
-                if response.status_code not in _BUSY or not repeatable or not patient.pause():
+                if not _is_busy(response) or not repeatable or not patient.pause():
                     return response
 
     def checked(self, method: str, path: str, **options: Any) -> httpx.Response:
@@ -174,6 +174,13 @@ def _trust(address: Address) -> ssl.SSLContext | bool:
 
 def _headers(address: Address) -> dict[str, str]:
     return {"Authorization": f"Bearer {address.token}"} if address.token else {}
+
+
+def _is_busy(response: httpx.Response) -> bool:
+    """Whether the same request will be answered soon; one with its key may still be on its way through the API."""
+    return response.status_code in _BUSY or (
+        response.status_code == httpx.codes.CONFLICT and b'"code": "in-flight"' in response.content
+    )
 
 
 def _never_sent(error: httpx.RequestError) -> bool:

@@ -10,6 +10,7 @@ from levare.store import (  # noqa: F401 - so that the metadata knows all tables
     tables,
     tables_access,
     tables_alerts,
+    tables_answers,
     tables_declared,
     tables_failures,
     tables_metrics,
