@@ -10,7 +10,8 @@ from fastapi.openapi.utils import get_openapi
 from app import problems
 from app.access import OPEN_PATHS
 from app.auth import COOKIES
-from app.conditions import PATTERN, READS, WRITES
+from app.conditions import READS, WRITES
+from app.deprecation import say_so
 from app.links import links_of
 from app.once import REPLAYED
 from levare import errors
@@ -33,7 +34,10 @@ _ETAG = {
     "schema": {"type": "string", "examples": ['"12-9f1c3a520b6e4c1e"']},
 }
 _UNLESS_SEEN = "ETags of answers that are at hand: 304 if it is still one of them."
-_IF_SEEN = "Only if it is as it was with one of these ETags, or at all (`*`); else 412. A version alone will do."
+_IF_SEEN = (
+    'Only if it is as it was with one of these ETags, such as `"12-9f1c3a520b6e4c1e"`, or is declared at all (`*`); '
+    'else 412. A version alone will do: `"12"`.'
+)
 _IF_NEW = "`*`: only if it is not declared yet; else 412."
 _MADE = ("200", "201", "202")
 _IS_REPLAYED = {
@@ -73,6 +77,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
             _add_conditions(operation)
             _add_key(operation)
             _add_links(operation)
+            say_so(operation)
         _add_components(document["components"])
         document["security"] = [{"token": []}, {"session": []}]
         app.openapi_schema = document
@@ -124,7 +129,7 @@ def _add_key(operation: dict[str, Any]) -> None:
 
 
 def _header(name: str, description: str) -> dict[str, Any]:
-    schema = {"type": "string", "pattern": PATTERN, "maxLength": 2000, "examples": ['"12-9f1c3a520b6e4c1e"']}
+    schema = {"type": "string"}
     return {"name": name, "in": "header", "required": False, "schema": schema, "description": description}
 
 

@@ -195,9 +195,10 @@ async def on_http_error(request: Request, error: Exception) -> Response:
 def allowed_methods(request: Request) -> list[str]:
     """All that this path knows; the framework tells only those of the first route."""
     routes: Sequence[APIRoute] = request.app.state.routes
-    return sorted(
-        {method for route in routes if route.path_regex.match(request.url.path) for method in route.methods or ()}
-    )
+    path, own = request.url.path, request.app.state.own
+    fitting = [route for route in routes if route.path_regex.match(path)]
+    meant = [route for route in fitting if not any(each.match(path) for each in own.get(route.path, ()))]
+    return sorted({method for route in meant for method in route.methods or ()})
 
 
 def invalid(found: Sequence[Fault]) -> InvalidRequest:

@@ -15,6 +15,7 @@ from levare.decide.triggers import PENDING
 from levare.store import samples
 from levare.store.answered import KEPT as ANSWERS_KEPT
 from levare.store.tables_answers import answers
+from levare.store.tables_news import news
 from levare.store.tables_time import fires
 from levare.store.tables_triggers import activations, events
 from levare.store.types import Utc
@@ -26,6 +27,7 @@ KEPT: Mapping[str, timedelta] = {
     "activations": timedelta(days=90),
     "fires": timedelta(days=400),
     "answers": ANSWERS_KEPT,
+    "news": timedelta(days=7),
 }
 """How long their rows are kept; of samples each tier has its own time."""
 FORGOTTEN = ("samples", *KEPT)
@@ -54,4 +56,5 @@ _STATEMENTS: Mapping[str, Delete] = {
     "activations": _oldest(activations, activations.c.decided_at, activations.c.outcome != PENDING),
     "fires": _oldest(fires, fires.c.decided_at, _IS_NOT_THE_LAST),
     "answers": _oldest(answers, answers.c.created_at),
+    "news": _oldest(news, news.c.at),
 }

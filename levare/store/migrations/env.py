@@ -14,6 +14,7 @@ from levare.store import (  # noqa: F401 - so that the metadata knows all tables
     tables_declared,
     tables_failures,
     tables_metrics,
+    tables_news,
     tables_pins,
     tables_pools,
     tables_samples,
