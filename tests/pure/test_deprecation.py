@@ -2,9 +2,10 @@
 
 from datetime import date
 
+import anyio
+import httpx
 import pytest
 from fastapi import FastAPI
-from starlette.testclient import TestClient
 
 from app import deprecation
 from app.deprecation import Deprecated
@@ -18,9 +19,8 @@ def test_an_operation_that_will_go_says_since_when_until_when_and_what_instead(m
     for name in ("read_old", "read_new"):
         app.add_api_route(f"/v1/{name}", _named(name))
     app.add_middleware(Shield)
-    client = TestClient(app)
 
-    told, silent = client.get("/v1/read_old").headers, client.get("/v1/read_new").headers
+    told, silent = anyio.run(_headers, app, "/v1/read_old"), anyio.run(_headers, app, "/v1/read_new")
 
     assert told["Deprecation"] == "@1893456000"
     assert told["Sunset"] == "Tue, 31 Dec 2030 00:00:00 GMT"
@@ -42,6 +42,11 @@ def test_the_document_says_it_too(monkeypatch: pytest.MonkeyPatch):
 def test_nothing_goes_within_half_a_year():
     with pytest.raises(ValueError, match="182 days"):
         Deprecated(date(2030, 1, 1), date(2030, 6, 1), "/v1/new")
+
+
+async def _headers(app: FastAPI, path: str) -> httpx.Headers:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://levare") as client:
+        return (await client.get(path)).headers
 
 
 def _named(name: str):
