@@ -73,7 +73,7 @@ class OffersRequest(Body):
         None, description="Memory; null for the machine's in the proportion of its CPUs.", examples=[65536]
     )
     gpus: Annotated[int, Field(ge=0, le=64), WHOLE] = Field(0, description="Real GPUs.", examples=[1])
-    simulated_gpus: Annotated[str, AfterValidator(_simulated), Field(pattern=SIMULATED, max_length=20)] | None = Field(
+    simulated_gpus: Annotated[str, Field(pattern=SIMULATED, max_length=20), AfterValidator(_simulated)] | None = Field(
         None,
         description="GPUs that exist only in the bookkeeping; then nothing is taken from the machine.",
         examples=["4x80GiB"],
