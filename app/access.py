@@ -5,12 +5,17 @@ A role is one of a team: of the team to which the thing belongs that the path na
 none. Admins of the fleet may do everything. What belongs to another team is not found, whatever is done to it.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
+from re import Pattern
 from typing import Any
 
 from anyio import to_thread
+from fastapi.routing import APIRoute
 from sqlalchemy import Connection
+from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute
 
@@ -28,6 +33,7 @@ OPEN_PATHS = ("/healthz", "/readyz", "/openapi.json", "/docs", "/login", "/v1/no
 _OPEN_FOLDER = "/assets/"
 """What needs no token; each has the right ANYBODY, and nothing else has."""
 _MOST_KNOWN = 20_000
+_PARAMETER = re.compile(r"\{[^}]*\}")
 
 
 @dataclass(frozen=True)
@@ -164,6 +170,7 @@ RIGHTS: Mapping[str, Right] = {
     "why_trigger": Right(VIEWER, TRIGGER),
     "send_event": ACT,  # an event is told to the whole fleet
     "list_events": VIEW,
+    "follow_news": VIEW,  # of which teams is asked there
     # all that is declared, at once
     "make_plan": FLEET,
     "apply_plan": FLEET,
@@ -178,6 +185,7 @@ RIGHTS: Mapping[str, Right] = {
     "read_alert": Right(VIEWER, ALERT),
     "acknowledge_alert": Right(MEMBER, ALERT),
     "list_silences": VIEW,
+    "read_silence": Right(VIEWER, SILENCE),
     "add_silence": ACT,  # of what is asked there
     "remove_silence": Right(MEMBER, SILENCE),
     "list_alert_rules": VIEW,
@@ -251,7 +259,26 @@ def is_open(path: str) -> bool:
 
 async def permit(connection: HTTPConnection) -> None:
     """Let a request through to its operation if that is allowed; before its values are looked at."""
+    _refuse_words(connection)
     await allow(connection, connection.scope["endpoint"].__name__, connection.path_params)
+
+
+def _refuse_words(connection: HTTPConnection) -> None:
+    """A path with a meaning of its own, such as /v1/nodes/join, is no name: what it does not know nothing else does."""
+    path = connection.url.path
+    if any(own.match(path) for own in connection.app.state.own.get(connection.scope["route"].path, ())):
+        raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED)
+
+
+def own_paths(routes: Sequence[APIRoute]) -> Mapping[str, Sequence[Pattern[str]]]:
+    """Of each path with a name in it the paths that look like one."""
+    known = {route.path: route.path_regex for route in routes}
+    samples = {path: _PARAMETER.sub("x", path) for path in known}
+    return {
+        path: own
+        for path in known
+        if (own := [known[each] for each in known if each != path and known[path].match(samples[each])])
+    }
 
 
 async def allow(connection: HTTPConnection, operation: str, names: Mapping[str, Any]) -> None:

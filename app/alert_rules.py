@@ -18,7 +18,7 @@ from levare.errors import Contradiction
 from levare.manifest.alerts import AlertRuleRequest
 from levare.manifest.values import Label
 from levare.model.access import ADMIN, VIEWER
-from levare.store import alert_rules, backtest
+from levare.store import alert_rules, backtest, versions
 from levare.written import duration_seconds
 
 router = APIRouter(prefix="/v1/alert-rules", tags=["alerts"])
@@ -44,8 +44,8 @@ def read_alert_rule(name: RuleName, call: Asked, fields: RuleFields = None) -> R
     """Look at a rule."""
     names = selected(AlertRule, fields)
     with call.database.reading() as connection:
-        row = alert_rules.one(connection, name)
-    return answer(picked(row, names))
+        row, version = alert_rules.one(connection, name), versions.of(connection, versions.RULE, name)
+    return call.conditions.told(picked(row, names), version)
 
 
 @router.put("/{name}", response_model=AlertRule, responses=refusals(Contradiction))

@@ -1,16 +1,20 @@
 """Alerts: what is not as it should be, since when, and who looks after it; and silences."""
 
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Literal
+from http import HTTPStatus
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
 from pydantic import Field
+from sqlalchemy import Connection
 from starlette.responses import Response
 
 from app.alert_answers import Alert, Alerts, Silence, Silences
 from app.answers import answer
-from app.call import Asked, DryRun
+from app.call import Asked, Call, DryRun
 from app.document import refusals
+from app.once import OnceOnly
 from app.pages import Cursor, Limit, fields_of, number_of, numbered_cursor, picked, selected
 from levare.errors import Conflict, Contradiction, Fault
 from levare.manifest.alerts import Severity
@@ -18,7 +22,7 @@ from levare.manifest.jobs import JobId
 from levare.manifest.patterns import NODE, ONE_LINE
 from levare.manifest.values import Body, Label, Time
 from levare.model.access import MEMBER, VIEWER
-from levare.store import alerts, silences
+from levare.store import alerts, silences, versions
 from levare.store.alerts import AlertFilter
 from levare.store.ownership import team_of_silence
 
@@ -28,12 +32,14 @@ _LONGEST_SILENCE = timedelta(days=366)
 Number = Annotated[int, Path(ge=1, le=2**31 - 1, description="The number of an alert.", examples=[17])]
 SilenceNumber = Annotated[int, Path(ge=1, le=2**31 - 1, description="The number of a silence.", examples=[3])]
 AlertFields = Annotated[str | None, fields_of(Alert)]
+SilenceFields = Annotated[str | None, fields_of(Silence)]
 State = Annotated[Literal["open", "ended", "any"], Query(description="Which alerts.", examples=["any"])]
 OfRule = Annotated[Label | None, Query(description="Only of this rule.", examples=["hang"])]
 OfSeverity = Annotated[Severity | None, Query(description="Only of this severity.", examples=["critical"])]
 OfJob = Annotated[JobId | None, Query(description="Only about this job.", examples=["k3v9x2m1qa"])]
 OfNode = Annotated[str | None, Query(pattern=NODE, description="Only about this node.", examples=["node-a"])]
 OfTeam = Annotated[Label | None, Query(description="Only about jobs of this team.", examples=["vision"])]
+_SILENCING: Any = {200: {"model": Silence, "description": "A dry run: as it would be."}} | refusals(Contradiction)
 _ALERT, _SILENCE = tuple(Alert.model_fields), tuple(Silence.model_fields)
 
 
@@ -84,8 +90,8 @@ def read_alert(number: Number, call: Asked, fields: AlertFields = None) -> Respo
     """Look at an alert."""
     names = selected(Alert, fields)
     with call.database.reading() as connection:
-        row = alerts.one(connection, number)
-    return answer(picked(row, names))
+        row, version = alerts.one(connection, number), versions.of(connection, versions.ALERT, number)
+    return call.conditions.told(picked(row, names), version)
 
 
 @router.put("/v1/alerts/{number}/acknowledgement", response_model=Alert, responses=refusals(Conflict))
@@ -105,8 +111,8 @@ def list_silences(call: Asked) -> Response:
     return answer({"items": [picked(row, _SILENCE) for row in rows]})
 
 
-@router.post("/v1/silences", response_model=Silence, status_code=201, responses=refusals(Contradiction))
-def add_silence(body: SilenceRequest, call: Asked, dry_run: DryRun = False) -> Response:
+@router.post("/v1/silences", response_model=Silence, status_code=201, responses=_SILENCING)
+def add_silence(body: SilenceRequest, call: Asked, once: OnceOnly, dry_run: DryRun = False) -> Response:
     """Have nobody told of some alerts for a time; they are recorded all the same."""
     said = {name: getattr(body, name) for name in ("rule", "job", "team", "node")}
     if not any(said.values()):
@@ -115,10 +121,26 @@ def add_silence(body: SilenceRequest, call: Asked, dry_run: DryRun = False) -> R
     if not call.now < body.ends_at <= call.now + _LONGEST_SILENCE:
         fault = Fault("ends_at", "must be in the future, within a year", body.ends_at.isoformat(), "now to a year")
         raise Contradiction("The silence would not end within a year from now.", "Set a time to come.", [fault])
-    with call.writing(dry_run=dry_run) as connection:
-        call.refuse_unless(MEMBER, team_of_silence(connection, said), what="What it silences")
-        row = silences.add(connection, said, ends_at=body.ends_at, reason=body.reason, actor=call.actor, now=call.now)
-    return answer(picked(row, _SILENCE), 201)
+    return once.answer(lambda connection: _silenced(connection, said, body, call, dry_run), dry_run=dry_run)
+
+
+def _silenced(
+    connection: Connection, said: Mapping[str, Any], body: SilenceRequest, call: Call, dry_run: bool
+) -> Response:
+    call.refuse_unless(MEMBER, team_of_silence(connection, said), what="What it silences")
+    row = silences.add(connection, said, ends_at=body.ends_at, reason=body.reason, actor=call.actor, now=call.now)
+    if dry_run:
+        return answer(picked(row, _SILENCE))
+    return answer(picked(row, _SILENCE), HTTPStatus.CREATED, {"Location": f"/v1/silences/{row['number']}"})
+
+
+@router.get("/v1/silences/{number}", response_model=Silence)
+def read_silence(number: SilenceNumber, call: Asked, fields: SilenceFields = None) -> Response:
+    """Look at a silence, even if it has ended."""
+    names = selected(Silence, fields)
+    with call.database.reading() as connection:
+        row, version = silences.one(connection, number), versions.of(connection, versions.SILENCE, number)
+    return call.conditions.told(picked(row, names), version)
 
 
 @router.delete("/v1/silences/{number}", response_model=Silence)

@@ -420,8 +420,12 @@ class Readiness(BaseModel):
 
 def answer(content: Any, status: int = HTTPStatus.OK, headers: Mapping[str, str] | None = None) -> Response:
     """JSON as it is; the fields have been picked by the models above, so nothing is checked twice."""
-    body = json.dumps(content, default=_plain, ensure_ascii=False, separators=(",", ":"))
-    return Response(body.encode("utf-8", "backslashreplace"), status, headers, "application/json")
+    return Response(text_of(content).encode("utf-8", "backslashreplace"), status, headers, "application/json")
+
+
+def text_of(content: Any) -> str:
+    """JSON in one line; times in UTC."""
+    return json.dumps(content, default=_plain, ensure_ascii=False, separators=(",", ":"))
 
 
 def _plain(value: Any) -> Any:

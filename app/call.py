@@ -12,6 +12,7 @@ from fastapi import Depends, Query, Request, params
 from sqlalchemy import Connection
 
 from app import problems
+from app.conditions import NO_CONDITIONS, Conditions, conditions_of
 from app.keys import Keys
 from levare.errors import Fault, Forbidden
 from levare.model import Rules
@@ -46,6 +47,7 @@ class Call:
     keys: Keys
     actor: Actor
     now: datetime
+    conditions: Conditions = NO_CONDITIONS
 
     @property
     def seen(self) -> Collection[str] | None:
@@ -66,24 +68,33 @@ class Call:
 
     @contextmanager
     def writing(self, *, dry_run: bool = False) -> Iterator[Connection]:
-        """One transaction; in a dry run it is tried and then undone."""
-        with self.database.writing() as connection:
-            if not dry_run:
-                yield connection
-                return
-            with connection.begin_nested() as trial:
-                yield connection
-                trial.rollback()
+        """One transaction, if what it changes is as the request expects; in a dry run it is tried and then undone."""
+        with trying(self.database, dry_run=dry_run) as connection:
+            self.conditions.hold(connection)
+            yield connection
+
+
+@contextmanager
+def trying(database: Database, *, dry_run: bool) -> Iterator[Connection]:
+    """A transaction that writes; in a dry run all of it is undone at the end."""
+    with database.writing() as connection:
+        if not dry_run:
+            yield connection
+            return
+        with connection.begin_nested() as trial:
+            yield connection
+            trial.rollback()
 
 
 async def _call(request: Request) -> Call:
     _refuse_unknown_parameters(request)
-    return call_of(request.app.state.parts, request.scope["levare.actor"])
+    return call_of(request.app.state.parts, request.scope["levare.actor"], conditions_of(request))
 
 
-def call_of(parts: Parts, actor: Actor) -> Call:
+def call_of(parts: Parts, actor: Actor, conditions: Conditions = NO_CONDITIONS) -> Call:
     """A call at this moment."""
-    return Call(parts.rules, parts.database, parts.pulse, parts.stopping, parts.keys, actor, datetime.now(UTC))
+    now = datetime.now(UTC)
+    return Call(parts.rules, parts.database, parts.pulse, parts.stopping, parts.keys, actor, now, conditions)
 
 
 Asked = Annotated[Call, Depends(_call)]

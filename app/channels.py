@@ -1,19 +1,22 @@
 """Channels: ways to tell people of alerts, and what became of each message."""
 
+from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
+from sqlalchemy import Connection
 from starlette.responses import Response
 
 from app.answers import At, answer
-from app.call import Asked, DryRun
+from app.call import Asked, Call, DryRun
 from app.document import refusals
+from app.once import OnceOnly
 from app.pages import Cursor, Limit, cursor_after, fields_of, picked, place_of, selected
 from levare.errors import Contradiction
 from levare.manifest.channels import ChannelRequest
 from levare.manifest.values import Label
-from levare.store import channels, deliveries
+from levare.store import channels, deliveries, versions
 from levare.store.ids import new_id
 
 router = APIRouter(prefix="/v1/channels", tags=["alerts"])
@@ -60,6 +63,7 @@ class Deliveries(BaseModel):
 
 ChannelName = Annotated[Label, Path(description="The name of a channel.", examples=["ops"])]
 ChannelFields = Annotated[str | None, fields_of(Channel)]
+_TRYING: Any = {200: {"model": Delivery, "description": "A dry run: as it would be."}}
 _FIELDS, _DELIVERY = tuple(Channel.model_fields), tuple(Delivery.model_fields)
 
 
@@ -77,8 +81,8 @@ def read_channel(name: ChannelName, call: Asked, fields: ChannelFields = None) -
     """Look at a channel."""
     names = selected(Channel, fields)
     with call.database.reading() as connection:
-        row = channels.one(connection, name)
-    return answer(picked(row, names))
+        row, version = channels.one(connection, name), versions.of(connection, versions.CHANNEL, name)
+    return call.conditions.told(picked(row, names), version)
 
 
 @router.put("/{name}", response_model=Channel, responses=refusals(Contradiction))
@@ -98,13 +102,16 @@ def remove_channel(name: ChannelName, call: Asked, dry_run: DryRun = False) -> R
     return answer(picked(row, _FIELDS))
 
 
-@router.post("/{name}/test", response_model=Delivery, status_code=202)
-def try_channel(name: ChannelName, call: Asked, dry_run: DryRun = False) -> Response:
+@router.post("/{name}/test", response_model=Delivery, status_code=202, responses=_TRYING)
+def try_channel(name: ChannelName, call: Asked, once: OnceOnly, dry_run: DryRun = False) -> Response:
     """Have a channel say that it works. The deliveries tell whether it did."""
-    with call.writing(dry_run=dry_run) as connection:
-        channels.one(connection, name)
-        row = deliveries.enqueue_test(connection, name, delivery_id=new_id(), actor=call.actor, now=call.now)
-    return answer(picked(row, _DELIVERY), 202)
+    return once.answer(lambda connection: _tried(connection, name, call, dry_run), dry_run=dry_run)
+
+
+def _tried(connection: Connection, name: str, call: Call, dry_run: bool) -> Response:
+    channels.one(connection, name)
+    row = deliveries.enqueue_test(connection, name, delivery_id=new_id(), actor=call.actor, now=call.now)
+    return answer(picked(row, _DELIVERY), HTTPStatus.OK if dry_run else HTTPStatus.ACCEPTED)
 
 
 @router.get("/{name}/deliveries", response_model=Deliveries)

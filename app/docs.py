@@ -100,6 +100,8 @@ def _kind(schema: Mapping[str, Any]) -> str:
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         return f"<a href='#{name}'>{name}</a>"
+    if "allOf" in schema:
+        return _kind(schema["allOf"][0])
     if "anyOf" in schema:
         return " or ".join(_kind(each) for each in schema["anyOf"])
     if schema.get("type") == "array":

@@ -10,7 +10,7 @@ from app.call import Asked, DryRun
 from app.pages import Limit, fields_of, picked, selected
 from levare.manifest.patterns import NO_NUL
 from levare.pulse import beat_bell
-from levare.store import families
+from levare.store import families, versions
 
 router = APIRouter(prefix="/v1/families", tags=["families"])
 
@@ -51,5 +51,5 @@ def release_family(name: FamilyName, call: Asked, dry_run: DryRun = False) -> Re
 def read_family(name: FamilyName, call: Asked) -> Response:
     """Look at a family."""
     with call.database.reading() as connection:
-        row = families.family(connection, name, now=call.now)
-    return answer(picked(row, _FIELDS))
+        row, version = families.family(connection, name, now=call.now), versions.of(connection, versions.FAMILY, name)
+    return call.conditions.told(picked(row, _FIELDS), version)

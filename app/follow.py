@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from threading import Event
 from time import monotonic
-from typing import Any
+from typing import Annotated, Any
 
 import anyio
 from anyio import CapacityLimiter, to_thread
+from fastapi import Header, Query
 from sqlalchemy import Connection
 
 from levare.model import FINAL
@@ -18,6 +19,11 @@ from levare.store import logs, views
 from levare.store.engine import Database
 from levare.store.logs import Stretch
 
+EVENTS = "text/event-stream"
+UNBUFFERED = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
+"""What keeps proxies from holding a stream back."""
+Follow = Annotated[bool, Query(description="Answer with events, as `Accept: text/event-stream` does.")]
+Accept = Annotated[str | None, Header(max_length=1000, include_in_schema=False)]
 LOOK_EVERY_SECONDS = 0.2
 KEEP_ALIVE_SECONDS = 5.0
 RESUME = b": this process is about to end: go on with Last-Event-ID\nretry: 1000\n\n"

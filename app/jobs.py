@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Header, Path, Query
+from fastapi import APIRouter, Path, Query
 from sqlalchemy import Connection
 from starlette.responses import Response
 
@@ -13,13 +13,13 @@ from app.answers import ArrayWish, Attempt, Attempts, Job, Jobs, JobState, answe
 from app.bodies import PriorityRequest
 from app.call import Asked, Call, DryRun
 from app.document import refusals
+from app.once import OnceOnly
 from app.pages import Cursor, Limit, cursor_after, fields_of, picked, place_of, selected
 from app.why import Verdict, Why
 from levare.errors import (
     CanNeverRun,
     Conflict,
     Contradiction,
-    IdempotencyMismatch,
     InvalidArray,
     InvalidRequest,
     QuotaQueued,
@@ -27,11 +27,11 @@ from levare.errors import (
 )
 from levare.intake import submission
 from levare.manifest.jobs import JobRequest
-from levare.manifest.patterns import KEY, NO_NUL
+from levare.manifest.patterns import NO_NUL
 from levare.manifest.values import FailureName
 from levare.model import FINAL
 from levare.pulse import beat_bell, node_bell
-from levare.store import arrays, attempts, explain, jobs, priorities, trends, views
+from levare.store import arrays, attempts, explain, jobs, priorities, trends, versions, views
 from levare.store.ids import new_id
 from levare.store.views import JobFilter
 
@@ -45,19 +45,11 @@ Failures = Annotated[
 ]
 OfArray = Annotated[str | None, Query(max_length=64, description="Only elements of this array, by their index.")]
 Order = Annotated[Literal["newest", "oldest"], Query(description="What comes first.")]
-Key = Annotated[
-    str | None,
-    Header(
-        pattern=KEY,
-        description="Makes a submit safe to repeat: the same key gives the same job. At most 255 visible characters.",
-        examples=["9f1c3a52-0b6e-4c1e-8f57-2a41d9c0be11"],
-    ),
-]
 JobFields = Annotated[str | None, fields_of(Job)]
 AttemptFields = Annotated[str | None, fields_of(Attempt)]
 _FIELDS = tuple(Job.model_fields)
 JOB_REFUSALS = (
-    *(InvalidRequest, Contradiction, InvalidArray, UnknownNeeds, CanNeverRun, IdempotencyMismatch, Conflict),
+    *(InvalidRequest, Contradiction, InvalidArray, UnknownNeeds, CanNeverRun, Conflict),
     QuotaQueued,
 )
 """Why a submit may be refused."""
@@ -69,7 +61,7 @@ JOB_REFUSALS = (
     response_model=Job,
     responses={200: {"model": Verdict, "description": "A dry run: what would happen."}} | refusals(*JOB_REFUSALS),
 )
-def submit_job(body: JobRequest, call: Asked, dry_run: DryRun = False, idempotency_key: Key = None) -> Response:
+def submit_job(body: JobRequest, call: Asked, once: OnceOnly, dry_run: DryRun = False) -> Response:
     """
     Submit a command.
 
@@ -78,10 +70,13 @@ def submit_job(body: JobRequest, call: Asked, dry_run: DryRun = False, idempoten
     the quota of its team, is refused.
     """
     if dry_run:
-        return answer(_verdict(body, call, idempotency_key))
-    with call.writing() as connection:
-        job = _submit(connection, body, call, idempotency_key)
+        return answer(_verdict(body, call))
+    response = once.answer(lambda connection: made_job(_submit(connection, body, call), call))
     call.pulse.ring_soon(beat_bell())
+    return response
+
+
+def made_job(job: views.Row, call: Call) -> Response:
     return answer(shown_job(job, call), HTTPStatus.CREATED, {"Location": f"/v1/jobs/{job['id']}"})
 
 
@@ -92,15 +87,13 @@ def shown_job(job: views.Row, call: Call, names: Iterable[str] = _FIELDS) -> dic
 _NOTHING_LEFT = dict.fromkeys(("progress_from", "left_seconds", "left_from"))
 
 
-def _submit(connection: Connection, body: JobRequest, call: Call, key: str | None) -> views.Row:
-    return jobs.submit(
-        connection, submission(body), job_id=new_id(), actor=call.actor, key=key, now=call.now, rules=call.rules
-    )
+def _submit(connection: Connection, body: JobRequest, call: Call) -> views.Row:
+    return jobs.submit(connection, submission(body), job_id=new_id(), actor=call.actor, now=call.now, rules=call.rules)
 
 
-def _verdict(body: JobRequest, call: Call, key: str | None) -> dict[str, Any]:
+def _verdict(body: JobRequest, call: Call) -> dict[str, Any]:
     with call.writing(dry_run=True) as connection:
-        job = _submit(connection, body, call, key)
+        job = _submit(connection, body, call)
         case = explain.load(connection, job["id"], now=call.now, rules=call.rules)
     return {"accepted": True} | veil.why(call.database, case.tell(), call.seen) | {"job": None}
 
@@ -144,7 +137,7 @@ def read_job(job_id: JobId, call: Asked, fields: JobFields = None) -> Response:
     names = selected(Job, fields)
     with call.database.reading() as connection:
         [job] = trends.with_left(connection, [views.job(connection, job_id)], now=call.now)
-    return answer(shown_job(job, call, names))
+    return call.conditions.told(shown_job(job, call, names), versions.of_job(job))
 
 
 @router.delete(

@@ -18,6 +18,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import problems
+from app.deprecation import headers_of
 from levare.errors import Fault, Forbidden, LevareError, NotFound, TooLarge, Unavailable
 
 MOST_BODY_BYTES = 1 << 20
@@ -71,6 +72,7 @@ class Shield:
             if message["type"] == "http.response.start":
                 has_begun = True
                 _add_headers(message, over_tls=scope.get("scheme") == "https")
+                message["headers"] += _raw(headers_of(scope))
                 await send(message)
             else:
                 await _sent(send, message)

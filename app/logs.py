@@ -10,7 +10,7 @@ from starlette.responses import Response, StreamingResponse
 
 from app.call import Asked, Call
 from app.document import Responses, refusals
-from app.follow import Follower, events
+from app.follow import EVENTS, UNBUFFERED, Accept, Follow, Follower, events
 from app.jobs import JobId
 from app.metrics import MOST_OFFSET, AttemptNumber, Rank
 from app.problems import RangeNotSatisfiable
@@ -25,7 +25,6 @@ router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["jobs"])
 MOST_BYTES = 16 << 20
 _USUAL_BYTES = 1 << 20
 _TEXT = "text/plain; charset=utf-8"
-_EVENTS = "text/event-stream"
 
 Offset = Annotated[
     int | None,
@@ -34,10 +33,8 @@ Offset = Annotated[
     ),
 ]
 Bytes = Annotated[int | None, Query(ge=1, le=MOST_BYTES, description="The most bytes in the answer.", examples=[65536])]
-Follow = Annotated[bool, Query(description="Answer with events, as `Accept: text/event-stream` does.")]
 Range = Annotated[str | None, Header(max_length=100, description="One range of bytes.", examples=["bytes=0-1023"])]
 IfRange = Annotated[str | None, Header(max_length=200, description="Nothing ever matches it: a log grows.")]
-Accept = Annotated[str | None, Header(max_length=1000, include_in_schema=False)]
 LastEvent = Annotated[
     str | None, Header(pattern=EVENT_ID, description="The `id` of the last event; goes on behind it.")
 ]
@@ -61,7 +58,7 @@ _RESPONSES: Responses = {
     200: {
         "description": "The log: its bytes exactly, or events.",
         "headers": _HEADERS,
-        "content": {_TEXT: {"schema": {"type": "string"}}, _EVENTS: {"schema": {"type": "string"}}},
+        "content": {_TEXT: {"schema": {"type": "string"}}, EVENTS: {"schema": {"type": "string"}}},
     },
     206: {
         "description": "The range, or what is kept of it up to a cut.",
@@ -97,7 +94,7 @@ def read_log(
     """
     with call.database.reading() as connection:
         found = views.attempt(connection, job_id, attempt, rank=rank)
-    if follow or _EVENTS in (accept or ""):
+    if follow or EVENTS in (accept or ""):
         place = int(last_event_id) if last_event_id else offset or 0
         number = found["number"] if found else None
         return _stream(call, Follower(call.database, job_id, number, place, rank))
@@ -112,8 +109,7 @@ def read_log(
 
 
 def _stream(call: Call, follower: Follower) -> Response:
-    headers = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
-    return StreamingResponse(events(follower, call.stopping), headers=headers, media_type=_EVENTS)
+    return StreamingResponse(events(follower, call.stopping), headers=UNBUFFERED, media_type=EVENTS)
 
 
 def _nothing_yet(call: Call, job_id: str) -> Response:

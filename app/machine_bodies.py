@@ -47,12 +47,17 @@ class Joined(BaseModel):
     """What the machine needs; it is secret, and in this answer only."""
 
     machine: str = Field(examples=["atlas"])
-    token: str = Field(description="By which it asks what is wanted of it; it opens nothing else.", examples=["lv_..."])
-    database: str = Field(
-        description="What its workers get as LEVARE_DATABASE.",
+    token: str | None = Field(
+        description="By which it asks what is wanted of it; it opens nothing else. Null in a dry run.",
+        examples=["lv_..."],
+    )
+    database: str | None = Field(
+        description="What its workers get as LEVARE_DATABASE; null in a dry run.",
         examples=["postgresql+psycopg://levare:...@atlas/levare"],
     )
-    redis: str = Field(description="What its workers get as LEVARE_REDIS.", examples=["redis://:...@atlas:6379/0"])
+    redis: str | None = Field(
+        description="What its workers get as LEVARE_REDIS; null in a dry run.", examples=["redis://:...@atlas:6379/0"]
+    )
     lost_after_seconds: int = Field(description="What they get as LEVARE_LOST_AFTER.", examples=[60])
 
 

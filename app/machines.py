@@ -6,11 +6,11 @@ from ipaddress import ip_address
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request
-from sqlalchemy import make_url
+from sqlalchemy import Connection, make_url
 from starlette.responses import Response
 
 from app.answers import answer
-from app.call import Asked, Call, DryRun, Parts
+from app.call import Asked, Call, DryRun, Parts, trying
 from app.document import refusals
 from app.machine_bodies import (
     Gpu,
@@ -25,12 +25,13 @@ from app.machine_bodies import (
     WantedMachineState,
     WantedWorker,
 )
+from app.once import Hidden, OnceOnly
 from app.pages import fields_of, picked, selected
 from levare.errors import Conflict, Forbidden
 from levare.manifest.pools import MachineName
 from levare.pulse import beat_bell
 from levare.settings import Settings
-from levare.store import machines, tokens
+from levare.store import machines, tokens, versions
 from levare.store.ids import new_id
 from levare.store.machines import Report
 
@@ -40,15 +41,20 @@ PathName = Annotated[MachineName, Path(description="The name of a machine.", exa
 MachineFields = Annotated[str | None, fields_of(Machine)]
 _FIELDS = tuple(Machine.model_fields)
 _GPU, _WANTED = tuple(Gpu.model_fields), tuple(WantedWorker.model_fields)
+_CODE = Hidden("code", "lvj_")
 _INVITING: Any = {200: {"model": Invitation, "description": "A dry run: nothing was made."}}
 
 
 @router.post("/v1/nodes/invitations", status_code=HTTPStatus.CREATED, response_model=Invitation, responses=_INVITING)
-def invite_machine(body: InvitationRequest, call: Asked, dry_run: DryRun = False) -> Response:
+def invite_machine(body: InvitationRequest, call: Asked, once: OnceOnly, dry_run: DryRun = False) -> Response:
     """Make a code by which one machine may join, once; `levare node join` takes it there."""
-    code, expires_at = machines.new_code(), call.now + timedelta(seconds=body.expires_in_seconds)
-    with call.writing(dry_run=dry_run) as connection:
-        machines.invite(connection, code, machine=body.machine, expires_at=expires_at, actor=call.actor, now=call.now)
+    code = once.secret(_CODE.prefix)
+    return once.answer(lambda connection: _invited(connection, body, call, code, dry_run), dry_run=dry_run, hides=_CODE)
+
+
+def _invited(connection: Connection, body: InvitationRequest, call: Call, code: str, dry_run: bool) -> Response:
+    expires_at = call.now + timedelta(seconds=body.expires_in_seconds)
+    machines.invite(connection, code, machine=body.machine, expires_at=expires_at, actor=call.actor, now=call.now)
     shown = {"code": None if dry_run else code, "machine": body.machine, "expires_at": expires_at}
     return answer(shown, HTTPStatus.OK if dry_run else HTTPStatus.CREATED)
 
@@ -57,9 +63,10 @@ def invite_machine(body: InvitationRequest, call: Asked, dry_run: DryRun = False
     "/v1/nodes/join",
     status_code=HTTPStatus.CREATED,
     response_model=Joined,
-    responses=refusals(Forbidden, Conflict),
+    responses={200: {"model": Joined, "description": "A dry run: the code is not used up."}}
+    | refusals(Forbidden, Conflict),
 )
-def join_machine(body: JoinRequest, request: Request) -> Response:
+def join_machine(body: JoinRequest, request: Request, dry_run: DryRun = False) -> Response:
     """
     Bring a machine in by a code instead of a token. The code is used up; the answer holds what the machine needs.
 
@@ -70,9 +77,11 @@ def join_machine(body: JoinRequest, request: Request) -> Response:
     _refuse_in_public(request.url.scheme, source)
     given = _given(parts.settings, is_here=_is_loopback(source))
     secret = tokens.new_secret()
-    with parts.database.writing() as connection:
+    with trying(parts.database, dry_run=dry_run) as connection:
         made = {"token_id": new_id(), "secret": secret, "source": source, "now": datetime.now(UTC)}
         machines.join(connection, body.code, body.name, **made)
+    if dry_run:
+        return answer({"machine": body.name, "token": None, **given, "database": None, "redis": None})
     return answer({"machine": body.name, "token": secret, **given}, HTTPStatus.CREATED)
 
 
@@ -91,16 +100,17 @@ def read_machine(name: PathName, call: Asked, fields: MachineFields = None) -> R
     names = selected(Machine, fields)
     with call.database.reading() as connection:
         row = machines.shown(connection, name, now=call.now)
-    return answer(picked(_shown(row), names))
+        version = versions.of(connection, versions.MACHINE, name)
+    return call.conditions.told(picked(_shown(row), names), version)
 
 
 @router.post("/v1/machines/{name}/poll", response_model=Poll)
-def poll_machine(name: PathName, body: PollRequest, call: Asked) -> Response:
+def poll_machine(name: PathName, body: PollRequest, call: Asked, dry_run: DryRun = False) -> Response:
     """Say what a machine has and runs, and hear what it is to run. `levare node run` asks every second."""
     report = body.report()
     rows = _unchanged(call, name, report)
     if rows is None:
-        with call.database.writing() as connection:
+        with call.writing(dry_run=dry_run) as connection:
             rows = machines.report(connection, name, report, actor=call.actor, now=call.now)
     return answer({"workers": [_wanted(row) for row in rows]})
 

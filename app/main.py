@@ -46,7 +46,7 @@ from app import (
     triggers,
     windows,
 )
-from app.access import Owners, permit, refuse_undeclared
+from app.access import Owners, own_paths, permit, refuse_undeclared
 from app.auth import Auth
 from app.call import Parts
 from app.dashboard import acts, assets, live
@@ -95,6 +95,7 @@ def create(settings: Settings, *, stopping: Event | None = None) -> FastAPI:
     for module in _MODULES:
         app.include_router(module.router)
     app.state.routes = [route for module in _MODULES for route in module.router.routes]
+    app.state.own = own_paths(app.state.routes)
     app.include_router(live.router)
     refuse_undeclared([*app.state.routes, *live.router.routes])
     app.state.desk = Desk(parts)

@@ -17,7 +17,7 @@ from app.pages import fields_of, picked, selected
 from app.samples import Newest, Since, Step, Until
 from levare.errors import Conflict, Contradiction
 from levare.pulse import SAMPLES_KEPT, beat_bell, node_bell
-from levare.store import audit, health, nodes, pool_workers, reaping, views
+from levare.store import audit, health, nodes, pool_workers, reaping, versions, views
 
 router = APIRouter(prefix="/v1/nodes", tags=["nodes"])
 
@@ -45,7 +45,8 @@ def read_node(name: NodeName, call: Asked, fields: NodeFields = None) -> Respons
     names = selected(Node, fields)
     with call.database.reading() as connection:
         [row] = veil.nodes(connection, [views.node(connection, name)], call.seen)
-    return answer(picked(_with_sample(row, call.pulse.heartbeat_of(name)), names))
+        version = versions.of(connection, versions.NODE, name)
+    return call.conditions.told(picked(_with_sample(row, call.pulse.heartbeat_of(name)), names), version)
 
 
 @router.get("/{name}/samples", response_model=NodeSamples, responses=refusals(Contradiction))

@@ -5,13 +5,15 @@ from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from sqlalchemy import Connection
 from starlette.responses import Response
 
 from app.answers import answer
-from app.call import Asked, DryRun
+from app.call import Asked, Call, DryRun
 from app.document import refusals
-from app.jobs import JOB_REFUSALS, JobId, Key, shown_job
+from app.jobs import JOB_REFUSALS, JobId, shown_job
 from app.metrics import AttemptNumber
+from app.once import OnceOnly
 from app.pin_answers import Diff, Pins, Repeated, RerunRequest
 from levare.errors import NotFound
 from levare.manifest.patterns import RUN
@@ -61,9 +63,7 @@ def compare_pins(job_id: JobId, call: Asked, *, other: With, attempt: AttemptNum
     response_model=Repeated,
     responses={200: {"model": Repeated, "description": "A dry run: nothing was submitted."}} | refusals(*JOB_REFUSALS),
 )
-def rerun_job(
-    job_id: JobId, body: RerunRequest, call: Asked, dry_run: DryRun = False, idempotency_key: Key = None
-) -> Response:
+def rerun_job(job_id: JobId, body: RerunRequest, call: Asked, once: OnceOnly, dry_run: DryRun = False) -> Response:
     """
     Submit a job again, with the code, environment, seed and data that one of its attempts was pinned to.
 
@@ -71,21 +71,17 @@ def rerun_job(
     cannot be reached the new job fails before it starts. What was not pinned is taken as it is now, and `missing`
     says so.
     """
-    with call.writing(dry_run=dry_run) as connection:
-        wish = again.again(
-            connection, job_id, number=body.attempt, pinned=body.pinned, strict=body.strict, now=call.now
-        )
-        if body.strict:
-            wish.refuse_missing()
-        job = jobs.submit(
-            connection,
-            wish.wish,
-            job_id=new_id(),
-            actor=call.actor,
-            key=idempotency_key,
-            now=call.now,
-            rules=call.rules,
-        )
+    response = once.answer(lambda connection: _repeated(connection, job_id, body, call, dry_run), dry_run=dry_run)
+    if not dry_run:
+        call.pulse.ring_soon(beat_bell())
+    return response
+
+
+def _repeated(connection: Connection, job_id: str, body: RerunRequest, call: Call, dry_run: bool) -> Response:
+    wish = again.again(connection, job_id, number=body.attempt, pinned=body.pinned, strict=body.strict, now=call.now)
+    if body.strict:
+        wish.refuse_missing()
+    job = jobs.submit(connection, wish.wish, job_id=new_id(), actor=call.actor, now=call.now, rules=call.rules)
     told = {
         "job": shown_job(job, call),
         "repeats": wish.attempt,
@@ -94,5 +90,4 @@ def rerun_job(
     }
     if dry_run:
         return answer(told)
-    call.pulse.ring_soon(beat_bell())
     return answer(told, HTTPStatus.CREATED, {"Location": f"/v1/jobs/{job['id']}"})

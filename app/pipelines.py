@@ -5,18 +5,20 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
+from sqlalchemy import Connection
 from starlette.responses import Response
 
 from app.answers import At, JobState, Need, answer
-from app.call import Asked, DryRun
+from app.call import Asked, Call, DryRun
 from app.document import refusals
-from app.jobs import JOB_REFUSALS, Key, places_of, wake
+from app.jobs import JOB_REFUSALS, places_of, wake
+from app.once import OnceOnly
 from app.pages import Cursor, Limit, cursor_after, picked, place_of
 from app.wishes import pipeline_wish
 from levare.errors import InvalidPipeline
 from levare.manifest.pipelines import PipelineRequest
 from levare.model import FINAL
-from levare.store import pipelines, views
+from levare.store import pipelines, versions, views
 from levare.store.ids import new_id
 
 router = APIRouter(prefix="/v1/pipelines", tags=["pipelines"])
@@ -64,29 +66,24 @@ _FIELDS = tuple(Pipeline.model_fields)
     responses={200: {"model": Pipeline, "description": "A dry run: as it would be."}}
     | refusals(InvalidPipeline, *JOB_REFUSALS),
 )
-def submit_pipeline(
-    body: PipelineRequest, call: Asked, dry_run: DryRun = False, idempotency_key: Key = None
-) -> Response:
+def submit_pipeline(body: PipelineRequest, call: Asked, once: OnceOnly, dry_run: DryRun = False) -> Response:
     """
     Submit several jobs at once, all or none.
 
     `needs` of a step names other steps or jobs. A cycle is refused. Each job finds the output folders of the steps
     that it needs in `LEVARE_INPUT_<STEP>`.
     """
-    ids = [new_id() for _ in range(len(body.jobs) + 1)]
-    with call.writing(dry_run=dry_run) as connection:
-        made = pipelines.submit(
-            connection,
-            pipeline_wish(body),
-            ids=ids,
-            actor=call.actor,
-            key=idempotency_key,
-            now=call.now,
-            rules=call.rules,
-        )
+    response = once.answer(lambda connection: _submitted(connection, body, call, dry_run), dry_run=dry_run)
+    if not dry_run:
+        wake(call, ())
+    return response
+
+
+def _submitted(connection: Connection, body: PipelineRequest, call: Call, dry_run: bool) -> Response:
+    ids, wish = [new_id() for _ in range(len(body.jobs) + 1)], pipeline_wish(body)
+    made = pipelines.submit(connection, wish, ids=ids, actor=call.actor, now=call.now, rules=call.rules)
     if dry_run:
         return answer(picked(made, _FIELDS))
-    wake(call, ())
     return answer(picked(made, _FIELDS), HTTPStatus.CREATED, {"Location": f"/v1/pipelines/{made['id']}"})
 
 
@@ -104,7 +101,9 @@ def list_pipelines(call: Asked, limit: Limit = 50, cursor: Cursor = None) -> Res
 def read_pipeline(pipeline_id: PipelineId, call: Asked) -> Response:
     """Look at a pipeline and its steps."""
     with call.database.reading() as connection:
-        return answer(picked(pipelines.pipeline(connection, pipeline_id), _FIELDS))
+        row = pipelines.pipeline(connection, pipeline_id)
+        version = versions.of(connection, versions.PIPELINE, pipeline_id)
+    return call.conditions.told(picked(row, _FIELDS), version)
 
 
 @router.delete(

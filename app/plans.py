@@ -12,6 +12,7 @@ from app.answers import answer
 from app.call import Asked, Call, DryRun
 from app.declarations import checked, normal
 from app.document import refusals
+from app.once import OnceOnly
 from app.pages import Limit, picked
 from app.plan_answers import (
     Applied,
@@ -28,7 +29,7 @@ from levare.errors import Contradiction, Fault, InvalidDeclaration, Locked, NotF
 from levare.model import Declared
 from levare.model.changes import UPDATE, Change
 from levare.pulse import beat_bell
-from levare.store import applying, kinds, locks, planning, revisions, windows
+from levare.store import applying, kinds, locks, planning, revisions, versions, windows
 from levare.store.revisions import Cause, Head
 from levare.store.tables_declared import APPLY, ROLLBACK
 from levare.store.windows import Wish
@@ -59,7 +60,7 @@ def make_plan(body: PlanRequest, call: Asked) -> Response:
 @router.post(
     "/revisions", response_model=Applied, responses=refusals(StalePlan, Locked, Contradiction, InvalidDeclaration)
 )
-def apply_plan(body: ApplyRequest, call: Asked, dry_run: DryRun = False) -> Response:
+def apply_plan(body: ApplyRequest, call: Asked, once: OnceOnly, dry_run: DryRun = False) -> Response:
     """
     Apply a plan exactly as it is, as one revision, or refuse it: nothing may have been declared since it was made.
 
@@ -77,11 +78,15 @@ def apply_plan(body: ApplyRequest, call: Asked, dry_run: DryRun = False) -> Resp
         commit=code and code.commit,
         dirty=code and code.dirty,
     )
-    with call.writing(dry_run=dry_run) as connection:
+
+    def applied(connection: Connection) -> Response:
         made = applying.apply(connection, plan, cause, lock_id=body.lock, actor=call.actor, now=call.now)
+        return answer({"revision": made["number"], **picked(made, _APPLIED)})
+
+    response = once.answer(applied, dry_run=dry_run)
     if not dry_run:
         call.pulse.ring(beat_bell())
-    return answer({"revision": made["number"], **picked(made, _APPLIED)})
+    return response
 
 
 @router.get("/revisions", response_model=RevisionsAnswer)
@@ -123,7 +128,8 @@ def read_declared(call: Asked, revision: AtRevision = None) -> Response:
 def read_lock(call: Asked) -> Response:
     """Say who has the lock."""
     with call.database.reading() as connection:
-        return answer(_lock(revisions.read(connection), call))
+        row, version = revisions.read(connection), versions.of(connection, versions.LOCK, "")
+    return call.conditions.told(_lock(row, call), version or versions.UNDECLARED)
 
 
 @router.put("/lock", response_model=LockAnswer, responses=refusals(Locked))

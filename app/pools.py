@@ -13,7 +13,7 @@ from app.pages import fields_of, picked, selected
 from levare.errors import Contradiction, InvalidSchedule
 from levare.manifest.pools import PoolName, PoolRequest
 from levare.pulse import beat_bell
-from levare.store import pools
+from levare.store import pools, versions
 
 router = APIRouter(prefix="/v1/pools", tags=["pools"])
 
@@ -77,8 +77,8 @@ def read_pool(name: PathName, call: Asked, fields: PoolFields = None) -> Respons
     """Look at a pool."""
     names = selected(Pool, fields)
     with call.database.reading() as connection:
-        row = pools.one(connection, name)
-    return answer(picked(_shown(row), names))
+        row, version = pools.one(connection, name), versions.of(connection, versions.POOL, name)
+    return call.conditions.told(picked(_shown(row), names), version)
 
 
 @router.put("/{name}", response_model=Pool, responses=refusals(Contradiction, InvalidSchedule))

@@ -89,6 +89,17 @@ class Problem(BaseModel):
     errors: list[ProblemError] = Field(description="Every wrong value; empty if no single value is to blame.")
 
 
+def kinds() -> list[type[LevareError]]:
+    """Every kind of error that an answer can tell of, by its code; of kinds that share one code the first."""
+    found: dict[str, type[LevareError]] = {}
+    waiting: list[type[LevareError]] = [LevareError]
+    while waiting:
+        kind = waiting.pop(0)
+        found.setdefault(kind.code, kind)
+        waiting += kind.__subclasses__()
+    return [found[code] for code in sorted(found)]
+
+
 def document(error: LevareError, instance: str) -> dict[str, Any]:
     return {
         "type": f"urn:levare:problem:{error.code}",
@@ -184,9 +195,10 @@ async def on_http_error(request: Request, error: Exception) -> Response:
 def allowed_methods(request: Request) -> list[str]:
     """All that this path knows; the framework tells only those of the first route."""
     routes: Sequence[APIRoute] = request.app.state.routes
-    return sorted(
-        {method for route in routes if route.path_regex.match(request.url.path) for method in route.methods or ()}
-    )
+    path, own = request.url.path, request.app.state.own
+    fitting = [route for route in routes if route.path_regex.match(path)]
+    meant = [route for route in fitting if not any(each.match(path) for each in own.get(route.path, ()))]
+    return sorted({method for route in meant for method in route.methods or ()})
 
 
 def invalid(found: Sequence[Fault]) -> InvalidRequest:

@@ -14,7 +14,8 @@ from app.answers import answer
 from app.bodies import Activity, RunRequest
 from app.call import Asked, Call, DryRun
 from app.document import refusals
-from app.jobs import JOB_REFUSALS, Key, shown_job
+from app.jobs import JOB_REFUSALS, shown_job
+from app.once import OnceOnly
 from app.pages import Cursor, Limit, cursor_after, fields_of, picked, place_of, selected
 from app.schedule_answers import (
     Declared,
@@ -34,13 +35,13 @@ from levare.decide.belonging import teams_of_work
 from levare.decide.due import OUTCOMES
 from levare.decide.times import between
 from levare.decide.timing import timing_of
-from levare.errors import Conflict, IdempotencyMismatch, InvalidPipeline, InvalidSchedule, LevareError
+from levare.errors import InvalidPipeline, InvalidSchedule, LevareError
 from levare.manifest.patterns import NO_NUL
 from levare.manifest.schedules import ScheduleRequest, within
 from levare.manifest.values import Label
 from levare.model.access import ADMIN
 from levare.pulse import beat_bell
-from levare.store import history, outlook, runs, schedules
+from levare.store import history, outlook, runs, schedules, versions
 from levare.store.ids import new_id
 from levare.store.jobs import Intake
 from levare.store.ownership import visible
@@ -74,8 +75,8 @@ def read_schedule(name: ScheduleName, call: Asked, fields: ScheduleFields = None
     """Look at a schedule."""
     names = selected(Schedule, fields)
     with call.database.reading() as connection:
-        row = one(connection, name)
-    return answer(picked(row, names))
+        row, version = one(connection, name), versions.of(connection, versions.SCHEDULE, name)
+    return call.conditions.told(picked(row, names), version)
 
 
 @router.put("/{name}", response_model=Declared, responses=_PUT_REFUSALS)
@@ -147,21 +148,25 @@ def set_schedule_state(name: ScheduleName, body: Activity, call: Asked, dry_run:
     status_code=HTTPStatus.CREATED,
     response_model=ScheduleRun,
     responses={200: {"model": ScheduleRun, "description": "A dry run: as it would be."}}
-    | refusals(InvalidPipeline, IdempotencyMismatch, Conflict, *JOB_REFUSALS),
+    | refusals(InvalidPipeline, *JOB_REFUSALS),
 )
 def run_schedule(
-    name: ScheduleName, body: RunRequest, call: Asked, dry_run: DryRun = False, idempotency_key: Key = None
+    name: ScheduleName, body: RunRequest, call: Asked, once: OnceOnly, dry_run: DryRun = False
 ) -> Response:
     """
     Submit the work of a schedule now, as a run of whoever asks.
 
     Its due times stay as they are, also while it is paused, and overlap is not looked at.
     """
-    with call.writing(dry_run=dry_run) as connection:
-        intake = Intake(connection, call.actor, now=call.now, rules=call.rules)
-        made = runs.run_now(intake, name, body.parameters, key=idempotency_key, new_id=new_id)
-        jobs = [shown_job(job, call) for job in runs.jobs_of(connection, made)]
+    response = once.answer(lambda connection: _run(connection, name, body, call, dry_run), dry_run=dry_run)
     _ring(call, dry_run)
+    return response
+
+
+def _run(connection: Connection, name: str, body: RunRequest, call: Call, dry_run: bool) -> Response:
+    intake = Intake(connection, call.actor, now=call.now, rules=call.rules)
+    made = runs.run_now(intake, name, body.parameters, new_id=new_id)
+    jobs = [shown_job(job, call) for job in runs.jobs_of(connection, made)]
     run = {"schedule": name, "pipeline": made.pipeline, "jobs": jobs}
     if dry_run:
         return answer(run)

@@ -15,7 +15,7 @@ from levare.errors import Forbidden
 from levare.manifest.teams import TeamRequest, TeamRole
 from levare.manifest.values import Label
 from levare.pulse import beat_bell
-from levare.store import sharing, teams, views
+from levare.store import sharing, teams, versions, views
 
 router = APIRouter(prefix="/v1/teams", tags=["teams"])
 
@@ -89,8 +89,8 @@ def read_team(name: TeamName, call: Asked, fields: TeamFields = None) -> Respons
     """Look at a team."""
     names = selected(Team, fields)
     with call.database.reading() as connection:
-        row = _team(connection, name, call)
-    return answer(picked(row, names))
+        row, version = _team(connection, name, call), versions.of(connection, versions.TEAM, name)
+    return call.conditions.told(picked(row, names), version)
 
 
 @router.put("/{name}", response_model=Team)

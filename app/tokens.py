@@ -6,17 +6,19 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path
 from pydantic import Field
+from sqlalchemy import Connection
 from starlette.responses import Response
 
 from app.answers import NewToken, Token, Tokens, answer
 from app.call import Asked, Call, DryRun
 from app.document import refusals
+from app.once import Hidden, OnceOnly
 from app.pages import fields_of, picked, selected
 from levare.errors import Conflict, Contradiction, Fault
 from levare.manifest.teams import TeamRole
 from levare.manifest.values import Body, Label, Time
 from levare.model.access import ADMIN, FLEET, TEAM
-from levare.store import tokens
+from levare.store import tokens, versions
 from levare.store.ids import new_id
 from levare.store.ownership import teams_of_token
 
@@ -54,6 +56,7 @@ class TokenRequest(Body):
 
 TokenId = Annotated[str, Path(max_length=64, description="The id of a token.", examples=["k3v9x2m1qa"])]
 TokenFields = Annotated[str | None, fields_of(Token)]
+_SECRET = Hidden("token", tokens.PREFIX)
 _FIELDS = tuple(Token.model_fields)
 _CREATION = {200: {"model": NewToken, "description": "A dry run: nothing was made."}} | refusals(
     Conflict, Contradiction
@@ -77,31 +80,36 @@ def list_tokens(call: Asked, fields: TokenFields = None) -> Response:
 def read_token(token_id: TokenId, call: Asked) -> Response:
     """Look at a token."""
     with call.database.reading() as connection:
-        row = tokens.token(connection, token_id)
-    return answer(picked(row, _FIELDS))
+        row, version = tokens.token(connection, token_id), versions.of(connection, versions.TOKEN, token_id)
+    return call.conditions.told(picked(row, _FIELDS), version)
 
 
 @router.post("", status_code=HTTPStatus.CREATED, response_model=NewToken, responses=_CREATION)
-def create_token(body: TokenRequest, call: Asked, dry_run: DryRun = False) -> Response:
+def create_token(body: TokenRequest, call: Asked, once: OnceOnly, dry_run: DryRun = False) -> Response:
     """
     Make a token. Its secret is in this answer and nowhere else.
 
     An admin of teams makes tokens of these teams, and no others.
     """
     _refuse(body, call)
-    secret = tokens.new_secret()
-    with call.writing(dry_run=dry_run) as connection:
-        row = tokens.create(
-            connection,
-            token_id=new_id(),
-            secret=secret,
-            name=body.name,
-            role=body.said_role,
-            teams=dict(body.teams),
-            expires_at=body.expires_at,
-            actor=call.actor,
-            now=call.now,
-        )
+    secret = once.secret(tokens.PREFIX)
+    return once.answer(
+        lambda connection: _created(connection, body, call, secret, dry_run), dry_run=dry_run, hides=_SECRET
+    )
+
+
+def _created(connection: Connection, body: TokenRequest, call: Call, secret: str, dry_run: bool) -> Response:
+    row = tokens.create(
+        connection,
+        token_id=new_id(),
+        secret=secret,
+        name=body.name,
+        role=body.said_role,
+        teams=dict(body.teams),
+        expires_at=body.expires_at,
+        actor=call.actor,
+        now=call.now,
+    )
     shown = picked(row, _FIELDS)
     if dry_run:
         return answer(shown | {"token": None})

@@ -21,7 +21,7 @@ from levare.manifest.triggers import TriggerRequest
 from levare.manifest.values import Label, Time
 from levare.model.access import ADMIN, VIEWER
 from levare.pulse import beat_bell
-from levare.store import activations, simulation, triggers, why_not
+from levare.store import activations, simulation, triggers, versions, why_not
 from levare.store.jobs import Intake
 from levare.store.ownership import visible
 from levare.written import duration_seconds
@@ -62,7 +62,8 @@ def read_trigger(name: TriggerName, call: Asked, fields: TriggerFields = None) -
     names = selected(Trigger, fields)
     with call.database.reading() as connection:
         row = _whole(call, connection, triggers.one(connection, name))
-    return answer(picked(row, names))
+        version = versions.of(connection, versions.TRIGGER, name)
+    return call.conditions.told(picked(row, names), version)
 
 
 @router.put("/{name}", response_model=Trigger, responses=refusals(InvalidPipeline, *JOB_REFUSALS))

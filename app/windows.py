@@ -13,7 +13,7 @@ from app.wishes import window_wish
 from levare.manifest.values import Label
 from levare.manifest.windows import WindowRequest
 from levare.pulse import beat_bell
-from levare.store import windows
+from levare.store import versions, windows
 
 router = APIRouter(prefix="/v1/windows", tags=["windows"])
 
@@ -56,8 +56,8 @@ def read_window(name: WindowName, call: Asked, fields: WindowFields = None) -> R
     """Look at a window, even if it is over."""
     names = selected(Window, fields)
     with call.database.reading() as connection:
-        row = windows.one(connection, name)
-    return answer(picked(row, names))
+        row, version = windows.one(connection, name), versions.of(connection, versions.WINDOW, name)
+    return call.conditions.told(picked(row, names), version)
 
 
 @router.put("/{name}", response_model=Window)

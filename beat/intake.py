@@ -7,6 +7,7 @@ when the job is recorded, or when it is recorded that and why it was refused.
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from hashlib import sha256
 from threading import Event, Thread
 from typing import Any
 
@@ -20,7 +21,8 @@ from structlog import get_logger
 from levare.broker import SUBMIT, intake
 from levare.errors import InvalidRequest, LevareError
 from levare.settings import Settings
-from levare.store import audit, jobs
+from levare.store import answered, audit, jobs
+from levare.store.answered import Answered, Key
 from levare.store.audit import Actor
 from levare.store.engine import Database
 from levare.store.ids import new_id
@@ -33,6 +35,7 @@ PRODUCER = Actor("celery", "celery", source="redis")
 _QUEUES = ("gpu", "cpu")
 _AFTER_TROUBLE_SECONDS = 1.0
 _MOST_BYTES = 1 << 20
+_CREATED = 201
 
 
 class Intake(Thread):
@@ -84,8 +87,12 @@ class Intake(Thread):
         args, kwargs, queue = _wished(body, message)
         priority, eta = message.properties.get("priority"), message.headers.get("eta")
         wish = submission(request_of(args, kwargs, queue=queue, priority=priority, eta=eta))
+        key = Key(PRODUCER.token_id, task, sha256(str(body).encode()).hexdigest())
         with self._database.writing() as connection:
-            job = jobs.submit(connection, wish, job_id=new_id(), actor=PRODUCER, key=task, now=now, rules=self._rules)
+            if answered.claim(connection, key, now=now) is not None:
+                return
+            job = jobs.submit(connection, wish, job_id=new_id(), actor=PRODUCER, now=now, rules=self._rules)
+            answered.keep(connection, key, Answered(_CREATED, "{}", f"/v1/jobs/{job['id']}", now))
         log.info("submit.taken", task=task, job=job["id"])
 
 

@@ -92,6 +92,18 @@ class Locked(LevareError):
     code, title, status = "locked", "Somebody else holds the lock", 409
 
 
+class Stale(LevareError):
+    """It is no longer as whoever changes it has seen it; nothing was written."""
+
+    code, title, status = "precondition-failed", "It is not as the request expects it", 412
+
+
+class InFlight(LevareError):
+    """The first request with this key has not been answered yet."""
+
+    code, title, status = "in-flight", "The first request with this key is still being answered", 409
+
+
 class QuotaQueued(LevareError):
     code, title, status = "quota-queued", "The quota of jobs that wait is full", 409
 

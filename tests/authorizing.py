@@ -267,7 +267,7 @@ def table(world: World) -> tuple[list[Row], list[str]]:
         for relation in relations_of(operation):
             row = {"method": method, "path": route.path, "asks": RIGHTS[operation].asks, "relation": relation}
             for role in ROLES:
-                answer = _ask(world, route, relation, role)
+                answer = ask(world, route, relation, role)
                 row[role] = _outcome(answer)
                 if role != "fleet" and answer.is_success and SECRET in answer.text:
                     leaks.append(f"{role}: {method} {answer.url}: {answer.text}")
@@ -284,7 +284,8 @@ def relations_of(operation: str) -> tuple[str, ...]:
     return (OF_FLEET, NONE) if operation in _FLEETS else (ALL,)
 
 
-def _ask(world: World, route: Any, relation: str, role: str) -> httpx.Response:
+def ask(world: World, route: Any, relation: str, role: str, **instead: Any) -> httpx.Response:
+    """A request as somebody would send it for what he means; `instead` are options of httpx that replace some of it."""
     [method], path, operation = route.methods, route.path, route.name
     noun = "array" if operation == "read_array" else _noun(operation)
     name = world.name(noun, relation, role)
@@ -298,6 +299,7 @@ def _ask(world: World, route: Any, relation: str, role: str) -> httpx.Response:
         team = "vision" if noun in ("schedule", "trigger", "rule") else _TEAMS.get(relation)
         options["json"] = _plan(world) if operation == "apply_plan" else body_of(operation, team)
         options["headers"] = {"Content-Type": "application/cloudevents+json"} if operation == "send_event" else {}
+    options |= {**instead, "headers": options.get("headers", {}) | instead.get("headers", {})}
     return _client_of(world, role, where).request(method, where, **options)
 
 

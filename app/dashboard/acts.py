@@ -10,10 +10,11 @@ from starlette.responses import RedirectResponse, Response
 
 from app import alert_rules, alerts, jobs, nodes, pipelines, plans, problems, schedules
 from app.alerts import Acknowledgement, Number, SilenceNumber, SilenceRequest
-from app.bodies import Activity, WantedNodeState, PriorityRequest, RunRequest
+from app.bodies import Activity, PriorityRequest, RunRequest, WantedNodeState
 from app.call import Asked
 from app.forms import PROVEN, Proven, local
 from app.jobs import JobId
+from app.once import without_key
 from app.plan_bodies import ApplyRequest, PlanRequest, SavedPlan
 from levare.errors import Fault, StalePlan
 from levare.manifest.faults import in_words
@@ -49,9 +50,7 @@ def resubmit_on_page(job_id: JobId, call: Asked) -> Response:
     """Submit what was asked for again, as a new job."""
     with call.writing() as connection:
         wish = resubmitting.wish_of(connection, job_id, now=call.now)
-        job = jobs_store.submit(
-            connection, wish, job_id=new_id(), actor=call.actor, key=None, now=call.now, rules=call.rules
-        )
+        job = jobs_store.submit(connection, wish, job_id=new_id(), actor=call.actor, now=call.now, rules=call.rules)
     call.pulse.ring_soon(beat_bell())
     return RedirectResponse(f"/jobs/{job['id']}", _SEE_OTHER)
 
@@ -73,7 +72,7 @@ def set_schedule_state_on_page(name: schedules.ScheduleName, call: Asked, form: 
 @router.post("/schedules/{name}/run")
 def run_schedule_on_page(name: schedules.ScheduleName, call: Asked, form: Proven) -> Response:
     """Submit the work of a schedule now."""
-    schedules.run_schedule(name, RunRequest(), call)
+    schedules.run_schedule(name, RunRequest(), call, without_key(call))
     return _back(form, f"/schedules/{name}")
 
 
@@ -97,7 +96,9 @@ def add_silence_on_page(call: Asked, form: Proven) -> Response:
     said = {name: form[name].strip() or None for name in ("rule", "job", "team", "node") if name in form}
     ends_at = call.now + timedelta(hours=_whole(form.get("hours", "")) or 0)
     reason = form.get("reason", "")
-    alerts.add_silence(_body(SilenceRequest, **said, ends_at=ends_at.isoformat(), reason=reason), call)
+    alerts.add_silence(
+        _body(SilenceRequest, **said, ends_at=ends_at.isoformat(), reason=reason), call, without_key(call)
+    )
     return _back(form, "/alerts")
 
 
@@ -132,7 +133,7 @@ def roll_back_on_page(
             [fault],
         )
     plan = SavedPlan.model_validate({**document, "changes": list(document["changes"])})
-    plans.apply_plan(_body(ApplyRequest, plan=plan, reason=form.get("reason", "")), call)
+    plans.apply_plan(_body(ApplyRequest, plan=plan, reason=form.get("reason", "")), call, without_key(call))
     return RedirectResponse("/revisions", _SEE_OTHER)
 
 

@@ -105,7 +105,7 @@ def _analyse(connection: Connection) -> None:
 def _run(connection: Connection, actor: Actor, now: datetime) -> str:
     """A job that runs on a node."""
     nodes.join(connection, NodeFacts("n1", "boot", 8, 65536, [], simulated=True, version="1"), incarnation="i", now=now)
-    submit(connection, Submission(command=["python", "train.py"]), job_id="logged0000", actor=actor, key=None, now=now)
+    submit(connection, Submission(command=["python", "train.py"]), job_id="logged0000", actor=actor, now=now)
     attempts.place(connection, [Placement("logged0000", "n1", Request())], {}, now=now)
     attempts.claim(connection, "logged0000-1", node="n1", incarnation="i", at=now)
     attempts.started(connection, "logged0000-1", at=now)

@@ -181,6 +181,9 @@ class AlertCalls:
         """Those that have not ended, by their end."""
         return self._wire.ask("GET", "/v1/silences")["items"]
 
+    def silence(self, number: int) -> Silence:
+        return self._wire.ask("GET", f"/v1/silences/{number}")
+
     def add_silence(
         self,
         *,

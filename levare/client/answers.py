@@ -232,6 +232,21 @@ class Log(TypedDict):
     complete: bool
 
 
+class News(TypedDict):
+    """
+    A change of a state, or an event that came, as a CloudEvent: `type` is such as `levare.job.running`, `data` has
+    `before` and `after`. `resync` says that some were left out: read anew what you keep.
+    """
+
+    specversion: str
+    id: str
+    source: str
+    type: str
+    time: str
+    subject: NotRequired[str]
+    data: NotRequired[Any]
+
+
 class LogText(TypedDict):
     """A piece of what attempt `attempt` wrote, at its true offset."""
 

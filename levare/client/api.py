@@ -37,10 +37,9 @@ from levare.client.stream import follow_attempt
 from levare.client.tokens import TokenCalls
 from levare.client.triggers import TriggerCalls
 from levare.client.why import DryRun, Why
-from levare.client.wire import Wire
+from levare.client.wire import LONG_PATIENCE, Wire
 from levare.model import FINAL
 
-_LONG_PATIENCE = 600.0
 _FIRST_LOOK, _LONGEST_LOOK = 0.1, 1.0
 
 
@@ -140,7 +139,7 @@ class Client(
         """Let a job that has not begun come earlier (up to 9) or later (down to 0)."""
         return self._wire.ask("PUT", f"/v1/jobs/{part(job)}/priority", params=dry(dry_run), json={"priority": priority})
 
-    def wait(self, job: str, *, timeout: float | None = None, patience: float = _LONG_PATIENCE) -> Job:
+    def wait(self, job: str, *, timeout: float | None = None, patience: float = LONG_PATIENCE) -> Job:
         """
         The job once it is final, however long that takes; TimeoutError after `timeout` seconds.
 
@@ -203,7 +202,7 @@ class Client(
         attempt: int | None = None,
         rank: int = 0,
         offset: int | None = None,
-        patience: float = _LONG_PATIENCE,
+        patience: float = LONG_PATIENCE,
     ) -> Iterator[LogEvent]:
         """
         What an attempt writes, as it writes it, up to its end; without `attempt`, of all attempts from the latest on.

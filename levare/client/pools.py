@@ -103,10 +103,12 @@ class PoolCalls:
         path = "/v1/nodes/invitations"
         return self._wire.ask("POST", path, params=dry(dry_run), json=body, repeatable=False)
 
-    def join_machine(self, code: str, name: str) -> Joined:
+    def join_machine(self, code: str, name: str, *, dry_run: bool = False) -> Joined:
         """Bring a machine in; the code is used up."""
-        return self._wire.ask("POST", "/v1/nodes/join", json={"code": code, "name": name}, repeatable=False)
+        wish = {"code": code, "name": name}
+        return self._wire.ask("POST", "/v1/nodes/join", params=dry(dry_run), json=wish, repeatable=False)
 
-    def poll_machine(self, name: str, report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def poll_machine(self, name: str, report: Mapping[str, Any], *, dry_run: bool = False) -> list[dict[str, Any]]:
         """Say what a machine has and runs, with its own token, and hear what it is to run."""
-        return self._wire.ask("POST", f"/v1/machines/{part(name)}/poll", json=dict(report))["workers"]
+        said = self._wire.ask("POST", f"/v1/machines/{part(name)}/poll", params=dry(dry_run), json=dict(report))
+        return said["workers"]

@@ -3,17 +3,20 @@
 import base64
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
-from levare.client.answers import LogCut, LogEnd, LogEvent, LogText
+from levare.client.answers import LogCut, LogEnd, LogEvent, LogText, News
 from levare.client.wire import Patience, Wire, unreachable
 from levare.errors import Unavailable
 
 _LASTING_SECONDS = 5.0
+_OF_LOG = ("log", "cut", "end")
+_OF_CONNECTION = ("revoked", "message")
+"""Tell of the connection, and not of what is followed."""
 
 
 @dataclass(frozen=True)
@@ -34,23 +37,38 @@ def follow_attempt(
     A connection that breaks is made again from where it broke, so that no byte is lost or given
     twice; Unavailable is raised when nothing has been heard for `patience`.
     """
-    patient, place = Patience(patience), None
     path = f"/v1/jobs/{job}/logs"
     params = {"attempt": number, "follow": "true", "offset": offset or 0} | ({"rank": rank} if rank else {})
+    for event in _followed(wire, path, params, patience=patience):
+        if event.kind in _OF_LOG:
+            yield _log_event(event, number)
+        if event.kind == "end":
+            return
+
+
+def follow_news(wire: Wire, wanted: Mapping[str, str], *, since: str | None, patience: float) -> Iterator[News]:
+    """What happens as it happens, behind the id `since`; a connection that breaks is made again where it broke."""
+    for event in _followed(wire, "/v1/events", {"follow": "true", **wanted}, place=since, patience=patience):
+        yield event.data
+
+
+def _followed(
+    wire: Wire, path: str, params: Mapping[str, Any], *, place: str | None = None, patience: float
+) -> Iterator[Event]:
+    """The events of a stream over any number of connections; Unavailable once nothing was heard for `patience`."""
+    patient = Patience(patience)
     while True:
         try:
             with wire.stream(path, params=params, last_event_id=place) as response:
                 for event in _heard(wire, response, patient):
                     place = event.id or place
-                    yield _log_event(event, number)
-                    if event.kind == "end":
-                        return
+                    yield event
         except Unavailable:
             if not patient.pause():
                 raise
         else:
             if not patient.pause():
-                raise Unavailable(f"{wire.url} ends the log of {job} again and again.", "Ask `levare doctor`.")
+                raise Unavailable(f"{wire.url} ends what is told of {path} again and again.", "Ask `levare doctor`.")
 
 
 def parse(chunks: Iterable[bytes]) -> Iterator[Event]:
@@ -82,7 +100,7 @@ def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
 def _heard(wire: Wire, response: httpx.Response, patient: Patience) -> Iterator[Event]:
     try:
         for event in parse(_lasting(response, patient)):
-            if event.kind in ("log", "cut", "end"):
+            if event.kind not in _OF_CONNECTION:
                 patient.restore()
                 yield event
     except httpx.RequestError as error:

@@ -6,8 +6,11 @@ from datetime import datetime
 from typing import Any, TypedDict
 from uuid import uuid4
 
+from levare.client.answers import News
 from levare.client.calls import Calls
 from levare.client.parts import dry, instant, part
+from levare.client.stream import follow_news
+from levare.client.wire import LONG_PATIENCE
 
 _EVENT = "application/cloudevents+json"
 
@@ -171,3 +174,15 @@ class TriggerCalls(Calls):
     ) -> Iterator[Event]:
         """At most `limit` events that were received, newest first."""
         return self._wire.pages("/v1/events", limit, type=type, source=source)
+
+    def follow_events(
+        self,
+        *,
+        type: str | None = None,  # noqa: A002  # as CloudEvents call it
+        source: str | None = None,
+        since: str | None = None,
+        patience: float = LONG_PATIENCE,
+    ) -> Iterator[News]:
+        """What happens, as it happens, without end: from now on, or behind the event of the id `since`."""
+        wanted = {name: said for name, said in (("type", type), ("source", source)) if said is not None}
+        return follow_news(self._wire, wanted, since=since, patience=patience)

@@ -20,6 +20,8 @@ _BUSY = (429, 502, 503, 504)
 _LONGEST_PAUSE = 2.0
 _PAGE = 200
 _WITHOUT_TOKEN = "Set LEVARE_TOKEN, or LEVARE_HOME to the state directory of the API on this machine."  # noqa: S105  # no secret
+LONG_PATIENCE = 600.0
+"""So many seconds what lasts waits for an API that is away."""
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -83,7 +85,7 @@ class Wire:
                 if not (repeatable or _never_sent(error)) or not patient.pause():
                     raise unreachable(self.url, error) from None
             else:
-                if response.status_code not in _BUSY or not repeatable or not patient.pause():
+                if not _is_busy(response) or not repeatable or not patient.pause():
                     return response
 
     def checked(self, method: str, path: str, **options: Any) -> httpx.Response:
@@ -174,6 +176,13 @@ def _trust(address: Address) -> ssl.SSLContext | bool:
 
 def _headers(address: Address) -> dict[str, str]:
     return {"Authorization": f"Bearer {address.token}"} if address.token else {}
+
+
+def _is_busy(response: httpx.Response) -> bool:
+    """Whether the same request will be answered soon; one with its key may still be on its way through the API."""
+    return response.status_code in _BUSY or (
+        response.status_code == httpx.codes.CONFLICT and b'"code": "in-flight"' in response.content
+    )
 
 
 def _never_sent(error: httpx.RequestError) -> bool:

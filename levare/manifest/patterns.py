@@ -17,6 +17,8 @@ KEY = r"^[\x21-\x7e]{1,255}$"
 RUN = r"^[0-9A-Za-z_]{1,64}(-[1-9][0-9]{0,5})?$"
 WAY = r"^[^\x00]{1,128}:(min|max)$"
 EVENT_ID = r"^[0-9]{1,18}$"
+SIMULATED = r"^([1-9]|[1-5][0-9]|6[0-4])x([1-9][0-9]{0,6}([MmGgTt]|[MmGgTt]i[Bb])|[1-9][0-9]{2,6})$"
+NEWS_ID = r"^[0-9]{1,18}-[0-9]{1,18}$"
 SOMETHING = r"^[^\x00]+$"
 VISIBLE = r"^[^\x00-\x1f\x7f]+$"
 SAMPLE = r"^[a-z0-9_*?/.-]+$"
@@ -37,6 +39,7 @@ _WORDS = {
     MODEL: "a part of a model's name such as H100, without a space at its ends",
     JOB_ID: "the id of a job: 1 to 64 letters, digits and _ -",
     DIRECTORY: "an absolute path, or empty",
+    SIMULATED: "a number of devices and a size such as 4x80GiB, of at most 64 devices",
     STEP: "1 to 63 letters, digits and _ -, beginning with a letter",
     NODE: "the name of a node: 1 to 63 small letters, digits and -",
     POOL: "the name of a pool: 1 to 24 small letters, digits and inner hyphens",

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, WrapValidat
 from levare.decide.declared_pools import MOST_WORKERS, check_hours
 from levare.errors import Contradiction, Fault
 from levare.manifest.jobs import MOST_MIB
-from levare.manifest.patterns import MACHINE, POOL
+from levare.manifest.patterns import MACHINE, POOL, SIMULATED
 from levare.manifest.schedules import CalendarRequest, Line, without_null
 from levare.manifest.values import MOST_SECONDS, WHOLE, Body, Labels, refusal
 from levare.written import simulated_devices
@@ -73,7 +73,7 @@ class OffersRequest(Body):
         None, description="Memory; null for the machine's in the proportion of its CPUs.", examples=[65536]
     )
     gpus: Annotated[int, Field(ge=0, le=64), WHOLE] = Field(0, description="Real GPUs.", examples=[1])
-    simulated_gpus: Annotated[str, AfterValidator(_simulated), Field(max_length=20)] | None = Field(
+    simulated_gpus: Annotated[str, Field(pattern=SIMULATED, max_length=20), AfterValidator(_simulated)] | None = Field(
         None,
         description="GPUs that exist only in the bookkeeping; then nothing is taken from the machine.",
         examples=["4x80GiB"],
@@ -98,7 +98,7 @@ class PoolRequest(Body):
         default_factory=dict, description="What jobs may require of its workers, too.", examples=[{"tier": "spot"}]
     )
     price: Annotated[float, Field(ge=0, le=999_999)] | None = Field(
-        None, strict=False, description="Of an hour of a whole worker, in the currency of the fleet.", examples=[2.5]
+        None, description="Of an hour of a whole worker, in the currency of the fleet.", examples=[2.5]
     )
     zone: str = Field(
         "UTC", max_length=100, description="The IANA time zone whose clocks count.", examples=["Europe/Berlin"]

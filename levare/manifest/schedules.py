@@ -12,7 +12,7 @@ from levare.manifest.arrays import Name, Value
 from levare.manifest.jobs import JobRequest
 from levare.manifest.patterns import ONE_LINE
 from levare.manifest.pipelines import PipelineRequest
-from levare.manifest.values import MOST_SECONDS, Body, Time, Whole, distinct, refusal
+from levare.manifest.values import MOST_SECONDS, WHOLE, Body, Time, Whole, distinct, refusal
 
 _MOST_PARAMETERS = 100
 _MOST_DATES = 1000
@@ -42,7 +42,9 @@ Date = Annotated[
     BeforeValidator(_a_date),
     Field(json_schema_extra={"pattern": r"^20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])$"}),
 ]
-Dates = Annotated[list[Date], AfterValidator(distinct), Field(max_length=_MOST_DATES)]
+Dates = Annotated[
+    list[Date], AfterValidator(distinct), Field(max_length=_MOST_DATES, json_schema_extra={"uniqueItems": True})
+]
 Line = Annotated[str, Field(pattern=ONE_LINE, max_length=500)]
 Parameters = Annotated[
     dict[Name, Value],
@@ -81,7 +83,7 @@ class ScheduleRequest(Body):
         description="Minute, hour, day of month, month and day of week, or a macro such as @daily.",
         examples=["0 3 * * *"],
     )
-    every_seconds: Annotated[Whole, Field(ge=1, le=MOST_SECONDS)] | None = Field(
+    every_seconds: Annotated[int, Field(ge=1, le=MOST_SECONDS), WHOLE] | None = Field(
         None, description="Seconds from one due time to the next, counted from `starts`.", examples=[3600]
     )
     at: Time | None = Field(None, description="The only due time.")
@@ -103,7 +105,7 @@ class ScheduleRequest(Body):
         description="What is made up for after a downtime: nothing, the latest due time, or all.",
         examples=["latest"],
     )
-    max_lateness_seconds: Annotated[Whole, Field(ge=0, le=MOST_SECONDS)] | None = Field(
+    max_lateness_seconds: Annotated[int, Field(ge=0, le=MOST_SECONDS), WHOLE] | None = Field(
         None,
         description="What is later than this never runs; null for no limit, with `misfire` all for a day.",
         examples=[7200],

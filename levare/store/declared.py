@@ -111,6 +111,11 @@ class Kind:
         """Those of these names that there are."""
         return {row.name: _document(row) for row in in_parts(connection, self._some, names)}
 
+    def revision_of(self, connection: Connection, name: str) -> int | None:
+        """The revision that declared it so; None if nothing is declared of this name."""
+        row = next(in_parts(connection, self._revisions, [name]), None)
+        return None if row is None else row.revision
+
     def declare(self, connection: Connection, name: str, definition: Document, *, actor: Actor, now: datetime) -> None:
         """Make it what the definition says, as a revision; the same again changes nothing."""
         revisions.turn(connection)

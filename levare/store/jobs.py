@@ -2,20 +2,19 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from hashlib import sha256
 from pathlib import PurePath
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, bindparam, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, insert, select, update
 
 from levare.decide import arrays as decide
 from levare.decide.contradictions import refuse_contradictions
 from levare.decide.placement import can_never_run
-from levare.errors import CanNeverRun, Conflict, Fault, Forbidden, IdempotencyMismatch, InvalidArray, UnknownNeeds
+from levare.errors import CanNeverRun, Conflict, Fault, Forbidden, InvalidArray, UnknownNeeds
 from levare.model import (
     BLOCKED,
     CANCELLED,
@@ -34,15 +33,12 @@ from levare.model.access import MEMBER, VIEWER
 from levare.store import arrays, audit, pool_workers, views
 from levare.store.audit import Actor
 from levare.store.fleet import load_emptied
-from levare.store.tables import idempotency, jobs, needs
+from levare.store.tables import jobs, needs
 from levare.store.teams import refuse_beyond_queue
 
 Value = TypeVar("Value")
 
-_INSERT, _INSERT_KEY = insert(jobs), insert(idempotency)
-_BY_KEY = select(idempotency.c.digest, idempotency.c.job_id).where(
-    idempotency.c.token_id == bindparam("of_token"), idempotency.c.key == bindparam("of_key")
-)
+_INSERT = insert(jobs)
 _USUAL = Rules()
 _LONGEST_NAME = 200
 _NAME_ANOTHER = "Name one that there is, or add a node that has it; `levare nodes` shows what there is."
@@ -120,11 +116,6 @@ class Submission:
             self.spread,
         )
 
-    @property
-    def digest(self) -> str:
-        """Equal wishes have equal digests, however their JSON was written."""
-        return sha256(json.dumps(asdict(self), sort_keys=True, default=str).encode()).hexdigest()
-
 
 class Intake:
     """Who submits, when and under which rules, in one transaction; the fleet is looked at once."""
@@ -155,32 +146,16 @@ def submit(
     *,
     job_id: str,
     actor: Actor,
-    key: str | None,
     now: datetime,
     rules: Rules = _USUAL,
 ) -> Mapping[str, Any]:
     """
     Record the job and return it as `views.job` would.
 
-    The same key of the same token gives the job it gave before, or IdempotencyMismatch under another
-    wish. Raises Contradiction, UnknownNeeds, Conflict or CanNeverRun for a job that could never start, and
+    Raises Contradiction, UnknownNeeds, Conflict or CanNeverRun for a job that could never start, and
     QuotaQueued where too many wait.
     """
-    intake = Intake(connection, actor, now=now, rules=rules)
-    if key is None:
-        return insert_job(intake, wish, job_id)
-    known = known_job(connection, wish.digest, actor, key)
-    if known:
-        return known
-    try:
-        with connection.begin_nested():
-            job = insert_job(intake, wish, job_id)
-            record_key(connection, actor, key, digest=wish.digest, job_id=job_id, now=now)
-    except IntegrityError:  # the same key came at the same instant, and was faster
-        job = known_job(connection, wish.digest, actor, key)
-        if job is None:
-            raise
-    return job
+    return insert_job(Intake(connection, actor, now=now, rules=rules), wish, job_id)
 
 
 def wish_cancel(connection: Connection, job_id: str, *, actor: Actor, now: datetime) -> Mapping[str, Any]:
@@ -198,21 +173,8 @@ def wish_cancel(connection: Connection, job_id: str, *, actor: Actor, now: datet
     return views.job(connection, job_id)
 
 
-def known_job(connection: Connection, digest: str, actor: Actor, key: str) -> Mapping[str, Any] | None:
-    """The job that this key of this token gave before; IdempotencyMismatch if that was for another wish."""
-    row = connection.execute(_BY_KEY, {"of_token": actor.token_id, "of_key": key}).first()
-    if row is None:
-        return None
-    if row.digest != digest:
-        fault = Fault("Idempotency-Key", f"was used for job {row.job_id} with another body", key, "one body a key")
-        raise IdempotencyMismatch(
-            f"The key {key!r} made job {row.job_id} from another body.", "Send a new key with a new body.", [fault]
-        )
-    return views.job(connection, row.job_id)
-
-
 def insert_job(intake: Intake, wish: Submission, job_id: str) -> Mapping[str, Any]:
-    """Record a job that no key is known for."""
+    """As `submit`, for one of several."""
     connection, actor, now = intake.connection, intake.actor, intake.now
     refuse_foreign(actor, wish.team)
     _check_array(wish)
@@ -242,12 +204,6 @@ def refuse_foreign(actor: Actor, team: str) -> None:
         raise Forbidden(
             f"Token {actor.name!r} may not submit for team {team!r}.", "Name a team of which it is a member.", [fault]
         )
-
-
-def record_key(connection: Connection, actor: Actor, key: str, *, digest: str, job_id: str, now: datetime) -> None:
-    """Remember what the key has made. IntegrityError if the same key came at the same instant, and was faster."""
-    row = {"token_id": actor.token_id, "key": key, "digest": digest, "job_id": job_id, "created_at": now}
-    connection.execute(_INSERT_KEY, row)
 
 
 def _check_array(wish: Submission) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
-from secrets import token_urlsafe
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
@@ -38,10 +37,6 @@ class Report:
     gpus: Sequence[Mapping[str, Any]] = ()
     workers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Name -> what it runs as that."""
-
-
-def new_code() -> str:
-    return f"lvj_{token_urlsafe(24)}"
 
 
 def invite(

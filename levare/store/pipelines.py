@@ -1,23 +1,20 @@
 """Pipelines: jobs that are submitted together, each a step that may need others of them."""
 
-import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
-from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, exists, insert, literal, select, tuple_, update
-from sqlalchemy.exc import IntegrityError
 
 from levare.decide.pipelines import cycle, in_order, state_of
 from levare.errors import Fault, InvalidPipeline, LevareError, NotFound
 from levare.model import BLOCKED, WAITING, Move, Rules, input_variable
 from levare.store import audit, jobs, views
 from levare.store.audit import Actor
-from levare.store.jobs import Intake, Submission, insert_job, known_job, lane_of, record_key
+from levare.store.jobs import Intake, Submission, insert_job, lane_of
 from levare.store.tables import attempts, needs, pipelines
 from levare.store.tables import jobs as jobs_table
 from levare.store.types import Json, Utc
@@ -34,10 +31,6 @@ class PipelineWish:
     name: str
     steps: Sequence[tuple[str, Submission]]
 
-    @property
-    def digest(self) -> str:
-        return sha256(json.dumps(["pipeline", asdict(self)], sort_keys=True, default=str).encode()).hexdigest()
-
 
 def submit(
     connection: Connection,
@@ -45,7 +38,6 @@ def submit(
     *,
     ids: Sequence[str],
     actor: Actor,
-    key: str | None,
     now: datetime,
     rules: Rules = _USUAL,
 ) -> Row:
@@ -54,19 +46,7 @@ def submit(
 
     Raises InvalidPipeline for a cycle or a name that is used twice, and whatever a submit of a job raises.
     """
-    known = known_job(connection, wish.digest, actor, key) if key else None
-    if known:
-        return pipeline(connection, known["pipeline"])
-    try:
-        with connection.begin_nested():
-            insert_pipeline(Intake(connection, actor, now=now, rules=rules), wish, ids)
-            if key:
-                record_key(connection, actor, key, digest=wish.digest, job_id=ids[1], now=now)
-    except IntegrityError:  # the same key came at the same instant, and was faster
-        known = known_job(connection, wish.digest, actor, key) if key else None
-        if known is None:
-            raise
-        return pipeline(connection, known["pipeline"])
+    insert_pipeline(Intake(connection, actor, now=now, rules=rules), wish, ids)
     return pipeline(connection, ids[0])
 
 

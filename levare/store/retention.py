@@ -13,7 +13,9 @@ from sqlalchemy import Connection, Delete, bindparam, delete, exists, select, tu
 
 from levare.decide.triggers import PENDING
 from levare.store import samples
-from levare.store.tables import idempotency
+from levare.store.answered import KEPT as ANSWERS_KEPT
+from levare.store.tables_answers import answers
+from levare.store.tables_news import news
 from levare.store.tables_time import fires
 from levare.store.tables_triggers import activations, events
 from levare.store.types import Utc
@@ -24,7 +26,8 @@ KEPT: Mapping[str, timedelta] = {
     "events": timedelta(days=30),
     "activations": timedelta(days=90),
     "fires": timedelta(days=400),
-    "idempotency": timedelta(days=30),
+    "answers": ANSWERS_KEPT,
+    "news": timedelta(days=7),
 }
 """How long their rows are kept; of samples each tier has its own time."""
 FORGOTTEN = ("samples", *KEPT)
@@ -52,5 +55,6 @@ _STATEMENTS: Mapping[str, Delete] = {
     "events": _oldest(events, events.c.received_at, events.c.settled),
     "activations": _oldest(activations, activations.c.decided_at, activations.c.outcome != PENDING),
     "fires": _oldest(fires, fires.c.decided_at, _IS_NOT_THE_LAST),
-    "idempotency": _oldest(idempotency, idempotency.c.created_at),
+    "answers": _oldest(answers, answers.c.created_at),
+    "news": _oldest(news, news.c.at),
 }

@@ -156,19 +156,6 @@ class PipelineRow(Table, table=True):
     created_at: datetime = Field(sa_column=instant(nullable=False))
 
 
-class IdempotencyRow(Table, table=True):
-    """One submit under a key of one token, and the digest of its body, so that a repeat makes no second job."""
-
-    __tablename__ = "idempotency"
-    __table_args__ = (Index("ix_idempotency_age", "created_at"),)
-
-    token_id: str = Field(primary_key=True)
-    key: str = Field(primary_key=True)
-    digest: str
-    job_id: str = Field(sa_column=Column(ForeignKey("jobs.id"), nullable=False))
-    created_at: datetime = Field(sa_column=instant(nullable=False))
-
-
 class AttemptRow(Table, table=True):
     """
     One try of a job on one node; a gang has one on each, told apart by `rank`. Its id is the Celery task id.
@@ -480,7 +467,6 @@ class AuditRow(Table, table=True):
 jobs = metadata.tables["jobs"]
 pipelines = metadata.tables["pipelines"]
 needs = metadata.tables["needs"]
-idempotency = metadata.tables["idempotency"]
 attempts = metadata.tables["attempts"]
 logs = metadata.tables["logs"]
 metrics = metadata.tables["metrics"]

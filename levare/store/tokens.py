@@ -16,6 +16,8 @@ from levare.store.types import Utc
 
 Row = Mapping[str, Any]
 
+PREFIX = "lv_"
+"""Of every token, so that scanners of secrets find those that lie about."""
 _tokens = tables.tokens
 _NAMES = ("id", "name", "role", "teams", "created_at", "expires_at", "revoked_at", "used_at")
 _SHOWN = [_tokens.c[name] for name in _NAMES]
@@ -25,7 +27,7 @@ _NEW_TOKEN = "Ask an admin for a new token (`levare tokens`)."  # noqa: S105  # 
 
 
 def new_secret() -> str:
-    return f"lv_{token_urlsafe(32)}"
+    return f"{PREFIX}{token_urlsafe(32)}"
 
 
 def create(

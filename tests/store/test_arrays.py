@@ -28,7 +28,7 @@ def submit(database: Database) -> Callable[..., Mapping[str, Any]]:
     def submit(array: Elements, job_id: str = "a", **wish: Any) -> Mapping[str, Any]:
         submission = Submission(**{"command": ["train", "--i={index}"], "array": array, **wish})
         with database.writing() as connection:
-            return jobs.submit(connection, submission, job_id=job_id, actor=ANNA, key=None, now=NOON)
+            return jobs.submit(connection, submission, job_id=job_id, actor=ANNA, now=NOON)
 
     return submit
 
@@ -151,7 +151,7 @@ def test_what_needs_an_array_starts_after_its_last_element(database: Database, s
     submit(Elements(1))
     with database.writing() as connection:
         wish = Submission(command=["true"], needs={"a": "success"})
-        jobs.submit(connection, wish, job_id="then", actor=ANNA, key=None, now=NOON)
+        jobs.submit(connection, wish, job_id="then", actor=ANNA, now=NOON)
     tick.run(now=NOON)
     tick.run(now=NOON)
     assert read(database, "then")["state"] == "blocked"

@@ -1,6 +1,7 @@
 """What pages ask of SQL: whether anything has changed, who had which GPU, a wish to submit again."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 
 from levare.model import Rules
@@ -18,7 +19,7 @@ WISH = Submission(command=["true"], name="a", team="vision", env={"SEED": "1"}, 
 
 def submit(database: Database, job_id: str, wish: Submission = WISH) -> None:
     with database.writing() as connection:
-        jobs.submit(connection, wish, job_id=job_id, actor=ADA, key=None, now=NOON, rules=Rules())
+        jobs.submit(connection, wish, job_id=job_id, actor=ADA, now=NOON, rules=Rules())
 
 
 def test_the_mark_stays_until_somebody_writes(database: Database):
@@ -41,6 +42,11 @@ def test_jobs_are_counted_by_state_and_only_those_that_are_seen(database: Databa
         assert board.spans(connection, since=NOON) == []
 
 
+def said(wish: Submission) -> str:
+    """A wish, whether its parts are lists or tuples."""
+    return json.dumps(asdict(wish), sort_keys=True, default=str)
+
+
 def test_a_job_is_wished_for_again_as_it_was_but_for_what_is_past(database: Database):
     wish = replace(WISH, deadline=NOON + timedelta(hours=1), start_after=NOON + timedelta(minutes=1))
     submit(database, "a", wish)
@@ -49,8 +55,8 @@ def test_a_job_is_wished_for_again_as_it_was_but_for_what_is_past(database: Data
         again = resubmitting.wish_of(connection, "a", now=NOON)
         late = resubmitting.wish_of(connection, "a", now=NOON + timedelta(hours=2))
 
-    assert again.digest == replace(wish, start_after=None).digest
-    assert late.digest == WISH.digest
+    assert said(again) == said(replace(wish, start_after=None))
+    assert said(late) == said(WISH)
 
 
 def test_an_array_is_wished_for_again_with_all_its_elements(database: Database):
@@ -62,4 +68,4 @@ def test_an_array_is_wished_for_again_with_all_its_elements(database: Database):
         name = views.job(connection, "a")["name"]
 
     assert again.array == wish.array
-    assert again.digest == replace(wish, name=name).digest
+    assert said(again) == said(replace(wish, name=name))

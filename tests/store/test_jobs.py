@@ -1,5 +1,4 @@
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -7,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from levare.errors import CanNeverRun, Conflict, Contradiction, IdempotencyMismatch, UnknownNeeds
+from levare.errors import CanNeverRun, Conflict, UnknownNeeds
 from levare.model import Rules
 from levare.store import jobs, tables, views
 from levare.store.audit import Actor
@@ -23,10 +22,10 @@ Submit = Callable[..., Mapping[str, Any]]
 
 @pytest.fixture
 def submit(database: Database) -> Submit:
-    def submit(job_id: str = "j1", actor: Actor = ANNA, key: str | None = None, **wish: Any) -> Mapping[str, Any]:
+    def submit(job_id: str = "j1", actor: Actor = ANNA, **wish: Any) -> Mapping[str, Any]:
         wish = {"command": ["true"]} | wish
         with database.writing() as connection:
-            return jobs.submit(connection, Submission(**wish), job_id=job_id, actor=actor, key=key, now=NOON)
+            return jobs.submit(connection, Submission(**wish), job_id=job_id, actor=actor, now=NOON)
 
     return submit
 
@@ -83,18 +82,6 @@ def test_what_few_jobs_ask_for_is_kept(submit: Submit, database: Database):
     assert RARE.items() <= job.items()
 
 
-def test_a_repeat_under_a_key_is_answered_even_after_its_deadline(submit: Submit, database: Database):
-    wish, later = Submission(command=["true"], deadline=NOON + timedelta(hours=1)), NOON + timedelta(hours=2)
-    first = submit(key="k", deadline=wish.deadline)
-
-    with database.writing() as connection:
-        again = jobs.submit(connection, wish, job_id="j2", actor=ANNA, key="k", now=later)
-
-    assert again == first
-    with pytest.raises(Contradiction, match="must be in the future"), database.writing() as connection:
-        jobs.submit(connection, wish, job_id="j2", actor=ANNA, key="other", now=later)
-
-
 @pytest.mark.parametrize(("hours", "state"), [(1, "blocked"), (0, "waiting"), (-1, "waiting")])
 def test_a_job_is_blocked_until_its_time(submit: Submit, hours: int, state: str):
     assert submit(start_after=NOON + timedelta(hours=hours))["state"] == state
@@ -116,10 +103,10 @@ def test_unknown_needs_are_named_and_nothing_is_kept(submit: Submit, database: D
     add_job("known")
 
     with pytest.raises(UnknownNeeds, match="nope") as caught:
-        submit(needs={"known": "success", "nope": "success"}, key="k")
+        submit(needs={"known": "success", "nope": "success"})
 
     assert [fault.value for fault in caught.value.faults] == ["nope"]
-    assert (count(database, "jobs"), count(database, "idempotency"), count(database, "audit")) == (1, 0, 0)
+    assert (count(database, "jobs"), count(database, "audit")) == (1, 0)
 
 
 @pytest.mark.parametrize("state", ["failed", "cancelled"])
@@ -178,43 +165,6 @@ def test_before_any_node_has_joined_every_job_is_taken(submit: Submit):
 
 def test_gpu_memory_without_gpus_means_one_gpu(submit: Submit):
     assert submit(gpu_memory_mib=1024)["gpus"] == 1
-
-
-def test_the_same_key_gives_the_same_job(submit: Submit, database: Database):
-    first, again = submit("j1", key="k", gpus=1), submit("j2", key="k", gpus=1)
-
-    assert first == again
-    assert (count(database, "jobs"), count(database, "audit")) == (1, 1)
-
-
-def test_a_repeated_submit_is_answered_although_it_would_be_refused_by_now(
-    submit: Submit, add_node: Callable[..., str]
-):
-    submit(key="k", gpus=8)
-    add_node(gpus=1)
-
-    assert submit("j2", key="k", gpus=8)["id"] == "j1"
-
-
-def test_a_key_with_another_body_is_refused_and_names_its_job(submit: Submit, database: Database):
-    submit(key="k", gpus=1)
-
-    with pytest.raises(IdempotencyMismatch, match="j1"):
-        submit("j2", key="k", gpus=2)
-
-    assert count(database, "jobs") == 1
-
-
-def test_another_tokens_key_is_another_key(submit: Submit):
-    assert submit("j1", key="k")["id"] != submit("j2", actor=BERT, key="k")["id"]
-
-
-def test_twenty_submits_with_one_key_at_once_make_one_job(submit: Submit, database: Database):
-    with ThreadPoolExecutor(20) as threads:
-        answers = list(threads.map(lambda i: submit(f"j{i}", key="k"), range(20)))
-
-    assert len({answer["id"] for answer in answers}) == 1
-    assert count(database, "jobs") == 1
 
 
 def test_a_cancel_is_a_wish_that_changes_no_state(submit: Submit, database: Database):
@@ -280,6 +230,6 @@ def test_a_licence_of_the_fleet_is_no_thing_that_a_node_must_have(database: Data
     for amount, job_id in ((5, "j1"), (6, "j2")):
         wish = Submission(command=["true"], resources={"matlab": amount})
         with database.writing() as connection, suppress(CanNeverRun):
-            jobs.submit(connection, wish, job_id=job_id, actor=ANNA, key=None, now=NOON, rules=rules)
+            jobs.submit(connection, wish, job_id=job_id, actor=ANNA, now=NOON, rules=rules)
 
     assert (read(database, "j1")["state"], count(database, "jobs")) == ("waiting", 1)

@@ -32,7 +32,7 @@ def fleet(connection: Connection) -> None:
 
 def submit(connection: Connection, **wish: Any) -> str:
     asked = Submission(command=["python", "train.py"], **{"env": DECLARED, "cwd": "/home/ann/run", **wish})
-    return jobs.submit(connection, asked, job_id=f"j{jobs_so_far(connection)}", actor=ANN, key=None, now=NOW)["id"]
+    return jobs.submit(connection, asked, job_id=f"j{jobs_so_far(connection)}", actor=ANN, now=NOW)["id"]
 
 
 def jobs_so_far(connection: Connection) -> int:
@@ -115,7 +115,7 @@ def test_the_worker_that_claims_a_rerun_gets_all_that_it_restores(database: Data
         fleet(connection)
         job = submit(connection)
         attempt = run(connection, job)
-        second = jobs.submit(connection, repeat(connection, job).wish, job_id="again", actor=ANN, key=None, now=NOW)
+        second = jobs.submit(connection, repeat(connection, job).wish, job_id="again", actor=ANN, now=NOW)
         [message] = attempts.place(connection, [Placement(second["id"], "n1", Request(), {"g0": 1})], {}, now=NOW)
         claimed = attempts.claim(connection, message.attempt_id, node="n1", incarnation="i1", at=NOW)
 
@@ -130,7 +130,7 @@ def test_a_rerun_of_a_rerun_repeats_the_run_that_has_the_code(database: Database
         fleet(connection)
         job = submit(connection)
         first = run(connection, job)
-        second = jobs.submit(connection, repeat(connection, job).wish, job_id="again", actor=ANN, key=None, now=NOW)
+        second = jobs.submit(connection, repeat(connection, job).wish, job_id="again", actor=ANN, now=NOW)
         run(connection, second["id"], shared={**SHARED, "code": {**CODE, "root": "/home/levare/jobs/again/code"}})
 
         assert repeat(connection, second["id"]).attempt == first

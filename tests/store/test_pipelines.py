@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 
 from beat.leader import Leader
 from beat.tick import Tick
-from levare.errors import IdempotencyMismatch, InvalidPipeline, UnknownNeeds
+from levare.errors import InvalidPipeline, UnknownNeeds
 from levare.model import Rules
 from levare.store import attempts, pipelines, tables, views
 from levare.store.attempts import Claimed, Outcome
@@ -26,12 +26,12 @@ Submit = Callable[..., Mapping[str, Any]]
 def submit(database: Database) -> Submit:
     """Steps by name, each with its needs."""
 
-    def submit(key: str | None = None, prefix: str = "", **steps: dict[str, str]) -> Mapping[str, Any]:
+    def submit(**steps: dict[str, str]) -> Mapping[str, Any]:
         wishes = [(step, Submission(command=["true"], needs=needs)) for step, needs in steps.items()]
-        ids = [f"{prefix}p", *(f"{prefix}j-{step}" for step in steps)]
+        ids = ["p", *(f"j-{step}" for step in steps)]
         with database.writing() as connection:
             wish = PipelineWish(name="nightly", steps=wishes)
-            return pipelines.submit(connection, wish, ids=ids, actor=ANNA, key=key, now=NOON)
+            return pipelines.submit(connection, wish, ids=ids, actor=ANNA, now=NOON)
 
     return submit
 
@@ -157,16 +157,7 @@ def test_names_that_make_one_variable_are_refused(database: Database):
     wish = PipelineWish(name="", steps=[(step, Submission(command=["true"])) for step in ("a-b", "A_b")])
 
     with database.writing() as connection, pytest.raises(InvalidPipeline, match="'A_b' and 'a-b'"):
-        pipelines.submit(connection, wish, ids=["p", "x", "y"], actor=ANNA, key=None, now=NOON)
-
-
-def test_a_key_makes_one_pipeline_of_one_body(database: Database, submit: Submit):
-    first = submit("k", a={}, b={"a": "success"})
-
-    assert submit("k", "other-", a={}, b={"a": "success"}) == first
-    with pytest.raises(IdempotencyMismatch):
-        submit("k", "third-", a={})
-    assert (count(database, "pipelines"), count(database, "jobs")) == (1, 2)
+        pipelines.submit(connection, wish, ids=["p", "x", "y"], actor=ANNA, now=NOON)
 
 
 def test_a_cancel_ends_every_step(database: Database, submit: Submit, tick: Tick):

@@ -11,7 +11,7 @@ from beat.forgetting import Forgetting
 from beat.leader import Leader
 from levare.store import retention
 from levare.store.engine import Database
-from levare.store.tables import idempotency
+from levare.store.tables_answers import answers
 from levare.store.tables_time import fires
 from levare.store.tables_triggers import activations, events
 
@@ -81,15 +81,16 @@ def test_of_a_schedule_the_last_fire_is_kept_however_old_it_is(database: Databas
         }
 
 
-def test_keys_of_requests_are_kept_for_a_month(database: Database, add_job: Any):
-    job, made = add_job(), {"token_id": "t", "digest": "d"}
-    ages = {"old": NOW - timedelta(days=31), "new": NOW - timedelta(days=29)}
-    add(database, idempotency, *(made | {"key": key, "job_id": job, "created_at": at} for key, at in ages.items()))
+def test_answers_to_requests_with_a_key_are_kept_for_a_day(database: Database):
+    ages = {"old": NOW - timedelta(hours=25), "new": NOW - timedelta(hours=23)}
+    add(
+        database, answers, *({"token_id": "t", "digest": "d", "key": key, "created_at": at} for key, at in ages.items())
+    )
 
-    forget(database, "idempotency")
+    forget(database, "answers")
 
     with database.reading() as connection:
-        assert connection.execute(select(idempotency.c.key)).scalars().all() == ["new"]
+        assert connection.execute(select(answers.c.key)).scalars().all() == ["new"]
 
 
 def test_much_that_is_old_is_forgotten_in_batches_with_time_between(

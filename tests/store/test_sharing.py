@@ -54,7 +54,7 @@ def stand(database: Database, now: datetime = NOON) -> dict[str, Any]:
 
 def submit(database: Database, job_id: str, team: str = "vision", actor: Actor = ADA) -> None:
     with database.writing() as connection:
-        jobs.submit(connection, Submission(command=["true"], team=team), job_id=job_id, actor=actor, key=None, now=NOON)
+        jobs.submit(connection, Submission(command=["true"], team=team), job_id=job_id, actor=actor, now=NOON)
 
 
 @contextmanager
