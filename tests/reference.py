@@ -22,6 +22,12 @@ from levare.manifest.schema import schema
 FOLDER = Path(__file__).parent.parent / "docs" / "reference"
 NOTE = "_Written by `python -m tests.reference` from the code; change that._"
 WIDTH = 100
+OTHERS = (
+    ("LEVARE_URL", "the address of the API, for clients elsewhere; on the same machine it is found."),
+    ("LEVARE_TOKEN", "the token of such a client."),
+    ("LEVARE_SECRET_<NAME>", "a secret that a job or a channel names; read by the worker or beat."),
+    ("LEVARE_VAR_<NAME>", "the value of a variable of a manifest; read by the command line."),
+)
 _SENTENCE = re.compile(r"(LEVARE_[A-Z_]+): (.*)", re.DOTALL)
 
 
@@ -155,6 +161,7 @@ def variables() -> str:
     ]
     texts = [node.value.value for node in body if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)]
     rows = [match.groups() for text in texts if (match := _SENTENCE.match(str(text)))]
+    rows += OTHERS
     about = "Environment variables, read once by each process when it starts. One machine needs none of them."
     return "\n\n".join(["# Settings", about, _table(("variable", "meaning"), [(f"`{a}`", b) for a, b in rows])])
 

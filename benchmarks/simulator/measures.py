@@ -203,6 +203,7 @@ class Summary:
     slowdown_p50: float
     slowdown_mean: float
     heads: int
+    head_delay_p90: float
     head_delay_p95: float
     head_delay_max: float
     promises: int
@@ -248,6 +249,7 @@ def _lateness(jobs: Sequence[Outcome], result: Result) -> dict[str, Any]:
     late, broken = delays(jobs, result.fair_starts), delays(jobs, result.promises)
     return {
         "heads": len(late),
+        "head_delay_p90": _rank(late, 90),
         "head_delay_p95": _rank(late, 95),
         "head_delay_max": _rank(late, 100),
         "promises": len(broken),
