@@ -38,6 +38,10 @@ def writes(world: World) -> Mapping[str, dict[str, Any]]:
     return {each["operationId"]: each for _, method, each in operations(world.app.openapi()) if method in UNSAFE}
 
 
+AS_IT_STANDS = {"set_priority": 409}
+"""What a dry run says of the job that is there, which has begun; test_api_jobs has one that has not."""
+
+
 def kept(world: World) -> dict[str, list[str]]:
     """Every row of every table; but for when tokens were used, which is noted aside."""
     database: Database = world.app.state.parts.database
@@ -78,7 +82,7 @@ def test_no_dry_run_changes_any_table(world: World, writes: Mapping[str, dict[st
 
         answer = asked(world, operation, params={} if operation in CHANGES_NOTHING else DRY)
 
-        assert answer.status_code == 200, (operation, answer.text)
+        assert answer.status_code == AS_IT_STANDS.get(operation, 200), (operation, answer.text)
         changed = {name for name, rows in kept(world).items() if rows != before[name]}
         assert not changed, f"a dry run of {operation} changed {changed}"
 

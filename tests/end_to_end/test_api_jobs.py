@@ -282,3 +282,18 @@ def test_runs_are_compared_and_what_cannot_be_is_refused_with_the_next_step(api:
     assert (
         "loss:min" in refused(api.client.get(f"/v1/compare?job={job_id}&best=loss"), 422, "invalid-request")["detail"]
     )
+
+
+def test_a_job_that_has_not_begun_is_given_another_priority_and_no_other(api: Api):
+    api.join()
+    job = api.submit()
+    path = f"/v1/jobs/{job}/priority"
+
+    assert api.client.put(f"{path}?dry_run=true", json={"priority": 8}).json()["priority"] == 8
+    assert api.get(f"/v1/jobs/{job}")["priority"] == 5
+    assert api.client.put(path, json={"priority": 8}).json()["priority"] == 8
+    assert api.get(f"/v1/jobs/{job}")["priority"] == 8
+    assert "9" in refused(api.client.put(path, json={"priority": 10}), 422, "invalid-request")["detail"]
+    api.start(job)
+    refused(api.client.put(path, json={"priority": 7}), 409, "conflict")
+    refused(api.client.put("/v1/jobs/nosuchjob1/priority", json={"priority": 7}), 404, "not-found")

@@ -105,7 +105,7 @@ def test_what_makes_no_sense_is_refused_by_its_name(refusing_api: Api, change: d
 
 
 def test_a_word_of_the_api_is_no_name_of_a_schedule(refusing_api: Api):
-    refused(refusing_api.client.put("/v1/schedules/lint", json=NIGHTLY), 422, "invalid-schedule")
+    refused(refusing_api.client.put("/v1/schedules/lint", json=NIGHTLY), 405, "method-not-allowed")
 
 
 def test_a_dry_run_declares_nothing(api: Api):

@@ -77,5 +77,5 @@ def test_it_submits_a_job_follows_it_and_cancels_it(served: Api, generated: Simp
 def test_it_knows_a_problem_by_its_code(generated: SimpleNamespace):
     refused = generated.read_job.sync("nothing", client=generated.client)
 
-    assert isinstance(refused, generated.models.Problem)
+    assert isinstance(refused, generated.models.ReadJobResponse404)
     assert (refused.code, refused.status) == ("not-found", 404)
