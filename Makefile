@@ -31,7 +31,7 @@ demo: .venv ## everything on this machine, with a real training job; ARGS=--once
 	$(BIN)/levare demo $(ARGS)
 
 test: .venv ## all tests, or some: make test ARGS='tests/pure -k place'
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(if $(CI),-p tests.no_skips) $(ARGS)
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(if $(CI),-p tests.no_skips) $(ARGS)
 
 check: .venv ## format, lint, types, import contracts and what bandit knows of, without changing a file
 	$(BIN)/ruff format --check .

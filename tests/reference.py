@@ -53,13 +53,19 @@ def _helps(command: click.Command, name: str, parent: click.Context | None) -> I
                 yield from _helps(found, each, context)
 
 
-def rest() -> str:
-    """Every operation by what it is about; the bodies are in /docs of the API itself."""
+def api_document() -> Mapping[str, Any]:
+    """The document of the API, of an app that has served nobody and is gone again."""
     with TemporaryDirectory() as folder:
         app = create(settings.load({"LEVARE_HOME": folder}))
         document = app.openapi()
         app.state.parts.pulse.close()
         app.state.parts.database.dispose()
+    return document
+
+
+def rest() -> str:
+    """Every operation by what it is about; the bodies are in /docs of the API itself."""
+    document = api_document()
     by_tag: dict[str, list[str]] = {}
     for path, methods in document["paths"].items():
         for method, operation in methods.items():

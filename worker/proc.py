@@ -3,10 +3,12 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 
 from worker import files
+
+_MOST_ENVIRON = 2**21
 
 
 def start_of(pid: int) -> int:
@@ -41,8 +43,37 @@ def marked(attempt: str) -> Iterator[int]:
 def is_marked(pid: int, attempt: str) -> bool:
     with suppress(OSError):
         if os.stat(f"/proc/{pid}").st_uid == os.getuid():
-            return f"LEVARE_ATTEMPT={attempt}" in files.read(f"/proc/{pid}/environ").split("\0")
+            return variable(pid, "LEVARE_ATTEMPT") == attempt
     return False
+
+
+def variable(pid: int, name: str) -> str:
+    """
+    What a process was started with; empty where it has no such variable, or is not ours to read.
+
+    Nothing else of its environment stays in our memory: there may be secrets in it that we were not given.
+    """
+    with suppress(OSError), _wiped(f"/proc/{pid}/environ") as (found, end):
+        begin = found.find(f"\0{name}=".encode(), 0, end)
+        if begin >= 0:
+            value = begin + len(name) + 2
+            return found[value : found.find(b"\0", value)].decode(errors="replace")
+    return ""
+
+
+@contextmanager
+def _wiped(path: str) -> Iterator[tuple[bytearray, int]]:
+    """A file of the kernel behind a NUL and before one, and where it ends; its memory is blank again afterwards."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    data, size = bytearray(_MOST_ENVIRON), 1
+    try:
+        with memoryview(data) as view:
+            while size < _MOST_ENVIRON - 1 and (more := os.readv(fd, [view[size:-1]])):
+                size += more
+        yield data, size
+    finally:
+        os.close(fd)
+        data[:size] = bytes(size)
 
 
 def handles(pid: int, number: int) -> bool:

@@ -9,9 +9,8 @@ import httpx
 import pytest
 
 from app.document import operations
-from app.main import create
 from levare.client import Client
-from levare.settings import load
+from tests.reference import api_document
 
 ANSWER = {
     "items": [],
@@ -44,9 +43,8 @@ NOT_FOR_PROGRAMS = ("check_health",)  # a question of load balancers; `health` a
 
 
 @pytest.fixture(scope="module")
-def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    settings = load({"LEVARE_HOME": str(tmp_path_factory.mktemp("home")), "LEVARE_PORT": "0"})
-    return create(settings).openapi()
+def document() -> dict[str, Any]:
+    return dict(api_document())
 
 
 @pytest.fixture(scope="module")

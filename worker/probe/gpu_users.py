@@ -102,26 +102,13 @@ def _attempt_above(pid: int, supervisors: Mapping[int, str]) -> str | None:
 
 def _visible_among(uuids: Sequence[str], pid: int) -> list[str]:
     """Those of these devices that its environment lets it see; our own process does not count."""
-    text = "" if pid == os.getpid() else _environment(pid)
-    if not any(uuid in text for uuid in uuids):
-        return []
-    visible = [each.strip() for each in _variable(text, "CUDA_VISIBLE_DEVICES").split(",")]
+    text = "" if pid == os.getpid() else proc.variable(pid, "CUDA_VISIBLE_DEVICES")
+    visible = [each.strip() for each in text.split(",")]
     return [uuid for uuid in uuids if uuid in visible]
 
 
 def _marker(pid: int) -> str | None:
-    return _variable(_environment(pid), "LEVARE_ATTEMPT") or None
-
-
-def _environment(pid: int) -> str:
-    """What it was started with; empty if that is not ours to read."""
-    with suppress(OSError):
-        return files.read(f"/proc/{pid}/environ")
-    return ""
-
-
-def _variable(environment: str, name: str) -> str:
-    return next((line[len(name) + 1 :] for line in environment.split("\0") if line.startswith(f"{name}=")), "")
+    return proc.variable(pid, "LEVARE_ATTEMPT") or None
 
 
 def _is_daemon(pid: int) -> bool:
