@@ -11,6 +11,11 @@ CODES = (0, 3, 137, 0, 3, 137)
 LINES = 20
 
 
+@pytest.fixture
+def running(shared: Fleet) -> Fleet:
+    return shared
+
+
 def start_six(running: Fleet, ledger: Ledger, *, seconds: float) -> dict[str, int]:
     """Six jobs with known endings, all of them running."""
     jobs = {
