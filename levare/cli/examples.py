@@ -111,7 +111,10 @@ EXAMPLES: Mapping[str, str] = {
     "tokens list": "levare tokens list",
     "tokens create": "levare tokens create laptop --team vision=member --expires 90d",
     "tokens revoke": "levare tokens revoke laptop",
-    "doctor": "levare doctor",
+    "doctor": """
+        levare doctor
+        levare doctor --chaos
+    """,
     "api": """
         levare api /v1/jobs -p state=running -p limit=5
         levare api PUT /v1/nodes/node-a/state --data '{"state": "draining"}'
