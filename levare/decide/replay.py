@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from itertools import count, islice
+from itertools import count
 
 from levare.decide.buckets import Buckets
 from levare.decide.capacity import Vacancies
@@ -21,7 +21,7 @@ from levare.decide.learned import Durations, Uses
 from levare.decide.placement import place
 from levare.decide.stage import Crew, Run, Wishes
 from levare.decide.use import GPUS_PER_CPU, gpus_held
-from levare.model import Decision, Node, Placement, Request, Sharing
+from levare.model import Decision, Node, Placement, Sharing, scale_of
 from levare.model.past import Course, PastJob, Stay
 
 GRACE = timedelta(seconds=30)
@@ -147,10 +147,8 @@ class _Replay:
 
     def _decide(self, now: datetime) -> None:
         nodes = self.crew.seen(now)
-        most = min(Vacancies(nodes).most_starts(Request()), HEADS)
-        heads = [
-            self.wishes.of(job) for bucket in self.waiting.buckets.values() for job in islice(bucket, max(most, 1))
-        ]
+        vacancies = Vacancies(nodes)
+        heads = [self.wishes.of(job) for bucket in self.waiting.buckets.values() for job in _heads(bucket, vacancies)]
         decision = place(heads, nodes, now=now, sharing=self.uses.sharing(now))
         self._tried = set(self.waiting.buckets)
         self._apply(decision, now)
@@ -183,8 +181,14 @@ class _Replay:
 
 
 def _bucket(job: PastJob) -> Hashable:
-    about = (job.request.shape, job.team, job.project, job.user, job.priority)
-    return (*about, job.family, job.limit, job.only_between)
+    """A lane, as `levare.store.jobs` has it."""
+    scale = None if job.limit is None else scale_of(job.limit)
+    return (job.request.shape, job.team, job.project, job.user, job.priority, scale, job.only_between)
+
+
+def _heads(bucket: Sequence[PastJob], vacancies: Vacancies) -> Sequence[PastJob]:
+    """The first, which may end others, and those after it that could start beside it at the very most."""
+    return bucket[: max(1, min(vacancies.most_starts(bucket[0].request), HEADS))]
 
 
 def _next_look(now: datetime) -> datetime:

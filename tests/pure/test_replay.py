@@ -165,7 +165,7 @@ def past(seed: int) -> tuple[list[PastJob], list[Node], Sharing]:
     return jobs, [a_node("a", gpus=4), a_node("b", gpus=2)], of_quota(b=quota)
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(st.integers(0, 1 << 32))
 def test_nothing_is_held_twice_nor_beyond_a_quota_and_each_job_does_its_work(seed: int):
     jobs, fleet, sharing = past(seed)
@@ -197,7 +197,7 @@ def assert_whole(job: PastJob, stays: list[Stay]) -> None:
         assert ended[0].ended - ended[0].began == job.work - done
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(st.integers(0, 1 << 32))
 def test_the_order_in_which_it_is_told_makes_no_difference(seed: int):
     jobs, fleet, sharing = past(seed)
