@@ -29,6 +29,7 @@ from levare.settings import Settings, load
 from levare.store import migrate
 from levare.store.engine import Database
 
+gc.freeze()
 gc.enable()
 
 _GRACE_SECONDS = 5

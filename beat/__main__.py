@@ -12,6 +12,7 @@ from celery.beat import Service
 from beat import scheduler  # noqa: F401 - Celery asks for it by its name
 from levare import broker, logs, settings
 
+gc.freeze()
 gc.enable()
 
 

@@ -44,8 +44,8 @@ from worker.tracking import Tracking
 from worker.truth import Truth
 from worker.watch import Watch
 
-gc.enable()
 gc.freeze()
+gc.enable()
 
 log = get_logger()
 
