@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +15,7 @@ import httpx
 import psutil
 
 from tests import nursery
-from tests.nursery import Nursery, Started
+from tests.nursery import Started
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = {
@@ -176,7 +175,7 @@ class Fleet:
         variables = {**_clean(os.environ), **self.environment, **environment}
         with (self.home / f"{name}.out").open("ab") as output:
             if command[-1] in nursery.KINDS and "LD_PRELOAD" not in variables and not self._by_hand:
-                return _nursery().start(command[-1], variables, output)
+                return nursery.start(command[-1], variables, output)
             return subprocess.Popen(
                 command,
                 cwd=ROOT,
@@ -208,11 +207,6 @@ def fleet(home: Path, by_hand: bool = False, /, **environment: str) -> Iterator[
         yield deployment
     finally:
         deployment.stop()
-
-
-@cache
-def _nursery() -> Nursery:
-    return Nursery()
 
 
 def free_port() -> int:

@@ -17,6 +17,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
@@ -82,6 +83,16 @@ class Nursery:
     def end(self) -> None:
         self._asking.close()
         self._process.wait()
+
+
+@cache
+def _nursery() -> Nursery:
+    return Nursery()
+
+
+def start(module: str, environment: Mapping[str, str], output: IO[bytes]) -> Started:
+    """Run a module of `KINDS` in a process that has this environment and says everything there."""
+    return _nursery().start(module, environment, output)
 
 
 def _serve(asking: socket.socket) -> str | None:
