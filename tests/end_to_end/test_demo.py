@@ -74,7 +74,7 @@ def test_in_a_fresh_clone_the_curves_of_a_running_job_move_until_somebody_stops_
     place = cloned(tmp_path)
     (place / ".venv").symlink_to(sys.prefix)  # as `make .venv` would fill it, which this suite runs from
 
-    with demonstrated(place, "--old-file=.venv/.installed") as (made, deployment), chromium() as browser:
+    with demonstrated(place, "--old-file=.venv/.runs") as (made, deployment), chromium() as browser:
         job = moved(shown(deployment, browser))
         assert deployment.job(job)["state"] == "running"
         deployment.cancel(job)
