@@ -145,3 +145,9 @@ def test_amounts_have_units_and_what_is_unknown_is_a_dash():
     assert (words.mib(512), words.mib(81920), words.mib(None)) == ("512 MiB", "80 GiB", "-")
     assert (words.whole(12.6, " %"), words.whole(None, " %"), words.whole(float("nan"))) == ("13 %", "-", "-")
     assert (words.number(0.3123456), words.number("NaN"), words.number(None)) == ("0.31235", "NaN", "-")
+
+
+def test_a_command_in_a_sentence_stands_out_and_no_line_ends_within_its_options():
+    said = words.coded("See `levare show <b> --failure`.")
+
+    assert said == Markup("See <code>levare show &lt;b&gt; <span>--failure</span></code>.")
