@@ -1,15 +1,14 @@
 """Who asks: a token, or the session of a browser, on everything but the few paths that tell nothing."""
 
-import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from hashlib import sha256
 from hmac import compare_digest
 from time import monotonic
 
-from anyio import CancelScope, sleep
+from anyio import CancelScope
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,6 +18,7 @@ from app.access import is_open
 from app.keys import Holder, Keys
 from app.limits import SAFE_METHODS, is_form
 from app.rates import STRANGERS_AT_ONCE, STRANGERS_PER_SECOND, Buckets
+from app.watches import Shown, Watches
 from levare.errors import Fault, Forbidden, LevareError, Unauthorized
 from levare.settings import Settings, kept_secret
 from levare.store import tokens
@@ -29,17 +29,8 @@ from levare.store.ids import new_id
 COOKIES = ("__Host-levare", "levare_session")
 """The cookie of a session, over TLS and without: a browser takes the first over TLS only, and only for this host."""
 CSRF_HEADER = "X-Levare-CSRF"
-WATCH_EVERY_SECONDS = 0.4
 _POLICY_VIOLATION = 1008
 _HANDSHAKE = "of a WebSocket"
-
-
-@dataclass(frozen=True)
-class Shown:
-    """The secret that a request carries."""
-
-    secret: str
-    is_cookie: bool = False
 
 
 class Auth:
@@ -50,7 +41,7 @@ class Auth:
     """
 
     def __init__(self, app: ASGIApp, *, keys: Keys, per_second: int) -> None:
-        self.app, self.keys = app, keys
+        self.app, self.keys, self.watches = app, keys, Watches(keys)
         self.holders = Buckets(per_second, 2 * per_second)
         self.strangers = Buckets(STRANGERS_PER_SECOND, STRANGERS_AT_ONCE)
 
@@ -108,36 +99,19 @@ class Auth:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, shown: Shown) -> None:
         """Answer; what has no length is a stream, and is watched."""
-        watcher: asyncio.Task[None] | None = None
-        is_of_events = False
+        is_stream = is_of_events = False
 
         async def watched(message: Message) -> None:
-            nonlocal watcher, is_of_events
-            if watcher is None and _begins_stream(message):
-                is_of_events = _is_of_events(message)
-                watcher = asyncio.create_task(self._watch(shown, cut))
+            nonlocal is_stream, is_of_events
+            if not is_stream and _begins_stream(message):
+                is_stream, is_of_events = True, _is_of_events(message)
+                watch.enter_context(self.watches.over(shown, cut))
             await send(message)
 
-        with CancelScope() as cut:
+        with CancelScope() as cut, ExitStack() as watch:
             await self.app(scope, receive, watched)
-        if watcher:
-            watcher.cancel()
         if cut.cancelled_caught:
             await _end(scope, send, is_of_events=is_of_events)
-
-    async def _watch(self, shown: Shown, cut: CancelScope) -> None:
-        """Cut a stream as soon as what opened it opens nothing any more."""
-        while True:
-            await sleep(WATCH_EVERY_SECONDS)
-            if self.keys.at_hand(shown.secret):
-                continue
-            try:
-                await self.keys.look_up(shown.secret, is_cookie=shown.is_cookie)
-            except Unauthorized:
-                cut.cancel()
-                return
-            except Exception:  # noqa: BLE001, S112  # nosec B112  # a database that is away revokes nothing
-                continue
 
 
 def _begins_stream(message: Message) -> bool:

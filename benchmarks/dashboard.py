@@ -1,8 +1,10 @@
 """
-What the dashboard costs: the first paint and the bytes of the overview, the heap and the main thread of a tab, and the
-server with many tabs.
+What the dashboard costs: the first paint and the bytes of the overview, the heap and the main thread of a tab, what
+twelve hours leave in it, and the server with many tabs.
 
-    python -m benchmarks.dashboard [--json]
+    python -m benchmarks.dashboard [--json] [--hours]
+
+With `--hours` tabs are fed the messages of twelve hours, one a second, as fast as they take them.
 
 One machine with 8 simulated GPUs and 50 jobs. Needs Chromium. Compare on a machine that does nothing else.
 """
@@ -22,9 +24,11 @@ import psutil
 from websockets.sync.client import connect
 
 from tests.browser.chromium import Browser, Tab, chromium
+from tests.browser.feeding import fed, held_open
 from tests.fleet import Fleet, fleet
 
 _JOBS, _TABS, _SECONDS, _LOADS = 50, 50, 20, 5
+_TWELVE_HOURS = 12 * 3600
 _PAINT = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? 0"
 
 
@@ -35,6 +39,8 @@ def main() -> None:
             deployment.submit("sleep", "3600", name=f"job-{number}", gpus=1 + number % 3, team=f"team-{number % 4}")
         with chromium() as browser:
             results = loading(deployment, browser) | at_rest(deployment, browser)
+            if "--hours" in sys.argv:
+                results |= left_open(deployment, browser, "/") | left_open(deployment, browser, "/queue")
         results |= server(deployment)
     print(json.dumps(results)) if "--json" in sys.argv else show(results)
 
@@ -66,6 +72,17 @@ def at_rest(deployment: Fleet, browser: Browser) -> dict[str, float]:
     tab.call("HeapProfiler.collectGarbage")
     busy = 1000 * (after["TaskDuration"] - before["TaskDuration"]) / _SECONDS
     return {"main thread, ms/s": busy, "heap, MB": measured(tab)["JSHeapUsedSize"] / 1e6}
+
+
+def left_open(deployment: Fleet, browser: Browser, page: str) -> dict[str, float]:
+    """What a tab holds after some messages, and after those of twelve hours."""
+    tab = signed_in(deployment, browser)
+    held_open(tab, str(deployment.client.base_url).rstrip("/") + page)
+    sizes = fed(tab, 500), fed(tab, _TWELVE_HOURS)
+    found: dict[str, float] = {}
+    for when, size in zip(("first", "after 12 h"), sizes, strict=True):
+        found |= {f"{page} {when}, heap MB": size.heap_bytes / 1e6, f"{page} {when}, elements": size.elements}
+    return found
 
 
 def server(deployment: Fleet) -> dict[str, float]:

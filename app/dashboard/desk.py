@@ -1,7 +1,7 @@
 """What all pages share: the order of the queue, made for all of them at once, and no more often than it is worth."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from threading import Lock
 from time import monotonic, thread_time
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from app.call import Call, Parts
 from levare.decide.forecast import MOST_WORK, Foreseen, course, ends
 from levare.decide.lineup import Stand, lineup
-from levare.model import Waiting
+from levare.model import Node, Sharing, Waiting
 from levare.model.access import MEMBER, VIEWER
 from levare.store.explain import load_queue
 
@@ -19,6 +19,8 @@ T = TypeVar("T")
 _REST_SECONDS = 2.0
 _REST_PER_COST = 50
 """So many times longer than it took it is left as it is: it costs 2% of a core at most."""
+_STEADY_SECONDS = 10.0
+"""So long what was made of the queue holds while nothing comes, starts, ends or is changed: shares and runs go on."""
 
 
 @dataclass
@@ -28,6 +30,38 @@ class _Shelf:
     lock: Lock = field(default_factory=Lock)
     until: float = 0.0
     value: Any = None
+    of: object = None
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether it is being made, or may be as good as new."""
+        return self.of is not None or self.lock.locked()
+
+
+@dataclass(frozen=True, eq=False)
+class Queue:
+    """What decides about all that waits, as it was read."""
+
+    waiting: Sequence[Waiting]
+    nodes: Sequence[Node]
+    sharing: Sharing
+    read_at: datetime
+
+    def lineup(self) -> Mapping[str, Stand]:
+        found = lineup(self.waiting, self.nodes, now=self.read_at, sharing=self.sharing)
+        return {stand.job.job_id: stand for stand in found}
+
+    def outlook(self) -> "Outlook":
+        now = self.read_at
+        found = course(self.waiting, self.nodes, now=now, sharing=self.sharing, work=MOST_WORK)
+        usual = ends(self.nodes, now)
+        usual |= {name: min(at, usual.get(name, at)) for name, at in found.made_room.items()}
+        return Outlook({job.job_id: job for job in self.waiting}, found.starts, usual)
+
+    def holds_at(self, later: "Queue") -> bool:
+        """Whether nothing but time has passed since."""
+        is_young = (later.read_at - self.read_at).total_seconds() < _STEADY_SECONDS
+        return is_young and self.waiting == later.waiting and _settled(self.nodes) == _settled(later.nodes)
 
 
 class Desk:
@@ -37,45 +71,56 @@ class Desk:
         self._parts = parts
         self._lock = Lock()
         self._kept: dict[str, _Shelf] = {}
+        self._last: Queue | None = None
 
     def stands(self, now: datetime) -> Mapping[str, Stand]:
         """Job -> where it stands among all that wait, first to last."""
-        return self.kept("stands", lambda: {stand.job.job_id: stand for stand in self._lineup(now)})
+        queue = self._queue(now)
+        return self.kept("stands", queue.lineup, of=queue)
 
     def outlook(self, now: datetime) -> "Outlook":
         """What runs and what waits, as it is expected to go on."""
-        return self.kept("outlook", lambda: self._outlook(now))
+        queue = self._queue(now)
+        return self.kept("outlook", queue.outlook, of=queue)
 
-    def kept(self, name: str, make: Callable[[], T]) -> T:
-        """What was made under this name lately, or made now; meanwhile others wait for it, and for nothing else."""
+    def kept(self, name: str, make: Callable[[], T], *, of: object = None) -> T:
+        """
+        What was made under this name lately, or made now; meanwhile others wait for it, and for nothing else.
+
+        What was made `of` the same as now is not made again, however long ago it was.
+        """
         shelf = self._shelf(name)
         with shelf.lock:
-            if monotonic() < shelf.until:
+            if monotonic() < shelf.until or (of is not None and shelf.of is of):
                 return shelf.value
             begun = thread_time()
-            shelf.value = make()
-            shelf.until = monotonic() + max(_REST_SECONDS, _REST_PER_COST * (thread_time() - begun))
+            shelf.value, shelf.of = make(), of
+            least = 0.0 if of else _REST_SECONDS
+            shelf.until = monotonic() + max(least, _REST_PER_COST * (thread_time() - begun))
             return shelf.value
 
     def _shelf(self, name: str) -> _Shelf:
         with self._lock:
             now = monotonic()
-            self._kept = {key: each for key, each in self._kept.items() if now < each.until or each.lock.locked()}
+            self._kept = {key: each for key, each in self._kept.items() if now < each.until or each.is_needed}
             return self._kept.setdefault(name, _Shelf())
 
-    def _outlook(self, now: datetime) -> "Outlook":
-        with self._parts.database.reading() as connection:
-            lanes, nodes, sharing = load_queue(connection, now=now, rules=self._parts.rules)
-        waiting = [job for lane in lanes for job in lane]
-        found = course(waiting, nodes, now=now, sharing=sharing, work=MOST_WORK)
-        usual = ends(nodes, now)
-        usual |= {name: min(at, usual.get(name, at)) for name, at in found.made_room.items()}
-        return Outlook({job.job_id: job for job in waiting}, found.starts, usual)
+    def _queue(self, now: datetime) -> Queue:
+        """The queue of now; the same object as before as long as that holds."""
+        return self.kept("queue", lambda: self._read(now))
 
-    def _lineup(self, now: datetime) -> list[Stand]:
+    def _read(self, now: datetime) -> Queue:
         with self._parts.database.reading() as connection:
             lanes, nodes, sharing = load_queue(connection, now=now, rules=self._parts.rules)
-        return lineup([job for lane in lanes for job in lane], nodes, now=now, sharing=sharing)
+        read = Queue([job for lane in lanes for job in lane], nodes, sharing, now)
+        if self._last is None or not self._last.holds_at(read):
+            self._last = read
+        return self._last
+
+
+def _settled(nodes: Sequence[Node]) -> list[Node]:
+    """Without what changes all the time of what runs: how far it is."""
+    return [replace(node, held=[replace(held, progress=None, safe_at=None) for held in node.held]) for node in nodes]
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ _STEPS = tuple(map(timedelta, (0, 0, 0, 0, 0, 0, 0, 1), (600, 1200, 1800, 3600, 
 _MOST_TICKS = 9
 _LEAST_PERCENT = 0.35
 """So wide is the bar of whatever was shorter, so that it is seen."""
+_NAMED_PERCENT = 6.0
+"""What has run for less than that has its name behind it, where it is expected to go on."""
 _MOST_LANES = 12
 _ROUNDING = 0.02
 LANE_PIXELS = 20
@@ -78,6 +80,11 @@ class Bar:
     def ends(self) -> float:
         """Where the next one may begin: what was short is drawn longer than it was, and must not push others away."""
         return self.left + (self.width if self.width > _LEAST_PERCENT else 0) + self.tail
+
+    @property
+    def name_at(self) -> float:
+        """Where its name begins, in percent of itself."""
+        return round(100 * self.width / (self.width + self.tail), 2) if self.tail and self.width < _NAMED_PERCENT else 0
 
     @property
     def sign(self) -> str:

@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _GIB = 1024
 _QUOTED = re.compile("`([^`]+)`")
+_OPTION = re.compile(r"--\S+")
 _UNITS = (("d", _DAY), ("h", _HOUR), ("min", _MINUTE), ("s", 1))
 
 
@@ -106,8 +107,13 @@ def amount(value: float) -> str:
 
 
 def coded(text: str) -> Markup:
-    """A sentence whose `commands` stand out."""
-    return Markup(_QUOTED.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704  # nosec B704  # escaped
+    """A sentence whose `commands` stand out; no line ends within an option."""
+    return Markup(_QUOTED.sub(_command, str(escape(text))))  # noqa: S704  # nosec B704  # escaped
+
+
+def _command(quoted: re.Match[str]) -> str:
+    command = _OPTION.sub(r"<span>\g<0></span>", quoted[1])
+    return f"<code>{command}</code>"
 
 
 def cut(text: str, most: int) -> str:

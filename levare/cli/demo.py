@@ -3,7 +3,7 @@
 import os
 import sys
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from levare.cli.up import (
     rest_until_stopped,
     running,
     still_running,
+    url,
     with_ports,
 )
 from levare.errors import Unavailable
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from levare.client import Client
 
 TRAINING = "examples/digits/train.py"
+_FOR_A_SHOW = ("--epochs", "60", "--seconds-per-epoch", "1")
+"""Whoever stays has a minute in which to open the page and see the curves move."""
 _END_SECONDS = 20
 
 
@@ -52,7 +55,7 @@ def demo(*, once: bool) -> int:
                 raise
             click.echo(addresses(settings, names))
             with client_of(settings) as client:
-                code = _train(client)
+                code = _train(client, url(settings), () if once else _FOR_A_SHOW)
             if not once:
                 rest_until_stopped()
     except KeyboardInterrupt:
@@ -68,10 +71,12 @@ def demonstration(environ: Mapping[str, str]) -> dict[str, str]:
     return {**gpus, **ports, **{name: value for name, value in environ.items() if value}}
 
 
-def _train(client: "Client") -> int:
+def _train(client: "Client", address: str, arguments: Sequence[str]) -> int:
     """Submit the training, follow it to its end, and give its exit code; an interrupted one is cancelled."""
-    job = client.submit([sys.executable, str(deployment() / TRAINING)], name="digits", gpus=1)["id"]
-    click.echo(f"\nlevare submit --name digits --gpus 1 -- python {TRAINING}\n{job}\n")
+    command = [sys.executable, str(deployment() / TRAINING), *arguments]
+    job = client.submit(command, name="digits", gpus=1)["id"]
+    said = " ".join(["levare submit --name digits --gpus 1 -- python", TRAINING, *arguments])
+    click.echo(f"\n{said}\n{job}\n\nIts curves: {address}/jobs/{job}\n")
     code = follow_to_end(client, job, as_json=False)
     if code == INTERRUPTED:
         client.cancel(job)

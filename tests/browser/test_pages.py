@@ -8,6 +8,7 @@ import pytest
 
 from tests.browser.chromium import Tab
 from tests.browser.conftest import LONG, Site
+from tests.browser.feeding import fed, held_open
 from tests.fleet import eventually
 
 PAGES = (
@@ -362,19 +363,29 @@ def test_runs_stand_beside_each_other_with_curves_parameters_and_results(site: S
 
 
 def test_a_tab_left_open_does_not_grow(site: Site):
+    """A sample of what `python -m benchmarks.dashboard` does for twelve hours."""
     tab = site.tab("/")
-    size = "document.querySelectorAll('*').length"
+    held_open(tab, site.address)
+    before = fed(tab, 200)  # what is compiled and kept once
 
-    def change() -> int:
-        job = site.fleet.python(LONG, name=f"passing-{uuid4().hex[:8]}", gpus=4)
-        tab.until(f"document.querySelector('[data-list=waits]').innerText.includes('{name_of(site, job)}')")
-        site.fleet.cancel(job)
-        tab.until(f"!document.querySelector('[data-list=waits]').innerText.includes('{name_of(site, job)}')")
-        return tab.js(size)
+    after = fed(tab, 1000)
 
-    sizes = [change() for _ in range(2)]
+    assert after.elements == before.elements
+    assert after.heap_bytes < before.heap_bytes + 200_000  # 200 bytes a message would be more
+    assert tab.faults == []
 
-    assert abs(sizes[-1] - sizes[0]) < 20, sizes  # ages that are said otherwise, no rows
+
+def test_a_progress_bar_that_writes_over_itself_all_day_takes_no_room(site: Site):
+    tab = site.tab(f"/jobs/{site.jobs['long']}")
+
+    left = tab.js(
+        "import(document.querySelector('script[src$=\"job.js\"]').src.replace('job.js', 'log.js')).then(({ Log }) => {"
+        " const log = new Log(document.getElementById('log'));"
+        " for (let step = 0; step < 20000; step += 1) log.write(`\\r${step % 100} %`);"
+        " return [log.rest, log.element.querySelector('.open').textContent]; })"
+    )
+
+    assert left == ["99 %", "99 %"]
 
 
 def test_what_is_not_there_is_told_on_a_page(site: Site):

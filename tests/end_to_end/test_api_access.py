@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app import auth, connection, keys
+from app import connection, keys, watches
 from levare.client import Client
 from levare.store import tokens
 from levare.store.audit import BEAT
@@ -227,7 +227,7 @@ def test_a_token_that_another_process_revokes_opens_nothing_within_a_second(api:
     revoke(api, "anna")
 
     eventually(lambda: anna.get("/v1/jobs").status_code == 401, within=30)
-    assert keys.FRESH_SECONDS + auth.WATCH_EVERY_SECONDS < 1
+    assert keys.FRESH_SECONDS + watches.EVERY_SECONDS < 1
 
 
 def test_a_token_that_is_revoked_here_opens_nothing_at_once(local_api: Api):

@@ -1,4 +1,4 @@
-"""`levare demo` in an empty directory: a real training job from the first command on, and nothing left behind."""
+"""The demo: a real training job from the first command on, a page that shows it, and nothing left behind."""
 
 import os
 import signal
@@ -9,8 +9,11 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from socket import create_server
 
+import psutil
 import pytest
 
+from benchmarks.first_minute import cloned, demonstrated, moved, shown
+from tests.browser.chromium import binary, chromium
 from tests.fleet import Fleet, eventually
 
 LEVARE = Path(sys.executable).with_name("levare")
@@ -65,16 +68,20 @@ def test_interrupted_it_cancels_its_job_and_leaves_nothing_running(deployment: F
     eventually(lambda: not deployment.of_this_home())
 
 
-def test_without_once_it_stays_until_it_is_stopped(deployment: Fleet):
-    ran = demo(deployment)
-    eventually((deployment.home / "address").exists, within=60)
-    deployment.await_ready()
-    (job,) = eventually(lambda: deployment.client.get("/v1/jobs").json()["items"], within=30)
-    assert deployment.await_end(job["id"])[0]["state"] == "succeeded"
-    assert deployment.client.get("/healthz").is_success
+@pytest.mark.skipif(binary() is None, reason="Chromium is not installed: apt-get install chromium")
+def test_in_a_fresh_clone_the_curves_of_a_running_job_move_until_somebody_stops_it(tmp_path: Path):
+    """What `python -m benchmarks.first_minute` measures, without the time that pip takes."""
+    place = cloned(tmp_path)
+    (place / ".venv").symlink_to(sys.prefix)  # as `make .venv` would fill it, which this suite runs from
 
-    ran.send_signal(signal.SIGTERM)
-    said, _ = ran.communicate(timeout=60)
+    with demonstrated(place, "--old-file=.venv/.runs") as (made, deployment), chromium() as browser:
+        job = moved(shown(deployment, browser))
+        assert deployment.job(job)["state"] == "running"
+        deployment.cancel(job)
+        deployment.await_end(job)
+        assert deployment.client.get("/healthz").is_success
 
-    assert ran.returncode == 0, said
+        [ran] = psutil.Process(made.pid).children()
+        ran.send_signal(signal.SIGTERM)
+        assert made.wait(timeout=60) == 0, (tmp_path / "demo.out").read_text()
     assert not deployment.of_this_home()

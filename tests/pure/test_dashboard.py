@@ -1,5 +1,6 @@
 """What pages are made of: parts and what differs between two, messages for slow readers, words."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import anyio
@@ -7,12 +8,15 @@ import pytest
 from markupsafe import Markup
 
 from app.dashboard import words
+from app.dashboard.desk import Desk, Queue
 from app.dashboard.live import MOST_BEHIND, Channel, Tab
 from app.dashboard.pages import PAGES, found_at
 from app.dashboard.sheet import Sheet
 from app.forms import local
 from levare.errors import NotFound
+from levare.model import Sharing
 from levare.store.audit import Actor
+from tests.pure.world import a_job, a_node, a_run
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
@@ -45,6 +49,27 @@ def test_only_what_differs_is_sent():
         "lists": {"jobs": ["jobs:c", "jobs:a", "jobs:b"]},
     }
     assert after.since(after) == {}
+
+
+def test_what_was_made_of_the_same_is_kept_and_of_something_else_is_made_anew():
+    desk, made = Desk(parts=None), []  # type: ignore[arg-type]  # nothing is read here
+    for of in ("queue", "queue", "another queue"):
+        desk.kept("order", lambda of=of: made.append(of), of=of)
+        desk._kept["order"].until = 0.0  # whatever it cost, it has rested
+
+    assert made == ["queue", "another queue"]
+
+
+def test_the_queue_holds_while_runs_only_go_on_and_for_some_seconds():
+    def read(seconds: int = 0, progress: float = 0.5, priority: int = 5, runs: int = 1) -> Queue:
+        held = [a_run(a_job(f"r{number}"), {}, progress=progress) for number in range(runs)]
+        nodes = [replace(a_node("n"), held=held)]
+        return Queue([a_job("j", priority=priority)], nodes, Sharing(), NOON + timedelta(seconds=seconds))
+
+    assert read().holds_at(read(seconds=5, progress=0.6))
+    assert not read().holds_at(read(seconds=15))
+    assert not read().holds_at(read(priority=6))
+    assert not read().holds_at(read(runs=2))
 
 
 def test_a_list_that_has_become_empty_is_told():
@@ -120,3 +145,9 @@ def test_amounts_have_units_and_what_is_unknown_is_a_dash():
     assert (words.mib(512), words.mib(81920), words.mib(None)) == ("512 MiB", "80 GiB", "-")
     assert (words.whole(12.6, " %"), words.whole(None, " %"), words.whole(float("nan"))) == ("13 %", "-", "-")
     assert (words.number(0.3123456), words.number("NaN"), words.number(None)) == ("0.31235", "NaN", "-")
+
+
+def test_a_command_in_a_sentence_stands_out_and_no_line_ends_within_its_options():
+    said = words.coded("See `levare show <b> --failure`.")
+
+    assert said == Markup("See <code>levare show &lt;b&gt; <span>--failure</span></code>.")

@@ -43,6 +43,12 @@ def test_a_run_keeps_its_line_for_as_long_as_it_is_expected_to_go_on():
     assert len(lane.lines) == 2
 
 
+def test_the_name_of_what_has_just_begun_stands_where_there_is_room_for_it():
+    assert a_bar(0, 1, tail=24).name_at == 4.0
+    assert a_bar(0, 10, tail=15).name_at == 0
+    assert a_bar(0, 1).name_at == 0
+
+
 def test_no_row_is_endless_and_what_is_left_off_is_told():
     lane = Lane("k", "n1", bars=[a_bar(0, 50) for _ in range(40)])
 

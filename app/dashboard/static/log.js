@@ -1,6 +1,6 @@
 // A log as it grows: colours, a search, the first error. Everything is text; nothing of it is ever markup.
 
-const MOST_LINES = 5000;
+const MOST_LINES = 5000, MOST_OPEN = 65536;
 const ERROR = /\b(error|exception|traceback|fatal|killed|out of memory|nan loss)\b/i;
 const ESCAPE = /\x1b\[([0-9;:]*)([A-Za-z])|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-_]?/g;
 const STYLES = { 1: "a-bold", 2: "a-dim", 3: "a-italic", 4: "a-underline" };
@@ -35,6 +35,12 @@ function colour(codes, state) {
       state.add(`a-${code % 10}`);
     } else if (code === 38 || code === 48) i += numbers[i + 1] === 5 ? 2 : 4; // colours by number are not ours
   }
+}
+
+// Of a line that goes on what is still seen of it: a progress bar writes over itself all day.
+function standing(line) {
+  const end = line.search(/\r*$/), last = line.lastIndexOf("\r", end - 1);
+  return line.slice(Math.max(end ? last + 1 : 0, line.length - MOST_OPEN));
 }
 
 export class Log {
@@ -103,7 +109,7 @@ export class Log {
     const lines = (this.rest + text).split("\n");
     const open = this.element.querySelector(".open");
     open?.remove();
-    this.rest = lines.pop();
+    this.rest = standing(lines.pop());
     const all = document.createDocumentFragment();
     for (const line of lines.slice(-MOST_LINES)) all.append(this.line(line, this.state));
     if (this.rest) {
