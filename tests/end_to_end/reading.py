@@ -26,6 +26,7 @@ BY_THE_READER = (
     "pip install",
     "levare up",
     "levare node run",
+    "levare doctor --chaos",
     "git clone",
     "make ",
     "export ",

@@ -151,6 +151,7 @@ BEFORE: Mapping[str, Callable[[Reader], None]] = {
     "preemption.md": lambda _: None,
     "secrets.md": lambda _: None,
     "report.md": two_trainings,
+    "simulating.md": a_folder_of_manifests,
     "audit.md": lambda _: None,
     "api.md": a_schedule,
 }
