@@ -265,7 +265,7 @@ async def permit(connection: HTTPConnection) -> None:
 
 def _refuse_words(connection: HTTPConnection) -> None:
     """A path with a meaning of its own, such as /v1/nodes/join, is no name: what it does not know nothing else does."""
-    path = connection.url.path
+    path = connection.scope["path"]
     if any(own.match(path) for own in connection.app.state.own.get(connection.scope["route"].path, ())):
         raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED)
 

@@ -1,12 +1,13 @@
 """What the API answers, described for its readers, and how it becomes JSON."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, Field
+from pydantic_core import PydanticSerializationError, to_json
 from starlette.responses import Response
 
 from levare.manifest.values import FailureName
@@ -420,7 +421,25 @@ class Readiness(BaseModel):
 
 def answer(content: Any, status: int = HTTPStatus.OK, headers: Mapping[str, str] | None = None) -> Response:
     """JSON as it is; the fields have been picked by the models above, so nothing is checked twice."""
-    return Response(text_of(content).encode("utf-8", "backslashreplace"), status, headers, "application/json")
+    return Response(_bytes_of(text_of(content)), status, headers, "application/json")
+
+
+def listed(items: Sequence[Any], **more: Any) -> Response:
+    """
+    The answer to a list: `items`, and what goes with them.
+
+    Items come from SQL, whose times are UTC: what writes them then may be four times as fast as `json`.
+    """
+    content = {"items": items, **more}
+    try:
+        body = to_json(content)
+    except PydanticSerializationError:  # text with half a character in it, which only `json` can write
+        body = _bytes_of(text_of(content))
+    return Response(body, media_type="application/json")
+
+
+def _bytes_of(text: str) -> bytes:
+    return text.encode("utf-8", "backslashreplace")
 
 
 def text_of(content: Any) -> str:

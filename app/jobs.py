@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from app import veil
-from app.answers import ArrayWish, Attempt, Attempts, Job, Jobs, JobState, answer
+from app.answers import ArrayWish, Attempt, Attempts, Job, Jobs, JobState, answer, listed
 from app.bodies import PriorityRequest
 from app.call import Asked, Call, DryRun
 from app.document import refusals
@@ -31,9 +31,9 @@ from levare.manifest.patterns import NO_NUL
 from levare.manifest.values import FailureName
 from levare.model import FINAL
 from levare.pulse import beat_bell, node_bell
-from levare.store import arrays, attempts, explain, jobs, priorities, trends, versions, views
+from levare.store import arrays, attempts, explain, job_lists, jobs, priorities, trends, versions, views
 from levare.store.ids import new_id
-from levare.store.views import JobFilter
+from levare.store.job_lists import JobFilter
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -81,10 +81,7 @@ def made_job(job: views.Row, call: Call) -> Response:
 
 
 def shown_job(job: views.Row, call: Call, names: Iterable[str] = _FIELDS) -> dict[str, Any]:
-    return picked({**_NOTHING_LEFT, **job, "currency": call.rules.currency}, names)
-
-
-_NOTHING_LEFT = dict.fromkeys(("progress_from", "left_seconds", "left_from"))
+    return picked({**job, "currency": call.rules.currency}, names)
 
 
 def _submit(connection: Connection, body: JobRequest, call: Call) -> views.Row:
@@ -124,11 +121,13 @@ def list_jobs(
     wanted = JobFilter(state or (), team, project, name, user, array, failure or (), call.seen)
     after, is_newest_first = place_of(cursor), order == "newest"
     with call.database.reading() as connection:
-        rows = views.find_jobs(connection, wanted, limit=limit + 1, after=after, newest_first=is_newest_first)
+        rows = job_lists.find(
+            connection, wanted, limit=limit + 1, after=after, newest_first=is_newest_first, names=names
+        )
         rows = trends.with_left(connection, rows, now=call.now)
     page = rows[:limit]
     next_cursor = cursor_after(page[-1]) if len(rows) > limit else None
-    return answer({"items": [shown_job(row, call, names) for row in page], "next_cursor": next_cursor})
+    return listed([shown_job(row, call, names) for row in page], next_cursor=next_cursor)
 
 
 @router.get("/{job_id}", response_model=Job)
