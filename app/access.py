@@ -105,6 +105,7 @@ RIGHTS: Mapping[str, Right] = {
     "read_failure": Right(VIEWER, JOB),
     "read_receipt": Right(VIEWER, JOB),
     "read_log": Right(VIEWER, JOB),
+    "follow_log": Right(VIEWER, JOB),
     "list_metrics": Right(VIEWER, JOB),
     "list_samples": Right(VIEWER, JOB),
     "compare_runs": VIEW,  # of which is asked there

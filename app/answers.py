@@ -25,6 +25,7 @@ AttemptState = Literal[
     "preempted",
     "lost",
 ]
+NextCursor = Annotated[str | None, Field(description="The `cursor` of the next page; null on the last.")]
 At = Annotated[AwareDatetime, Field(examples=["2030-01-01T12:00:00.250000Z"])]
 
 
@@ -175,7 +176,7 @@ class Job(BaseModel):
 
 class Jobs(BaseModel):
     items: list[Job]
-    next_cursor: str | None = Field(description="The `cursor` of the next page; null on the last.")
+    next_cursor: NextCursor
 
 
 class HeldGpu(BaseModel):
@@ -381,7 +382,7 @@ class Family(BaseModel):
 
 class Families(BaseModel):
     items: list[Family]
-    next: str | None = Field(description="The `after` of the next page; null on the last.")
+    next_cursor: NextCursor
 
 
 class Token(BaseModel):

@@ -1,6 +1,7 @@
 """Jobs: submit, list, look at, cancel, and why one waits."""
 
 from collections.abc import Iterable
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
@@ -14,7 +15,7 @@ from app.bodies import PriorityRequest
 from app.call import Asked, Call, DryRun
 from app.document import refusals
 from app.once import OnceOnly
-from app.pages import Cursor, Limit, cursor_after, fields_of, picked, place_of, selected
+from app.pages import Cursor, Limit, cursor_after, fields_of, page, picked, place_of, selected
 from app.why import Verdict, Why
 from levare.errors import (
     CanNeverRun,
@@ -125,9 +126,7 @@ def list_jobs(
             connection, wanted, limit=limit + 1, after=after, newest_first=is_newest_first, names=names
         )
         rows = trends.with_left(connection, rows, now=call.now)
-    page = rows[:limit]
-    next_cursor = cursor_after(page[-1]) if len(rows) > limit else None
-    return listed([shown_job(row, call, names) for row in page], next_cursor=next_cursor)
+    return page(rows, limit, cursor_after, partial(shown_job, call=call, names=names))
 
 
 @router.get("/{job_id}", response_model=Job)
@@ -197,7 +196,7 @@ def list_attempts(job_id: JobId, call: Asked, fields: AttemptFields = None) -> R
     with call.database.reading() as connection:
         rows = views.job_attempts(connection, job_id)
         rows = veil.attempts(connection, rows, call.seen)
-    return answer({"items": [picked({**row, "job": job_id}, names) for row in rows]})
+    return listed([picked({**row, "job": job_id}, names) for row in rows])
 
 
 @router.get("/{job_id}/why", response_model=Why)

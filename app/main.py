@@ -41,6 +41,7 @@ from app import (
     receipts,
     report,
     schedules,
+    sockets,
     teams,
     tokens,
     triggers,
@@ -96,8 +97,9 @@ def create(settings: Settings, *, stopping: Event | None = None) -> FastAPI:
         app.include_router(module.router)
     app.state.routes = [route for module in _MODULES for route in module.router.routes]
     app.state.own = own_paths(app.state.routes)
-    app.include_router(live.router)
-    refuse_undeclared([*app.state.routes, *live.router.routes])
+    for router in (live.router, sockets.router):
+        app.include_router(router)
+    refuse_undeclared([*app.state.routes, *live.router.routes, *sockets.router.routes])
     app.state.desk = Desk(parts)
     app.state.hub = live.Hub(parts, app.state.desk)
     app.state.owners = Owners(database)

@@ -94,7 +94,7 @@ class FleetCalls(Calls):
 
     def families(self, *, held: bool = False) -> Iterator[Family]:
         """Families of jobs by name, or only those that are held now; pages are fetched as they are needed."""
-        return self._wire.pages("/v1/families", None, by="after", held="true" if held else None)
+        return self._wire.pages("/v1/families", None, held="true" if held else None)
 
     def family(self, name: str) -> Family:
         """What is known of the jobs of one `team/project/name`."""

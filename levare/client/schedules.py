@@ -200,7 +200,7 @@ class ScheduleCalls:
 
     def schedules(self) -> Iterator[Schedule]:
         """All of them by name, each with its next due time and what became of the last; pages as they are needed."""
-        return self._wire.pages(_PLACE, None, by="after")
+        return self._wire.pages(_PLACE, None)
 
     def schedule(self, name: str) -> Schedule:
         return self._ask("GET", f"/{part(name)}")

@@ -108,7 +108,7 @@ class Event(TypedDict):
 class TriggerCalls(Calls):
     def triggers(self) -> Iterator[Trigger]:
         """By name; pages are fetched as they are needed."""
-        return self._wire.pages("/v1/triggers", None, by="after")
+        return self._wire.pages("/v1/triggers", None)
 
     def trigger(self, name: str) -> Trigger:
         return self._get(f"/v1/triggers/{part(name)}")

@@ -14,7 +14,7 @@ from tests.reference import api_document
 
 ANSWER = {
     "items": [],
-    "next": None,
+    "next_cursor": None,
     "next_cursor": None,
     "state": "succeeded",
     "attempt": 0,
