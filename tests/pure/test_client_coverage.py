@@ -15,7 +15,6 @@ from tests.reference import api_document
 ANSWER = {
     "items": [],
     "next_cursor": None,
-    "next_cursor": None,
     "state": "succeeded",
     "attempt": 0,
     "number": 1,
