@@ -147,7 +147,7 @@ def list_events(
         place = Place.at(last_event_id) if last_event_id else None
         wanted = {name: said for name, said in (("type", type), ("source", source)) if said is not None}
         reader = Reader(call.database, call.seen, place, wanted)
-        return StreamingResponse(as_server_sent(reader, call.stopping), headers=UNBUFFERED, media_type=EVENTS)
+        return StreamingResponse(as_server_sent(reader, call.writes), headers=UNBUFFERED, media_type=EVENTS)
     place = number_of(cursor)
     with call.database.reading() as connection:
         rows = events.find(connection, limit=limit + 1, type=type, source=source, after=place)

@@ -5,15 +5,14 @@ import json
 from codecs import getincrementaldecoder
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from threading import Event
 from time import monotonic
 from typing import Annotated, Any
 
-import anyio
 from anyio import CapacityLimiter, to_thread
 from fastapi import Header, Query
 from sqlalchemy import Connection
 
+from app.writes import Writes
 from levare.model import FINAL
 from levare.store import logs, views
 from levare.store.engine import Database
@@ -24,7 +23,6 @@ UNBUFFERED = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "n
 """What keeps proxies from holding a stream back."""
 Follow = Annotated[bool, Query(description="Answer with events, as `Accept: text/event-stream` does.")]
 Accept = Annotated[str | None, Header(max_length=1000, include_in_schema=False)]
-LOOK_EVERY_SECONDS = 0.2
 KEEP_ALIVE_SECONDS = 5.0
 RESUME = b": this process is about to end: go on with Last-Event-ID\nretry: 1000\n\n"
 _PIECE = 64 * 1024
@@ -51,33 +49,35 @@ class Said:
         return _json({"event": self.name, "id": self.place, **self.data})
 
 
-async def as_server_sent(follower: "Follower", stopping: Event) -> AsyncIterator[bytes]:
+async def as_server_sent(follower: "Follower", writes: Writes) -> AsyncIterator[bytes]:
     """The stream of one follower. It ends with the attempt, or early when the process is about to end."""
-    async for said in _follow(follower, stopping):
+    async for said in _follow(follower, writes):
         yield b"".join(each.frame for each in said) or b": still here\n\n"
     if not follower.has_ended:
         yield RESUME
 
 
-async def as_texts(follower: "Follower", stopping: Event, send: Callable[[str], Any]) -> None:
+async def as_texts(follower: "Follower", writes: Writes, send: Callable[[str], Any]) -> None:
     """The same, each event a text."""
-    async for said in _follow(follower, stopping):
+    async for said in _follow(follower, writes):
         for each in said:
             await send(each.text)
 
 
-async def _follow(follower: "Follower", stopping: Event) -> AsyncIterator[Sequence[Said]]:
+async def _follow(follower: "Follower", writes: Writes) -> AsyncIterator[Sequence[Said]]:
     """Events as they come, and none where there were none for a while."""
     spoke_at = monotonic()
-    while not stopping.is_set():
+    while not writes.stopping.is_set():
+        number = writes.number
         said = await to_thread.run_sync(follower.look, limiter=_threads)
         if said or monotonic() - spoke_at >= KEEP_ALIVE_SECONDS:
             spoke_at = monotonic()
             yield said
         if follower.has_ended:
             return
-        if not said:
-            await anyio.sleep(LOOK_EVERY_SECONDS)
+        if not (said and follower.has_more):
+            rest = _SETTLING_SECONDS / 10 if follower.over_since else spoke_at + KEEP_ALIVE_SECONDS - monotonic()
+            await writes.after(number, within=rest)
 
 
 @dataclass
@@ -95,6 +95,8 @@ class Follower:
     place: int
     rank: int = 0
     has_ended: bool = False
+    has_more: bool = False
+    """Whether there was more than the last look has told."""
     attempt_id: str | None = None
     over_since: float | None = None
 
@@ -107,6 +109,7 @@ class Follower:
             if not logs.has_news(connection, self.attempt_id, self.place):
                 return ()
             stretch = logs.read(connection, self.attempt_id, offset=self.place, limit=_PIECE)
+            self.has_more = stretch.next_offset < stretch.size
             said = list(self._told(stretch))
             return [*said, *self._over(connection)] if stretch.is_last else said
 

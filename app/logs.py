@@ -110,7 +110,7 @@ def read_log(
 
 
 def _stream(call: Call, follower: Follower) -> Response:
-    return StreamingResponse(as_server_sent(follower, call.stopping), headers=UNBUFFERED, media_type=EVENTS)
+    return StreamingResponse(as_server_sent(follower, call.writes), headers=UNBUFFERED, media_type=EVENTS)
 
 
 def _nothing_yet(call: Call, job_id: str) -> Response:

@@ -30,7 +30,7 @@ async def follow_news(socket: WebSocket) -> None:
     """Send what happens as it happens, each event a text; docs/api.md says which."""
     parts: Parts = socket.app.state.parts
     seen = socket.scope["levare.actor"].access.seen
-    await _answer(socket, lambda: partial(news.as_texts, Reader(parts.database, seen), parts.stopping))
+    await _answer(socket, lambda: partial(news.as_texts, Reader(parts.database, seen), parts.writes))
 
 
 @router.websocket("/v1/jobs/{job_id}/logs")
@@ -44,7 +44,7 @@ async def follow_log(
         with parts.database.reading() as connection:
             found = views.attempt(connection, job_id, attempt, rank=rank)
         number = found["number"] if found else None
-        return partial(follow.as_texts, Follower(parts.database, job_id, number, offset or 0, rank), parts.stopping)
+        return partial(follow.as_texts, Follower(parts.database, job_id, number, offset or 0, rank), parts.writes)
 
     await _answer(socket, begun)
 
@@ -63,7 +63,7 @@ async def _answer(socket: WebSocket, begin: Callable[[], SendAll]) -> None:
         group.start_soon(until_gone, socket, group.cancel_scope.cancel)
         with suppress(WebSocketDisconnect):
             await send_all(socket.send_text)
-            await socket.close(STOPPING if parts.stopping.is_set() else 1000)
+            await socket.close(STOPPING if parts.writes.stopping.is_set() else 1000)
         group.cancel_scope.cancel()
 
 

@@ -146,7 +146,7 @@ def test_families_show_how_long_they_take_and_why_they_are_held():
     assert "5 jobs failed." in result.stderr
     assert [dict(asked.url.params) for asked in api.asked] == [
         {"held": "true", "limit": "200"},
-        {"held": "true", "after": "a/b/c", "limit": "200"},
+        {"held": "true", "cursor": "a/b/c", "limit": "200"},
     ]
 
 

@@ -408,7 +408,7 @@ def test_a_write_for_one_version_says_so_and_is_not_sent_again_behind_a_broken_c
 
     client.set_team("vision", if_match=12, weight=2.0)
     client.remove_team("vision", if_match='"12-9f1c3a520b6e4c1e"')
-    with pytest.raises(errors.LevareError, match="connection reset|not answer"):
+    with pytest.raises(errors.LevareError, match=r"connection reset|not answer"):
         client.remove_team("vision", if_match=12)
 
     assert [asked.headers["If-Match"] for asked in api.asked] == ['"12"', '"12-9f1c3a520b6e4c1e"', '"12"']
