@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, bindparam, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Integer, bindparam, select, tuple_
 
 from levare.store import arrays, views
 from levare.store.tables import attempts, jobs
@@ -90,7 +90,7 @@ def _statement(shape: Shape) -> Any:
         conditions.append(place < limit if shape.newest_first else place > limit)
     by = [column.desc() for column in order] if shape.newest_first else order
     columns = views.job_columns(shape.names)
-    return select(*columns).select_from(views.WITH_LATEST).where(*conditions).order_by(*by).limit(bindparam("most"))
+    return select(*columns).select_from(views.WITH_LATEST).where(*conditions).order_by(*by).limit(_MOST)
 
 
 def _among(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
@@ -104,6 +104,7 @@ _CONDITIONS: Mapping[str, ColumnElement[bool]] = {
     "failures": _among(attempts.c.failure, "failures"),
     "seen": _among(jobs.c.team, "seen"),
 }
+_MOST = bindparam("most", type_=Integer)
 _BY_TIME = (
     (jobs.c.created_at, jobs.c.id),
     (bindparam("behind_at", type_=Utc), bindparam("behind_id", type_=jobs.c.id.type)),
