@@ -105,6 +105,7 @@ RIGHTS: Mapping[str, Right] = {
     "read_failure": Right(VIEWER, JOB),
     "read_receipt": Right(VIEWER, JOB),
     "read_log": Right(VIEWER, JOB),
+    "follow_log": Right(VIEWER, JOB),
     "list_metrics": Right(VIEWER, JOB),
     "list_samples": Right(VIEWER, JOB),
     "compare_runs": VIEW,  # of which is asked there
@@ -266,7 +267,7 @@ async def permit(connection: HTTPConnection) -> None:
 
 def _refuse_words(connection: HTTPConnection) -> None:
     """A path with a meaning of its own, such as /v1/nodes/join, is no name: what it does not know nothing else does."""
-    path = connection.url.path
+    path = connection.scope["path"]
     if any(own.match(path) for own in connection.app.state.own.get(connection.scope["route"].path, ())):
         raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED)
 

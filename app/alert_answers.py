@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from app.answers import At
+from app.answers import At, NextCursor
 from levare.manifest.alerts import Severity
 
 Kind = Literal[
@@ -58,7 +58,7 @@ class Alert(BaseModel):
 
 class Alerts(BaseModel):
     items: list[Alert]
-    next_cursor: str | None = Field(description="The `cursor` of the next page; null on the last.")
+    next_cursor: NextCursor
 
 
 class AlertRule(BaseModel):

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path
 from starlette.responses import Response
 
 from app.alert_answers import AlertRule, AlertRules, BackTest
-from app.answers import answer
+from app.answers import answer, listed
 from app.bodies import Activity
 from app.call import Asked, DryRun
 from app.document import refusals
@@ -36,7 +36,7 @@ def list_alert_rules(call: Asked, fields: RuleFields = None) -> Response:
     with call.database.reading() as connection:
         rows = alert_rules.every(connection)
     shown = [row for row in rows if call.actor.access.has_in_all(VIEWER, teams_of_rule(row["definition"]))]
-    return answer({"items": [picked(row, names) for row in shown]})
+    return listed([picked(row, names) for row in shown])
 
 
 @router.get("/{name}", response_model=AlertRule)

@@ -11,11 +11,21 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from app.alert_answers import Alert, Alerts, Silence, Silences
-from app.answers import answer
+from app.answers import answer, listed
 from app.call import Asked, Call, DryRun
 from app.document import refusals
 from app.once import OnceOnly
-from app.pages import Cursor, Limit, fields_of, number_of, numbered_cursor, picked, selected
+from app.pages import (
+    Cursor,
+    Limit,
+    by_number_and,
+    fields_of,
+    number_of,
+    page,
+    picked,
+    picking,
+    selected,
+)
 from levare.errors import Conflict, Contradiction, Fault
 from levare.manifest.alerts import Severity
 from levare.manifest.jobs import JobId
@@ -81,8 +91,7 @@ def list_alerts(
     wanted = AlertFilter(None if state == "any" else state == "open", rule, severity, job, node, team, call.seen)
     with call.database.reading() as connection:
         rows = alerts.find(connection, wanted, limit=limit + 1, after=place)
-    following = numbered_cursor(rows[limit - 1], "begun_at") if len(rows) > limit else None
-    return answer({"items": [picked(row, names) for row in rows[:limit]], "next_cursor": following})
+    return page(rows, limit, by_number_and("begun_at"), picking(names))
 
 
 @router.get("/v1/alerts/{number}", response_model=Alert)
@@ -108,7 +117,7 @@ def list_silences(call: Asked) -> Response:
     with call.database.reading() as connection:
         found = silences.find(connection, now=call.now)
         rows = [row for row in found if call.actor.access.has_in_all(VIEWER, team_of_silence(connection, row))]
-    return answer({"items": [picked(row, _SILENCE) for row in rows]})
+    return listed([picked(row, _SILENCE) for row in rows])
 
 
 @router.post("/v1/silences", response_model=Silence, status_code=201, responses=_SILENCING)

@@ -1,12 +1,13 @@
 """What the API answers, described for its readers, and how it becomes JSON."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, Field
+from pydantic_core import PydanticSerializationError, to_json
 from starlette.responses import Response
 
 from levare.manifest.values import FailureName
@@ -24,6 +25,7 @@ AttemptState = Literal[
     "preempted",
     "lost",
 ]
+NextCursor = Annotated[str | None, Field(description="The `cursor` of the next page; null on the last.")]
 At = Annotated[AwareDatetime, Field(examples=["2030-01-01T12:00:00.250000Z"])]
 
 
@@ -174,7 +176,7 @@ class Job(BaseModel):
 
 class Jobs(BaseModel):
     items: list[Job]
-    next_cursor: str | None = Field(description="The `cursor` of the next page; null on the last.")
+    next_cursor: NextCursor
 
 
 class HeldGpu(BaseModel):
@@ -380,7 +382,7 @@ class Family(BaseModel):
 
 class Families(BaseModel):
     items: list[Family]
-    next: str | None = Field(description="The `after` of the next page; null on the last.")
+    next_cursor: NextCursor
 
 
 class Token(BaseModel):
@@ -420,7 +422,25 @@ class Readiness(BaseModel):
 
 def answer(content: Any, status: int = HTTPStatus.OK, headers: Mapping[str, str] | None = None) -> Response:
     """JSON as it is; the fields have been picked by the models above, so nothing is checked twice."""
-    return Response(text_of(content).encode("utf-8", "backslashreplace"), status, headers, "application/json")
+    return Response(_bytes_of(text_of(content)), status, headers, "application/json")
+
+
+def listed(items: Sequence[Any], **more: Any) -> Response:
+    """
+    The answer to a list: `items`, and what goes with them.
+
+    Items come from SQL, whose times are UTC: what writes them then may be four times as fast as `json`.
+    """
+    content = {"items": items, **more}
+    try:
+        body = to_json(content)
+    except PydanticSerializationError:  # text with half a character in it, which only `json` can write
+        body = _bytes_of(text_of(content))
+    return Response(body, media_type="application/json")
+
+
+def _bytes_of(text: str) -> bytes:
+    return text.encode("utf-8", "backslashreplace")
 
 
 def text_of(content: Any) -> str:

@@ -7,10 +7,10 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from app.answers import At, answer
+from app.answers import At, NextCursor, answer
 from app.call import Asked
 from app.document import refusals
-from app.pages import Limit, picked
+from app.pages import Limit, NumberCursor, by, page, picked, picking
 from levare.errors import Contradiction, Fault
 from levare.manifest.patterns import NO_NUL
 from levare.manifest.values import Time
@@ -28,7 +28,6 @@ Action = Annotated[
     ),
 ]
 Since = Annotated[Time | None, Query(description="Only rows from then on.", examples=["2030-01-01T00:00:00Z"])]
-Before = Annotated[int | None, Query(ge=1, le=1 << 62, description="`next` of the page before.", examples=[120])]
 Anchor = Annotated[
     str | None,
     Query(
@@ -58,7 +57,7 @@ class AuditRow(BaseModel):
 
 class AuditRows(BaseModel):
     items: list[AuditRow]
-    next: int | None = Field(description="The `before` of the next page; null on the last.", examples=[71])
+    next_cursor: NextCursor
 
 
 class BrokenRow(BaseModel):
@@ -92,15 +91,15 @@ def list_audit(
     actor: Exactly = None,
     action: Action = None,
     since: Since = None,
-    before: Before = None,
+    cursor: NumberCursor = None,
     limit: Limit = 50,
 ) -> Response:
     """List who changed what, when, from where, newest first; for admins."""
-    asked: dict[str, Any] = {"about": object, "actor": actor, "action": action, "since": since, "behind": before}
+    behind = int(cursor) if cursor else None
+    asked: dict[str, Any] = {"about": object, "actor": actor, "action": action, "since": since, "behind": behind}
     with call.database.reading() as connection:
         rows = audit.find(connection, limit=limit + 1, **asked)
-    following = rows[limit - 1]["id"] if len(rows) > limit else None
-    return answer({"items": [picked(row, _FIELDS) for row in rows[:limit]], "next": following})
+    return page(rows, limit, by("id"), picking(_FIELDS))
 
 
 @router.get("/verification", response_model=Verification, responses=refusals(Contradiction))

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from threading import Event
 from typing import Annotated, Any, get_type_hints
 
 from fastapi import Depends, Query, Request, params
@@ -14,6 +13,7 @@ from sqlalchemy import Connection
 from app import problems
 from app.conditions import NO_CONDITIONS, Conditions, conditions_of
 from app.keys import Keys
+from app.writes import Writes
 from levare.errors import Fault, Forbidden
 from levare.model import Rules
 from levare.pulse import Pulse
@@ -28,13 +28,13 @@ DryRun = Annotated[
 
 @dataclass(frozen=True)
 class Parts:
-    """What the process has; `stopping` is set when it is about to end, so that streams end too."""
+    """What the process has; `writes.stopping` is set when it is about to end, so that streams end too."""
 
     settings: Settings
     rules: Rules
     database: Database
     pulse: Pulse
-    stopping: Event
+    writes: Writes
     keys: Keys
 
 
@@ -43,7 +43,7 @@ class Call:
     rules: Rules
     database: Database
     pulse: Pulse
-    stopping: Event
+    writes: Writes
     keys: Keys
     actor: Actor
     now: datetime
@@ -94,7 +94,7 @@ async def _call(request: Request) -> Call:
 def call_of(parts: Parts, actor: Actor, conditions: Conditions = NO_CONDITIONS) -> Call:
     """A call at this moment."""
     now = datetime.now(UTC)
-    return Call(parts.rules, parts.database, parts.pulse, parts.stopping, parts.keys, actor, now, conditions)
+    return Call(parts.rules, parts.database, parts.pulse, parts.writes, parts.keys, actor, now, conditions)
 
 
 Asked = Annotated[Call, Depends(_call)]

@@ -8,11 +8,11 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from app.answers import At, answer
+from app.answers import At, NextCursor, answer, listed
 from app.call import Asked, Call, DryRun
 from app.document import refusals
 from app.once import OnceOnly
-from app.pages import Cursor, Limit, cursor_after, fields_of, picked, place_of, selected
+from app.pages import Cursor, Limit, cursor_after, fields_of, page, picked, picking, place_of, selected
 from levare.errors import Contradiction
 from levare.manifest.channels import ChannelRequest
 from levare.manifest.values import Label
@@ -58,7 +58,7 @@ class Delivery(BaseModel):
 
 class Deliveries(BaseModel):
     items: list[Delivery]
-    next_cursor: str | None = Field(description="The `cursor` of the next page; null on the last.")
+    next_cursor: NextCursor
 
 
 ChannelName = Annotated[Label, Path(description="The name of a channel.", examples=["ops"])]
@@ -73,7 +73,7 @@ def list_channels(call: Asked, fields: ChannelFields = None) -> Response:
     names = selected(Channel, fields)
     with call.database.reading() as connection:
         rows = channels.every(connection)
-    return answer({"items": [picked(row, names) for row in rows]})
+    return listed([picked(row, names) for row in rows])
 
 
 @router.get("/{name}", response_model=Channel)
@@ -122,5 +122,4 @@ def list_deliveries(name: ChannelName, call: Asked, limit: Limit = 50, cursor: C
         rows = deliveries.find(connection, name, limit=limit + 1, after=place)
         if not rows and place is None:
             channels.one(connection, name)
-    following = cursor_after(rows[limit - 1]) if len(rows) > limit else None
-    return answer({"items": [picked(row, _DELIVERY) for row in rows[:limit]], "next_cursor": following})
+    return page(rows, limit, cursor_after, picking(_DELIVERY))

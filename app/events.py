@@ -9,14 +9,14 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 from starlette.responses import Response, StreamingResponse
 
-from app.answers import At, answer
+from app.answers import At, NextCursor, answer
 from app.call import Asked, Call, DryRun
 from app.cloudevents import BATCH, MOST_IN_BATCH, STRUCTURED, received
 from app.document import Responses, refusals
 from app.follow import EVENTS, UNBUFFERED, Accept, Follow
 from app.news import Reader, as_server_sent
 from app.once import OnceOnly
-from app.pages import Cursor, Limit, number_of, numbered_cursor, picked
+from app.pages import Cursor, Limit, by_number_and, number_of, page, picked, picking
 from app.problems import BadRequest, RequestTimeout, UnsupportedMedia
 from levare.errors import TooLarge, UnfitEvent
 from levare.manifest.patterns import NEWS_ID
@@ -42,7 +42,7 @@ class Event(BaseModel):
 
 class Events(BaseModel):
     items: list[Event]
-    next_cursor: str | None = Field(description="The `cursor` of the next page; null on the last.")
+    next_cursor: NextCursor
 
 
 class Received(BaseModel):
@@ -147,9 +147,8 @@ def list_events(
         place = Place.at(last_event_id) if last_event_id else None
         wanted = {name: said for name, said in (("type", type), ("source", source)) if said is not None}
         reader = Reader(call.database, call.seen, place, wanted)
-        return StreamingResponse(as_server_sent(reader, call.stopping), headers=UNBUFFERED, media_type=EVENTS)
+        return StreamingResponse(as_server_sent(reader, call.writes), headers=UNBUFFERED, media_type=EVENTS)
     place = number_of(cursor)
     with call.database.reading() as connection:
         rows = events.find(connection, limit=limit + 1, type=type, source=source, after=place)
-    following = numbered_cursor(rows[limit - 1], "received_at") if len(rows) > limit else None
-    return answer({"items": [picked(row, _FIELDS) for row in rows[:limit]], "next_cursor": following})
+    return page(rows, limit, by_number_and("received_at"), picking(_FIELDS))

@@ -7,8 +7,7 @@ from starlette.responses import Response
 
 from app.answers import Families, Family, answer
 from app.call import Asked, DryRun
-from app.pages import Limit, fields_of, picked, selected
-from levare.manifest.patterns import NO_NUL
+from app.pages import Limit, NameCursor, by, fields_of, page, picked, picking, selected
 from levare.pulse import beat_bell
 from levare.store import families, versions
 
@@ -18,23 +17,21 @@ FamilyName = Annotated[
     str, Path(max_length=400, description="team/project/name of its jobs.", examples=["vision/imagenet/resnet-50"])
 ]
 FamilyFields = Annotated[str | None, fields_of(Family)]
-After = Annotated[str, Query(max_length=400, pattern=NO_NUL, description="`next` of the page before.")]
 Held = Annotated[bool, Query(description="Only families that are held now.", examples=[True])]
 _FIELDS = tuple(Family.model_fields)
 
 
 @router.get("", response_model=Families)
 def list_families(
-    call: Asked, after: After = "", limit: Limit = 50, held: Held = False, fields: FamilyFields = None
+    call: Asked, cursor: NameCursor = "", limit: Limit = 50, held: Held = False, fields: FamilyFields = None
 ) -> Response:
     """List families of which a job has ended, by name."""
     names = selected(Family, fields)
     with call.database.reading() as connection:
         rows = families.find_families(
-            connection, after=after, limit=limit + 1, only_held=held, now=call.now, seen=call.seen
+            connection, after=cursor, limit=limit + 1, only_held=held, now=call.now, seen=call.seen
         )
-    following = rows[limit - 1]["name"] if len(rows) > limit else None
-    return answer({"items": [picked(row, names) for row in rows[:limit]], "next": following})
+    return page(rows, limit, by("name"), picking(names))
 
 
 @router.delete("/{name:path}/hold", response_model=Family)

@@ -1,6 +1,7 @@
 """Jobs: submit, list, look at, cancel, and why one waits."""
 
 from collections.abc import Iterable
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
@@ -9,12 +10,12 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from app import veil
-from app.answers import ArrayWish, Attempt, Attempts, Job, Jobs, JobState, answer
+from app.answers import ArrayWish, Attempt, Attempts, Job, Jobs, JobState, answer, listed
 from app.bodies import PriorityRequest
 from app.call import Asked, Call, DryRun
 from app.document import refusals
 from app.once import OnceOnly
-from app.pages import Cursor, Limit, cursor_after, fields_of, picked, place_of, selected
+from app.pages import Cursor, Limit, cursor_after, fields_of, page, picked, place_of, selected
 from app.why import Verdict, Why
 from levare.errors import (
     CanNeverRun,
@@ -31,9 +32,9 @@ from levare.manifest.patterns import NO_NUL
 from levare.manifest.values import FailureName
 from levare.model import FINAL
 from levare.pulse import beat_bell, node_bell
-from levare.store import arrays, attempts, explain, jobs, priorities, trends, versions, views
+from levare.store import arrays, attempts, explain, job_lists, jobs, priorities, trends, versions, views
 from levare.store.ids import new_id
-from levare.store.views import JobFilter
+from levare.store.job_lists import JobFilter
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -81,10 +82,7 @@ def made_job(job: views.Row, call: Call) -> Response:
 
 
 def shown_job(job: views.Row, call: Call, names: Iterable[str] = _FIELDS) -> dict[str, Any]:
-    return picked({**_NOTHING_LEFT, **job, "currency": call.rules.currency}, names)
-
-
-_NOTHING_LEFT = dict.fromkeys(("progress_from", "left_seconds", "left_from"))
+    return picked({**job, "currency": call.rules.currency}, names)
 
 
 def _submit(connection: Connection, body: JobRequest, call: Call) -> views.Row:
@@ -124,11 +122,11 @@ def list_jobs(
     wanted = JobFilter(state or (), team, project, name, user, array, failure or (), call.seen)
     after, is_newest_first = place_of(cursor), order == "newest"
     with call.database.reading() as connection:
-        rows = views.find_jobs(connection, wanted, limit=limit + 1, after=after, newest_first=is_newest_first)
+        rows = job_lists.find(
+            connection, wanted, limit=limit + 1, after=after, newest_first=is_newest_first, names=names
+        )
         rows = trends.with_left(connection, rows, now=call.now)
-    page = rows[:limit]
-    next_cursor = cursor_after(page[-1]) if len(rows) > limit else None
-    return answer({"items": [shown_job(row, call, names) for row in page], "next_cursor": next_cursor})
+    return page(rows, limit, cursor_after, partial(shown_job, call=call, names=names))
 
 
 @router.get("/{job_id}", response_model=Job)
@@ -198,7 +196,7 @@ def list_attempts(job_id: JobId, call: Asked, fields: AttemptFields = None) -> R
     with call.database.reading() as connection:
         rows = views.job_attempts(connection, job_id)
         rows = veil.attempts(connection, rows, call.seen)
-    return answer({"items": [picked({**row, "job": job_id}, names) for row in rows]})
+    return listed([picked({**row, "job": job_id}, names) for row in rows])
 
 
 @router.get("/{job_id}/why", response_model=Why)

@@ -10,7 +10,7 @@ from starlette.responses import Response, StreamingResponse
 
 from app.call import Asked, Call
 from app.document import Responses, refusals
-from app.follow import EVENTS, UNBUFFERED, Accept, Follow, Follower, events
+from app.follow import EVENTS, UNBUFFERED, Accept, Follow, Follower, as_server_sent
 from app.jobs import JobId
 from app.metrics import MOST_OFFSET, AttemptNumber, Rank
 from app.problems import RangeNotSatisfiable
@@ -90,7 +90,8 @@ def read_log(
     no longer kept. Otherwise it is the bytes exactly, from `offset` on and never across such a cut.
 
     As events: `log` has `offset` and `text` (`base64` where the bytes are not UTF-8), `cut` has `from` and
-    `to`, `end` has `state`, `exit_code` and `reason`. The id of each is the offset behind it.
+    `to`, `end` has `state`, `exit_code` and `reason`. The id of each is the offset behind it. Pages get the same over
+    a WebSocket at the same address, each event a text.
     """
     with call.database.reading() as connection:
         found = views.attempt(connection, job_id, attempt, rank=rank)
@@ -109,7 +110,7 @@ def read_log(
 
 
 def _stream(call: Call, follower: Follower) -> Response:
-    return StreamingResponse(events(follower, call.stopping), headers=UNBUFFERED, media_type=EVENTS)
+    return StreamingResponse(as_server_sent(follower, call.writes), headers=UNBUFFERED, media_type=EVENTS)
 
 
 def _nothing_yet(call: Call, job_id: str) -> Response:

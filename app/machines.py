@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Request
 from sqlalchemy import Connection, make_url
 from starlette.responses import Response
 
-from app.answers import answer
+from app.answers import answer, listed
 from app.call import Asked, Call, DryRun, Parts, trying
 from app.document import refusals
 from app.machine_bodies import (
@@ -91,7 +91,7 @@ def list_machines(call: Asked, fields: MachineFields = None) -> Response:
     names = selected(Machine, fields)
     with call.database.reading() as connection:
         rows = machines.every(connection, now=call.now)
-    return answer({"items": [picked(_shown(row), names) for row in rows]})
+    return listed([picked(_shown(row), names) for row in rows])
 
 
 @router.get("/v1/machines/{name}", response_model=Machine)

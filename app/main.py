@@ -42,6 +42,7 @@ from app import (
     report,
     schedules,
     simulations,
+    sockets,
     teams,
     tokens,
     triggers,
@@ -56,6 +57,7 @@ from app.dashboard.browser import Browser
 from app.dashboard.desk import Desk
 from app.keys import Keys
 from app.limits import Body, Door, Shield, our_names
+from app.writes import Writes
 from levare.pulse import Pulse
 from levare.settings import Settings
 from levare.store.engine import Database
@@ -77,9 +79,8 @@ def create(settings: Settings, *, stopping: Event | None = None) -> FastAPI:
     Set `stopping` when the process is about to end: what streams then ends too.
     """
     database = Database(settings.database)
-    parts = Parts(
-        settings, rules_of(settings), database, Pulse(settings.redis_url), stopping or Event(), Keys(database)
-    )
+    writes = Writes(database, stopping or Event())
+    parts = Parts(settings, rules_of(settings), database, Pulse(settings.redis_url), writes, Keys(database))
     app = FastAPI(
         title="levare",
         version=levare.__version__,
@@ -97,8 +98,9 @@ def create(settings: Settings, *, stopping: Event | None = None) -> FastAPI:
         app.include_router(module.router)
     app.state.routes = [route for module in _MODULES for route in module.router.routes]
     app.state.own = own_paths(app.state.routes)
-    app.include_router(live.router)
-    refuse_undeclared([*app.state.routes, *live.router.routes])
+    for router in (live.router, sockets.router):
+        app.include_router(router)
+    refuse_undeclared([*app.state.routes, *live.router.routes, *sockets.router.routes])
     app.state.desk = Desk(parts)
     app.state.hub = live.Hub(parts, app.state.desk)
     app.state.owners = Owners(database)
@@ -112,7 +114,7 @@ def _guard(app: FastAPI, parts: Parts) -> None:
     settings = parts.settings
     app.add_middleware(Auth, keys=parts.keys, per_second=settings.rate)
     app.add_middleware(
-        Door, names=our_names(settings.host, settings.names), host=settings.host, stopping=parts.stopping
+        Door, names=our_names(settings.host, settings.names), host=settings.host, stopping=parts.writes.stopping
     )
     app.add_middleware(Browser)
     app.add_middleware(Shield)
@@ -124,10 +126,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with create_task_group() as group:
         group.start_soon(parts.keys.keep_notes)
         group.start_soon(app.state.hub.run)
+        group.start_soon(parts.writes.run)
         yield
         group.cancel_scope.cancel()
     parts.keys.write_notes()
     app.state.hub.close()
+    parts.writes.close()
     parts.pulse.close()
     parts.database.dispose()
 

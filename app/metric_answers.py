@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from app.answers import At, JobState, Point
+from app.answers import At, JobState, NextCursor, Point
 
 Direction = Literal["min", "max"]
 Param = str | bool | int | float
@@ -61,7 +61,7 @@ class Thinned(BaseModel):
 
 class Metrics(BaseModel):
     items: list[Point]
-    next: int | None = Field(description="The `after` of the next page; null on the last.", examples=[4096])
+    next_cursor: NextCursor
     curves: list[Curve] | None = Field(
         description="Where `points` was asked for: at most 100 curves, by stage and name. Else null."
     )

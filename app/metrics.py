@@ -11,7 +11,7 @@ from app.call import Asked
 from app.document import refusals
 from app.jobs import JobId
 from app.metric_answers import Metrics
-from app.pages import picked
+from app.pages import NumberCursor, by, page, picked, picking
 from app.samples import Newest, Since, Step, Until
 from levare.decide.summaries import Direction
 from levare.errors import Contradiction
@@ -28,9 +28,6 @@ AttemptNumber = Annotated[
 Rank = Annotated[int, Query(ge=0, le=10_000, description="Which part of a gang; 0 is the first.", examples=[0])]
 Stage = Annotated[str | None, Query(max_length=128, pattern=NO_NUL, description="Only this stage.", examples=["train"])]
 Name = Annotated[str | None, Query(max_length=128, pattern=NO_NUL, description="Only this metric.", examples=["loss"])]
-After = Annotated[
-    int | None, Query(ge=0, le=MOST_OFFSET, description="Only lines that begin beyond this offset.", examples=[4096])
-]
 Lines = Annotated[int, Query(ge=1, le=10_000, description="The most lines in one answer.", examples=[1000])]
 Points = Annotated[
     int | None,
@@ -61,7 +58,7 @@ def list_metrics(
     rank: Rank = 0,
     stage: Stage = None,
     name: Name = None,
-    after: After = None,
+    cursor: NumberCursor = None,
     limit: Lines = 1000,
     points: Points = None,
     best: Best = None,
@@ -71,7 +68,7 @@ def list_metrics(
 
     The summary is exact also where points were thinned because there are very many; `thinned` says then how.
     """
-    beyond, goals = -1 if after is None else after, goals_of(best)
+    beyond, goals = int(cursor) if cursor else -1, goals_of(best)
     with call.database.reading() as connection:
         found = views.attempt(connection, job_id, attempt, rank=rank)
         if found is None:
@@ -83,14 +80,12 @@ def list_metrics(
         }
         if points is not None:
             curves = trends.plotted(connection, found["id"], stage=stage, name=name, most=points)
-            return answer({"items": [], "next": None, "curves": curves} | told)
+            return answer({"items": [], "next_cursor": None, "curves": curves} | told)
         rows = views.points(connection, found["id"], stage=stage, name=name, after=beyond, limit=limit + 1)
-    page = rows[:limit]
-    next_after = page[-1]["offset"] if len(rows) > limit else None
-    return answer({"items": [picked(row, _POINT) for row in page], "next": next_after, "curves": None} | told)
+    return page(rows, limit, by("offset"), picking(_POINT), curves=None, **told)
 
 
-_NOTHING: dict[str, Any] = {"items": [], "next": None, "summary": {}, "params": {}, "thinned": None}
+_NOTHING: dict[str, Any] = {"items": [], "next_cursor": None, "summary": {}, "params": {}, "thinned": None}
 
 
 def goals_of(said: list[str] | None) -> dict[str, Direction]:

@@ -7,20 +7,18 @@ too far behind, or asks for what is no longer kept, is told so by `resync`, and 
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from threading import Event
 from time import monotonic
 from typing import Any
 
-import anyio
 from anyio import CapacityLimiter, to_thread
 
 from app.answers import text_of
 from app.follow import KEEP_ALIVE_SECONDS, RESUME
+from app.writes import Writes
 from levare.store import news
 from levare.store.engine import Database
 from levare.store.news import Place
 
-LOOK_EVERY_SECONDS = 0.25
 MOST_BEHIND = 10_000
 """Whoever has so many news before him reads what there is now instead."""
 SPECVERSION = "1.0"
@@ -38,6 +36,8 @@ class Reader:
     place: Place | None = None
     wanted: Mapping[str, str] = field(default_factory=dict)
     """Attributes that an event must have."""
+    has_more: bool = False
+    """Whether the last look has told all that there was room for."""
 
     def look(self) -> list[dict[str, Any]]:
         """The next events; `resync` first where some are left out."""
@@ -46,6 +46,7 @@ class Reader:
                 self.place = news.end(connection)
                 return []
             rows = news.after(connection, self.place, limit=_AT_ONCE)
+            self.has_more = len(rows) == _AT_ONCE
             if not rows:
                 return []
             if self._is_lost(connection, rows):
@@ -88,34 +89,35 @@ def _resync(was: Place, now: Place) -> dict[str, Any]:
     return {"type": "resync", "id": str(now), "data": {"from": str(was), "to": str(now)}}
 
 
-async def as_server_sent(reader: Reader, stopping: Event) -> AsyncIterator[bytes]:
+async def as_server_sent(reader: Reader, writes: Writes) -> AsyncIterator[bytes]:
     """The stream of one reader, until he goes or the process is about to end."""
-    async for event in _follow(reader, stopping):
+    async for event in _follow(reader, writes):
         yield b": still here\n\n" if event is None else _frame(event)
     yield RESUME
 
 
-async def as_texts(reader: Reader, stopping: Event, send: Callable[[str], Any]) -> None:
+async def as_texts(reader: Reader, writes: Writes, send: Callable[[str], Any]) -> None:
     """The same, each event a text."""
-    async for event in _follow(reader, stopping):
+    async for event in _follow(reader, writes):
         if event is not None:
             await send(text_of(event))
 
 
-async def _follow(reader: Reader, stopping: Event) -> AsyncIterator[dict[str, Any] | None]:
+async def _follow(reader: Reader, writes: Writes) -> AsyncIterator[dict[str, Any] | None]:
     """Events as they come, and None where there was none for a while."""
     spoke_at = monotonic()
-    while not stopping.is_set():
+    while not writes.stopping.is_set():
+        number = writes.number
         events = await to_thread.run_sync(reader.look, limiter=_threads)
         for event in events:
-            yield event
-        if events:
             spoke_at = monotonic()
+            yield event
+        if reader.has_more:
             continue
         if monotonic() - spoke_at >= KEEP_ALIVE_SECONDS:
             spoke_at = monotonic()
             yield None
-        await anyio.sleep(LOOK_EVERY_SECONDS)
+        await writes.after(number, within=spoke_at + KEEP_ALIVE_SECONDS - monotonic())
 
 
 def _frame(event: Mapping[str, Any]) -> bytes:

@@ -148,10 +148,10 @@ def _digest(request: Request, body: bytes) -> str:
 
 
 def _kept(response: Response, hides: Hidden | None, now: datetime) -> Answered:
-    content = json.loads(bytes(response.body))
+    body = bytes(response.body).decode()
     if hides:
-        content[hides.field] = None
-    return Answered(response.status_code, json.dumps(content), response.headers.get("Location"), now)
+        body = json.dumps({**json.loads(body), hides.field: None})
+    return Answered(response.status_code, body, response.headers.get("Location"), now)
 
 
 def _written(prefix: str, secret: bytes) -> str:

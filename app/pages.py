@@ -1,22 +1,31 @@
 """Lists in pages: a cursor that stays right while rows come, and only the fields that are wanted."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Query
 from pydantic import BaseModel
+from starlette.responses import Response
 
 from app import problems
+from app.answers import listed
 from levare.errors import Fault, InvalidRequest
+from levare.manifest.patterns import NO_NUL
 
+Row = Mapping[str, Any]
 _LONGEST_NUMBER = 18
 Limit = Annotated[int, Query(ge=1, le=500, description="The most items in one answer.", examples=[50])]
-Cursor = Annotated[
-    str | None,
-    Query(max_length=200, description="`next_cursor` of the page before; the other parameters stay the same."),
+_CURSOR = "`next_cursor` of the page before; the other parameters stay the same."
+Cursor = Annotated[str | None, Query(max_length=200, description=_CURSOR)]
+NameCursor = Annotated[str, Query(max_length=400, pattern=NO_NUL, description=_CURSOR)]
+"""Of a list by name: the last one of the page before."""
+NumberCursor = Annotated[
+    str | None, Query(max_length=_LONGEST_NUMBER, pattern="^[0-9]+$", description=_CURSOR, examples=["71"])
 ]
+"""Of a list by a number: the last one of the page before."""
 
 
 def fields_of(model: type[BaseModel]) -> Any:
@@ -30,18 +39,36 @@ def fields_of(model: type[BaseModel]) -> Any:
     )
 
 
-def cursor_after(row: Mapping[str, Any]) -> str:
+def page(
+    rows: Sequence[Row], limit: int, cursor: Callable[[Row], str], shown: Callable[[Row], Any] = dict, **more: Any
+) -> Response:
+    """Answer a list of which one row more than fits was read, if there is one: so there is another page."""
+    following = cursor(rows[limit - 1]) if len(rows) > limit else None
+    return listed([shown(row) for row in rows[:limit]], next_cursor=following, **more)
+
+
+def picking(names: Iterable[str]) -> Callable[[Row], dict[str, Any]]:
+    """Shows exactly these fields of a row."""
+    return partial(picked, names=tuple(names))
+
+
+def by(column: str) -> Callable[[Row], str]:
+    """The cursor of a list by this column."""
+    return lambda row: str(row[column])
+
+
+def cursor_after(row: Row) -> str:
     """The place of a row in a list by time and id."""
     return urlsafe_b64encode(f"{row['created_at'].isoformat()} {row['id']}".encode()).decode().rstrip("=")
 
 
-def numbered_cursor(row: Mapping[str, Any], time: str) -> str:
+def by_number_and(time: str) -> Callable[[Row], str]:
     """As `cursor_after`, of a list by the time in this column and a number."""
-    return cursor_after({"created_at": row[time], "id": str(row["number"])})
+    return lambda row: cursor_after({"created_at": row[time], "id": str(row["number"])})
 
 
 def number_of(cursor: str | None) -> tuple[datetime, int] | None:
-    """What `numbered_cursor` was given; raise InvalidRequest for anything that it did not make."""
+    """What the cursor of `by_number_and` tells; raise InvalidRequest for anything that it did not make."""
     place = place_of(cursor)
     if place is None:
         return None
@@ -87,6 +114,6 @@ def selected(model: type[BaseModel], fields: str | None) -> Sequence[str]:
     return wanted
 
 
-def picked(row: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+def picked(row: Row, names: Iterable[str]) -> dict[str, Any]:
     """Exactly these fields; a field that the row lacks is an error of ours."""
     return {name: row[name] for name in names}

@@ -8,12 +8,12 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from app.answers import At, JobState, Need, answer
+from app.answers import At, JobState, Need, NextCursor, answer
 from app.call import Asked, Call, DryRun
 from app.document import refusals
 from app.jobs import JOB_REFUSALS, places_of, wake
 from app.once import OnceOnly
-from app.pages import Cursor, Limit, cursor_after, picked, place_of
+from app.pages import Cursor, Limit, cursor_after, page, picked, picking, place_of
 from app.wishes import pipeline_wish
 from levare.errors import InvalidPipeline
 from levare.manifest.pipelines import PipelineRequest
@@ -53,7 +53,7 @@ class Pipeline(BaseModel):
 
 class Pipelines(BaseModel):
     items: list[Pipeline]
-    next_cursor: str | None = Field(description="The `cursor` of the next page; null on the last.")
+    next_cursor: NextCursor
 
 
 _FIELDS = tuple(Pipeline.model_fields)
@@ -92,9 +92,7 @@ def list_pipelines(call: Asked, limit: Limit = 50, cursor: Cursor = None) -> Res
     """List pipelines, newest first."""
     with call.database.reading() as connection:
         rows = pipelines.find(connection, limit=limit + 1, after=place_of(cursor), seen=call.seen)
-    page = rows[:limit]
-    next_cursor = cursor_after(page[-1]) if len(rows) > limit else None
-    return answer({"items": [picked(row, _FIELDS) for row in page], "next_cursor": next_cursor})
+    return page(rows, limit, cursor_after, picking(_FIELDS))
 
 
 @router.get("/{pipeline_id}", response_model=Pipeline)

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from app.answers import At
+from app.answers import At, NextCursor
 
 Kind = Literal["team", "window", "pool", "job", "pipeline", "channel", "alert_rule", "schedule", "trigger"]
 Action = Literal["create", "update", "remove"]
@@ -165,7 +165,7 @@ class RevisionAnswer(BaseModel):
 
 class RevisionsAnswer(BaseModel):
     items: list[RevisionAnswer]
-    next: int | None = Field(description="The `before` of the next page; null on the last.", examples=[7])
+    next_cursor: NextCursor
 
 
 class MadeChange(BaseModel):

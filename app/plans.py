@@ -13,7 +13,7 @@ from app.call import Asked, Call, DryRun
 from app.declarations import checked, normal
 from app.document import refusals
 from app.once import OnceOnly
-from app.pages import Limit, picked
+from app.pages import Limit, NumberCursor, by, page, picked, picking
 from app.plan_answers import (
     Applied,
     DeclaredAnswer,
@@ -40,7 +40,6 @@ RevisionNumber = Annotated[int, Path(ge=1, le=1 << 31, description="The number o
 AtRevision = Annotated[
     int | None, Query(ge=1, le=1 << 31, description="As it was then; as it is now by default.", examples=[11])
 ]
-Before = Annotated[int | None, Query(ge=1, le=1 << 31, description="`next` of the page before.", examples=[7])]
 Origin = Annotated[bool, Query(description="Only the last one that a plan has made.", examples=[True])]
 _REVISION = tuple(RevisionAnswer.model_fields)
 _REFUSALS = refusals(StalePlan, Locked, Contradiction, InvalidDeclaration)
@@ -90,16 +89,17 @@ def apply_plan(body: ApplyRequest, call: Asked, once: OnceOnly, dry_run: DryRun 
 
 
 @router.get("/revisions", response_model=RevisionsAnswer)
-def list_all_revisions(call: Asked, before: Before = None, limit: Limit = 50, applied: Origin = False) -> Response:
+def list_all_revisions(
+    call: Asked, cursor: NumberCursor = None, limit: Limit = 50, applied: Origin = False
+) -> Response:
     """List the revisions of all that is declared, newest first."""
     with call.database.reading() as connection:
         if applied:
             found = revisions.last_applied(connection)
             rows = [found] if found else []
         else:
-            rows = revisions.find(connection, limit=limit + 1, behind=before)
-    following = rows[limit - 1]["number"] if len(rows) > limit else None
-    return answer({"items": [picked(row, _REVISION) for row in rows[:limit]], "next": following})
+            rows = revisions.find(connection, limit=limit + 1, behind=int(cursor) if cursor else None)
+    return page(rows, limit, by("number"), picking(_REVISION))
 
 
 @router.get("/revisions/{number}", response_model=RevisionWithChanges)

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from app.answers import At, answer
+from app.answers import At, answer, listed
 from app.call import Asked, Call, DryRun
 from app.document import refusals
 from app.pages import fields_of, picked, selected
@@ -69,7 +69,7 @@ def list_pools(call: Asked, fields: PoolFields = None) -> Response:
     names = selected(Pool, fields)
     with call.database.reading() as connection:
         rows = pools.every(connection)
-    return answer({"items": [picked(_shown(row), names) for row in rows]})
+    return listed([picked(_shown(row), names) for row in rows])
 
 
 @router.get("/{name}", response_model=Pool)

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from app.answers import At, AttemptState, answer
+from app.answers import At, AttemptState, answer, listed
 from app.call import Asked, Call
 from app.document import refusals
 from app.pages import picked
@@ -190,4 +190,4 @@ def list_family_runs(
     """How the runs of a family went: how long they waited and took, their best metrics, cost, energy and failures."""
     with call.database.reading() as connection:
         rows = family_runs.runs(connection, name, since=since, schedule=schedule, limit=limit)
-    return answer({"items": [picked(row, _RUN) for row in rows]})
+    return listed([picked(row, _RUN) for row in rows])

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from app.answers import At, Job
+from app.answers import At, Job, NextCursor
 
 State = Literal["active", "paused", "done"]
 Outcome = Literal["run", "skipped"]
@@ -29,7 +29,7 @@ class Fire(BaseModel):
 
 class Fires(BaseModel):
     items: list[Fire]
-    next_cursor: str | None = Field(description="The `cursor` of the next page; null on the last.")
+    next_cursor: NextCursor
 
 
 class OpenRun(BaseModel):
@@ -69,7 +69,7 @@ class Schedule(BaseModel):
 
 class Schedules(BaseModel):
     items: list[Schedule]
-    next: str | None = Field(description="The `after` of the next page; null on the last.")
+    next_cursor: NextCursor
 
 
 class Finding(BaseModel):

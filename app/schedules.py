@@ -10,13 +10,13 @@ from fastapi import APIRouter, Path, Query
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from app.answers import answer
+from app.answers import answer, listed
 from app.bodies import Activity, RunRequest
 from app.call import Asked, Call, DryRun
 from app.document import refusals
 from app.jobs import JOB_REFUSALS, shown_job
 from app.once import OnceOnly
-from app.pages import Cursor, Limit, cursor_after, fields_of, picked, place_of, selected
+from app.pages import Cursor, Limit, NameCursor, by, cursor_after, fields_of, page, picked, picking, place_of, selected
 from app.schedule_answers import (
     Declared,
     Finding,
@@ -36,7 +36,6 @@ from levare.decide.due import OUTCOMES
 from levare.decide.times import between
 from levare.decide.timing import timing_of
 from levare.errors import InvalidPipeline, InvalidSchedule, LevareError
-from levare.manifest.patterns import NO_NUL
 from levare.manifest.schedules import ScheduleRequest, within
 from levare.manifest.values import Label
 from levare.model.access import ADMIN
@@ -50,7 +49,6 @@ router = APIRouter(prefix="/v1/schedules", tags=["schedules"])
 
 ScheduleName = Annotated[Label, Path(description="The name of a schedule.", examples=["nightly"])]
 ScheduleFields = Annotated[str | None, fields_of(Schedule)]
-After = Annotated[str, Query(max_length=63, pattern=NO_NUL, description="`next` of the page before.")]
 Outcomes = Annotated[list[Outcome] | None, Query(description="Only these; repeat it for several.")]
 Count = Annotated[int, Query(ge=1, le=1000, description="How many due times.", examples=[10])]
 _SCHEDULE, _FIRE = tuple(Schedule.model_fields), tuple(Fire.model_fields)
@@ -60,14 +58,14 @@ _PUT_REFUSALS = refusals(InvalidSchedule, InvalidPipeline, *JOB_REFUSALS)
 
 
 @router.get("", response_model=Schedules)
-def list_schedules(call: Asked, after: After = "", limit: Limit = 50, fields: ScheduleFields = None) -> Response:
+def list_schedules(call: Asked, cursor: NameCursor = "", limit: Limit = 50, fields: ScheduleFields = None) -> Response:
     """List schedules by name, each with its next due time, its last one and what became of it."""
     names = selected(Schedule, fields)
     with call.database.reading() as connection:
-        rows = visible(partial(schedules.page, connection), call.seen, limit=limit + 1, after=after)
+        rows = visible(partial(schedules.page, connection), call.seen, limit=limit + 1, after=cursor)
         found = history.standing(connection, rows[:limit])
-    following = rows[limit - 1]["name"] if len(rows) > limit else None
-    return answer({"items": [picked(shown(row), names) for row in found], "next": following})
+    following = by("name")(rows[limit - 1]) if len(rows) > limit else None
+    return listed([picked(shown(row), names) for row in found], next_cursor=following)
 
 
 @router.get("/{name}", response_model=Schedule)
@@ -185,10 +183,11 @@ def list_fires(
         rows = history.fires_of(connection, name, limit=limit + 1, before=before, outcomes=outcomes)
         if not rows and not history.has_fired(connection, name):
             schedules.one(connection, name)
-    page = rows[:limit]
-    place_of_last = {"created_at": page[-1]["due_at"], "id": "due"} if page else {}
-    next_cursor = cursor_after(place_of_last) if len(rows) > limit else None
-    return answer({"items": [picked(row, _FIRE) for row in page], "next_cursor": next_cursor})
+    return page(rows, limit, _after_fire, picking(_FIRE))
+
+
+def _after_fire(row: Mapping[str, Any]) -> str:
+    return cursor_after({"created_at": row["due_at"], "id": "due"})
 
 
 @router.get("/{name}/next", response_model=Next)
@@ -215,7 +214,7 @@ def list_revisions(name: ScheduleName, call: Asked, limit: Limit = 50) -> Respon
     """List how it was declared, the newest first, also of a schedule that was removed."""
     with call.database.reading() as connection:
         rows = history.of_schedule(connection, name, limit=limit)
-    return answer({"items": [picked(row, _REVISION) for row in rows]})
+    return listed([picked(row, _REVISION) for row in rows])
 
 
 def one(connection: Connection, name: str) -> dict[str, Any]:

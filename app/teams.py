@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from app.answers import At, answer
+from app.answers import At, answer, listed
 from app.call import Asked, Call, DryRun
 from app.pages import fields_of, picked, selected
 from app.wishes import team_wish
@@ -81,7 +81,7 @@ def list_teams(call: Asked, fields: TeamFields = None) -> Response:
     with call.database.reading() as connection:
         shared = sharing.load(connection, now=call.now, rules=call.rules)
         rows = teams.find(connection, shared, now=call.now)
-    return answer({"items": [picked(row, names) for row in rows if call.seen is None or row["name"] in call.seen]})
+    return listed([picked(row, names) for row in rows if call.seen is None or row["name"] in call.seen])
 
 
 @router.get("/{name}", response_model=Team)

@@ -9,7 +9,7 @@ from pydantic import Field
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from app.answers import NewToken, Token, Tokens, answer
+from app.answers import NewToken, Token, Tokens, answer, listed
 from app.call import Asked, Call, DryRun
 from app.document import refusals
 from app.once import Hidden, OnceOnly
@@ -73,7 +73,7 @@ def list_tokens(call: Asked, fields: TokenFields = None) -> Response:
     names = selected(Token, fields)
     with call.database.reading() as connection:
         rows = [row for row in tokens.tokens(connection) if _manages(call, row)]
-    return answer({"items": [picked(row, names) for row in rows]})
+    return listed([picked(row, names) for row in rows])
 
 
 @router.get("/{token_id}", response_model=Token)

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from app.answers import At
+from app.answers import At, NextCursor
 
 Outcome = Literal["run", "held", "pending"]
 
@@ -42,7 +42,7 @@ class Trigger(BaseModel):
 
 class Triggers(BaseModel):
     items: list[Trigger]
-    next: str | None = Field(description="`after` of the next page; null on the last.", examples=["new-data"])
+    next_cursor: NextCursor
 
 
 class Activation(BaseModel):
@@ -62,7 +62,7 @@ class Activation(BaseModel):
 
 class Activations(BaseModel):
     items: list[Activation]
-    next_cursor: str | None = Field(description="The `cursor` of the next page; null on the last.")
+    next_cursor: NextCursor
 
 
 class Simulated(BaseModel):

@@ -13,7 +13,18 @@ from app.bodies import Activity
 from app.call import Asked, Call, DryRun
 from app.document import refusals
 from app.jobs import JOB_REFUSALS
-from app.pages import Cursor, Limit, fields_of, number_of, numbered_cursor, picked, selected
+from app.pages import (
+    Cursor,
+    Limit,
+    NameCursor,
+    by,
+    by_number_and,
+    fields_of,
+    number_of,
+    page,
+    picked,
+    selected,
+)
 from app.trigger_answers import Activation, Activations, Simulation, Trigger, Triggers, WhyNot
 from levare.decide.belonging import NOBODY, teams_of_work, watched_by
 from levare.errors import InvalidPipeline
@@ -30,7 +41,6 @@ router = APIRouter(prefix="/v1/triggers", tags=["triggers"])
 
 TriggerName = Annotated[Label, Path(description="The name of a trigger.", examples=["new-data"])]
 TriggerFields = Annotated[str | None, fields_of(Trigger)]
-After = Annotated[str, Query(max_length=63, pattern=r"^[^\x00]*$", description="`next` of the page before.")]
 Outcome = Annotated[
     Literal["run", "held", "pending"] | None, Query(description="Only with this outcome.", examples=["held"])
 ]
@@ -45,15 +55,13 @@ _MOST_SHOWN = 500
 
 
 @router.get("", response_model=Triggers)
-def list_triggers(call: Asked, after: After = "", limit: Limit = 50, fields: TriggerFields = None) -> Response:
+def list_triggers(call: Asked, cursor: NameCursor = "", limit: Limit = 50, fields: TriggerFields = None) -> Response:
     """List triggers by name."""
     names = selected(Trigger, fields)
     with call.database.reading() as connection:
-        rows = visible(partial(triggers.page, connection), call.seen, limit=limit + 1, after=after)
+        rows = visible(partial(triggers.page, connection), call.seen, limit=limit + 1, after=cursor)
         counts = activations.counts(connection, [row["name"] for row in rows], now=call.now)
-    following = rows[limit - 1]["name"] if len(rows) > limit else None
-    items = [picked({**row, **counts[row["name"]]}, names) for row in rows[:limit]]
-    return answer({"items": items, "next": following})
+    return page(rows, limit, by("name"), lambda row: picked({**row, **counts[row["name"]]}, names))
 
 
 @router.get("/{name}", response_model=Trigger)
@@ -112,8 +120,7 @@ def list_activations(
         rows = activations.find(connection, name, limit=limit + 1, outcome=outcome, after=place)
         if not rows and place is None and outcome is None:
             triggers.one(connection, name)
-    following = numbered_cursor(rows[limit - 1], "at") if len(rows) > limit else None
-    return answer({"items": [_activation(row) for row in rows[:limit]], "next_cursor": following})
+    return page(rows, limit, by_number_and("at"), _activation)
 
 
 @router.get("/{name}/simulate", response_model=Simulation)

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from app.answers import At, answer
+from app.answers import At, answer, listed
 from app.call import Asked, DryRun
 from app.pages import fields_of, picked, selected
 from app.wishes import window_wish
@@ -48,7 +48,7 @@ def list_windows(call: Asked, fields: WindowFields = None) -> Response:
     with call.database.reading() as connection:
         rows = windows.find(connection, now=call.now)
     shown = [row for row in rows if call.seen is None or row["team"] is None or row["team"] in call.seen]
-    return answer({"items": [picked(row, names) for row in shown]})
+    return listed([picked(row, names) for row in shown])
 
 
 @router.get("/{name}", response_model=Window)

@@ -101,7 +101,7 @@ class Courier(Thread):
                 deliveries.sent(connection, row["id"], now=now)
                 return
             is_over = error.is_final or tries >= MOST_TRIES
-            again_at = None if is_over else now + pause(tries)
+            again_at = None if is_over else now + max(pause(tries), min(error.pause, LONGEST_PAUSE))
             deliveries.failed(connection, row["id"], str(error)[:_LONGEST_ERROR], again_at=again_at)
         log.warning("delivery.failed", delivery=row["id"], channel=row["channel"], tries=tries, error=str(error))
 
@@ -126,7 +126,7 @@ def _send(channel: Row | None, row: Row, about: list[Row], secrets: Secrets, rea
             case _:
                 apprise.send(definition, said, secrets=secrets)
     except Undelivered as error:
-        return Undelivered(secrets.without(str(error)), is_final=error.is_final)
+        return Undelivered(secrets.without(str(error)), is_final=error.is_final, pause=error.pause)
     except Exception as error:  # noqa: BLE001 - whatever a library raises, it is this message's own affair
         return Undelivered(secrets.without(f"{type(error).__name__}: {error}"))
     return None

@@ -8,7 +8,7 @@ have said something (if the page shows that), and else every few seconds for wha
 
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Annotated, Any
@@ -23,7 +23,7 @@ from app.call import Parts, call_of
 from app.dashboard.desk import Desk, View
 from app.dashboard.pages import Address, found_at
 from app.dashboard.sheet import Sheet, packed
-from app.news import Reader, as_texts
+from app.sockets import until_gone
 from levare.errors import LevareError
 from levare.store.audit import Actor
 from levare.store.stirring import Stir
@@ -197,38 +197,8 @@ async def follow_live(socket: WebSocket, page: Annotated[str, Query(max_length=1
     await socket.accept()
     with hub.joined(address, actor) as (channel, tab):
         async with create_task_group() as group:
-            group.start_soon(_until_gone, socket, group.cancel_scope.cancel)
+            group.start_soon(until_gone, socket, group.cancel_scope.cancel)
             group.start_soon(_send_all, socket, channel, tab, group.cancel_scope.cancel)
-
-
-@router.websocket("/v1/events")
-async def follow_news(socket: WebSocket) -> None:
-    """Send what happens as it happens, each event a text; docs/api.md says which."""
-    actor: Actor = socket.scope["levare.actor"]
-    try:
-        await allow(socket, "follow_news", {})
-    except LevareError as error:
-        await socket.close(_GONE, error.title)
-        return
-    await socket.accept()
-    parts: Parts = socket.app.state.parts
-    reader = Reader(parts.database, actor.access.seen)
-    async with create_task_group() as group:
-        group.start_soon(_until_gone, socket, group.cancel_scope.cancel)
-        group.start_soon(_send_news, socket, reader, parts, group.cancel_scope.cancel)
-
-
-async def _send_news(socket: WebSocket, reader: Reader, parts: Parts, leave: Any) -> None:
-    with suppress(WebSocketDisconnect):
-        await as_texts(reader, parts.stopping, socket.send_text)
-    leave()
-
-
-async def _until_gone(socket: WebSocket, leave: Any) -> None:
-    """Nothing is expected of a tab but that it goes."""
-    while (await socket.receive())["type"] != "websocket.disconnect":
-        pass
-    leave()
 
 
 async def _send_all(socket: WebSocket, channel: Channel, tab: Tab, leave: Any) -> None:

@@ -9,8 +9,8 @@ from app.dashboard.reasons import hidden_jobs, told_reason
 from levare.decide.lineup import FORESEEN
 from levare.model import BLOCKED, FINAL, LIVE, WAITING, Reason
 from levare.model.failures import FAILURE_CLASSES as FAILURES
-from levare.store import explain, trends, views
-from levare.store.views import JobFilter
+from levare.store import explain, job_lists, trends
+from levare.store.job_lists import JobFilter
 
 Row = Mapping[str, Any]
 
@@ -41,7 +41,7 @@ def load(view: View) -> dict[str, Any]:
         seen=call.seen,
     )
     with call.database.reading() as connection:
-        rows = views.find_jobs(connection, wanted, limit=MOST + 1, newest_first=state in ("ended", *FINAL))
+        rows = job_lists.find(connection, wanted, limit=MOST + 1, newest_first=state in ("ended", *FINAL))
         rows = trends.with_left(connection, rows, now=call.now)
         blocked = explain.blockers(connection, [row for row in rows if row["state"] == BLOCKED])
         hidden = hidden_jobs(connection, view)

@@ -8,13 +8,18 @@ base64, of `id.timestamp.body`. A receiver refuses what is older than a few minu
 import hashlib
 import hmac
 import json
+import re
 import time
 from base64 import b64decode, b64encode
 from binascii import Error as NoBase64
 from collections.abc import Mapping
+from contextlib import suppress
+from datetime import timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
+import anyio
 import httpx
 
 from beat.channels.reach import Reach
@@ -23,11 +28,15 @@ from beat.channels.undelivered import Undelivered
 from levare.decide.alerts.telling import Message
 
 Row = Mapping[str, Any]
+Answer = tuple[int, str]
+"""The status, and after how long it wants to be asked again, if it says that."""
 _TIMEOUT = httpx.Timeout(8.0, connect=5.0)
-_DEADLINE_SECONDS = 15.0
+DEADLINE_SECONDS = 15.0
+"""Of all of it: a receiver that sends a byte now and then meets no other limit."""
 _MOST_BYTES = 64 * 1024
 _GONE = 410
 _PREFIX = "whsec_"
+_SECONDS = re.compile(r"^[0-9]{1,6}$")
 
 
 def send(definition: Row, message: Message, delivery: Row, *, secrets: Secrets, reach: Reach) -> None:
@@ -37,7 +46,7 @@ def send(definition: Row, message: Message, delivery: Row, *, secrets: Secrets, 
     headers = {"content-type": "application/cloudevents+json", "user-agent": "levare"}
     if definition.get("key"):
         headers |= signed(delivery["id"], body, secrets.value(definition["key"]), at=int(time.time()))
-    _judge(_post(url, body, headers, reach))
+    _judge(*_post(url, body, headers, reach))
 
 
 def event(message: Message, delivery: Row) -> dict[str, Any]:
@@ -68,8 +77,8 @@ def _key(key: str) -> bytes:
         raise Undelivered("The key begins with whsec_, but what follows is no base64.") from None
 
 
-def _post(url: str, body: bytes, headers: Mapping[str, str], reach: Reach) -> int:
-    """The status; to the address that was looked at, without redirects or proxies, and bounded in time and size."""
+def _post(url: str, body: bytes, headers: Mapping[str, str], reach: Reach) -> Answer:
+    """To the address that was looked at, without redirects or proxies, and bounded in time and size."""
     parts = urlsplit(url)
     host, is_safe = parts.hostname or "", parts.scheme == "https"
     if parts.scheme not in ("http", "https") or not host:
@@ -78,24 +87,35 @@ def _post(url: str, body: bytes, headers: Mapping[str, str], reach: Reach) -> in
     address = reach.address_of(host, port)
     target = httpx.URL(url).copy_with(host=address, port=port)
     asked = {**headers, "host": parts.netloc.rpartition("@")[2]}
-    extensions = {"sni_hostname": host} if is_safe else {}
-    until = time.monotonic() + _DEADLINE_SECONDS
+    request = httpx.Request(
+        "POST", target, content=body, headers=asked, extensions={"sni_hostname": host} if is_safe else {}
+    )
     try:
-        with (
-            httpx.Client(timeout=_TIMEOUT, follow_redirects=False, trust_env=False, verify=is_safe) as client,
-            client.stream("POST", target, content=body, headers=asked, extensions=extensions) as answer,
-        ):
-            _drain(answer, until)
-            return answer.status_code
+        answer = anyio.run(partial(_answer, request, is_safe=is_safe))
     except httpx.HTTPError as error:
         raise Undelivered(f"{host} could not be reached: {_kind(error)}.") from None
+    if answer is None:
+        raise Undelivered(f"{host} has not answered within {DEADLINE_SECONDS:g} s.")
+    return answer
 
 
-def _drain(answer: httpx.Response, until: float) -> None:
+async def _answer(request: httpx.Request, *, is_safe: bool) -> Answer | None:
+    """What was answered in time. Whatever becomes of its body, it was said by then."""
+    found: Answer | None = None
+    with anyio.move_on_after(DEADLINE_SECONDS):
+        async with httpx.AsyncClient(timeout=_TIMEOUT, trust_env=False, verify=is_safe) as client:
+            response = await client.send(request, stream=True)
+            found = response.status_code, response.headers.get("retry-after", "")
+            with suppress(httpx.HTTPError):
+                await _drain(response)
+    return found
+
+
+async def _drain(response: httpx.Response) -> None:
     size = 0
-    for piece in answer.iter_raw():
+    async for piece in response.aiter_raw():
         size += len(piece)
-        if size > _MOST_BYTES or time.monotonic() > until:
+        if size > _MOST_BYTES:
             return
 
 
@@ -105,8 +125,9 @@ def _kind(error: httpx.HTTPError) -> str:
     return f"{type(error).__name__}{f', {text}' if text and '://' not in text else ''}"
 
 
-def _judge(status: int) -> None:
+def _judge(status: int, retry_after: str) -> None:
     if httpx.codes.is_redirect(status):
         raise Undelivered(f"It answered {status}: redirects are not followed, so give the address that it leads to.")
     if not httpx.codes.is_success(status):
-        raise Undelivered(f"It answered {status}.", is_final=status == _GONE)
+        pause = timedelta(seconds=int(retry_after)) if _SECONDS.match(retry_after) else timedelta()
+        raise Undelivered(f"It answered {status}.", is_final=status == _GONE, pause=pause)

@@ -7,7 +7,8 @@ What the API costs, on SQLite and PostgreSQL, against a bare FastAPI route that 
 bare route in turn, seven times; requests per second, and CPU of the process for each. Lists: pages of 100, one after
 the other. Submits: 100 each second for 20 s, each with a key, timed from when it was due, and as many reads of the bare
 route beside them. The log: followed as events, and fetched whole.
-Pages: 200 WebSockets of the overview for 20 s, while ten jobs are submitted each second.
+Pages: 200 WebSockets of the overview for 20 s, while ten jobs are submitted each second. Followers: 200 of what
+happens, for 20 s while nothing does, and for 20 s while a job is submitted each second.
 """
 
 import asyncio
@@ -27,6 +28,7 @@ from uuid import uuid4
 import psutil
 
 from benchmarks.api import load
+from benchmarks.api.followers import followed
 from benchmarks.api.load import Asked, Line, Times
 from benchmarks.api.stage import Stage, staged
 from benchmarks.api.tabs import watched
@@ -60,6 +62,7 @@ def measured(stage: Stage, size: dict[str, int]) -> Figures:
         **submits(stage, size["seconds"]),
         **streams(stage),
         **pages(stage, size["tabs"], size["seconds"]),
+        **followers(stage, size["tabs"], size["seconds"]),
     }
 
 
@@ -190,6 +193,13 @@ def pages(stage: Stage, tabs: int, seconds: int) -> Figures:
     """CPU of web, and how often each tab was told something, while jobs come."""
     found = watched(stage, tabs, seconds)
     return {f"{tabs} tabs, % of a core": found.busy_percent, f"{tabs} tabs, messages/s each": found.per_second}
+
+
+def followers(stage: Stage, number: int, seconds: int) -> Figures:
+    """CPU of web with so many who follow what happens."""
+    found = followed(stage, number, seconds)
+    assert found.events >= number, "not everybody was told"
+    return {f"{number} idle followers, %": found.idle_percent, f"{number} told followers, %": found.busy_percent}
 
 
 def show(results: dict[str, Figures]) -> None:

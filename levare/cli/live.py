@@ -49,7 +49,8 @@ class Status:
         self.reasons: list[Reason] = []
         self.metrics: dict[str, dict[str, Trend]] = {}
         self.places: dict[str, Point] = {}
-        self._attempt, self._after = 0, None
+        self._attempt = 0
+        self._cursor: str | None = None
         self.usage = ""
         self.trouble = ""
 
@@ -84,11 +85,11 @@ class Status:
     def _look_at_metrics(self, attempt: int) -> None:
         """The summary, and how far each stage is, by the lines that are new since the last look."""
         if attempt != self._attempt:
-            self._attempt, self._after, self.places = attempt, None, {}
-        found = self._client.metrics(self._id, attempt=attempt, after=self._after)
+            self._attempt, self._cursor, self.places = attempt, None, {}
+        found = self._client.metrics(self._id, attempt=attempt, cursor=self._cursor)
         self.metrics = found["summary"]
         for point in found["items"]:
-            self._after = point["offset"]
+            self._cursor = str(point["offset"])
             self.places[point["stage"] or ""] = point
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypedDict
 
-from levare.client.parts import dry, given, instant, part
+from levare.client.parts import Version, dry, given, instant, only, part
 from levare.client.wire import Wire
 
 
@@ -155,10 +155,12 @@ class AlertCalls:
     def alert_rule(self, name: str) -> AlertRule:
         return self._wire.ask("GET", f"/v1/alert-rules/{part(name)}")
 
-    def set_alert_rule(self, name: str, definition: Mapping[str, Any], *, dry_run: bool = False) -> AlertRule:
+    def set_alert_rule(
+        self, name: str, definition: Mapping[str, Any], *, dry_run: bool = False, if_match: Version = None
+    ) -> AlertRule:
         """Declare a rule, or declare it anew: `when` with one kind; `severity`, `channels` and `description`."""
         path = f"/v1/alert-rules/{part(name)}"
-        return self._wire.ask("PUT", path, params=dry(dry_run), json=dict(definition))
+        return self._wire.ask("PUT", path, params=dry(dry_run), **only(if_match), json=dict(definition))
 
     def pause_alert_rule(self, name: str, *, reason: str = "", dry_run: bool = False) -> AlertRule:
         """Switch a rule off, a default too; its open alerts end."""
@@ -169,9 +171,9 @@ class AlertCalls:
         path = f"/v1/alert-rules/{part(name)}/state"
         return self._wire.ask("PUT", path, params=dry(dry_run), json={"state": "active"})
 
-    def remove_alert_rule(self, name: str, *, dry_run: bool = False) -> AlertRule:
+    def remove_alert_rule(self, name: str, *, dry_run: bool = False, if_match: Version = None) -> AlertRule:
         """Remove what was declared; a default of this name is then in force again."""
-        return self._wire.ask("DELETE", f"/v1/alert-rules/{part(name)}", params=dry(dry_run))
+        return self._wire.ask("DELETE", f"/v1/alert-rules/{part(name)}", params=dry(dry_run), **only(if_match))
 
     def try_alert_rule(self, name: str, *, since: str = "30d") -> BackTest:
         """What a rule would have done with what is recorded, and which of it preceded a failure."""
@@ -210,13 +212,17 @@ class AlertCalls:
     def channel(self, name: str) -> Channel:
         return self._wire.ask("GET", f"/v1/channels/{part(name)}")
 
-    def set_channel(self, name: str, definition: Mapping[str, Any], *, dry_run: bool = False) -> Channel:
+    def set_channel(
+        self, name: str, definition: Mapping[str, Any], *, dry_run: bool = False, if_match: Version = None
+    ) -> Channel:
         """Declare a channel, or declare it anew: one of `webhook`, `email` and `apprise`, and `routes`."""
-        return self._wire.ask("PUT", f"/v1/channels/{part(name)}", params=dry(dry_run), json=dict(definition))
+        return self._wire.ask(
+            "PUT", f"/v1/channels/{part(name)}", params=dry(dry_run), **only(if_match), json=dict(definition)
+        )
 
-    def remove_channel(self, name: str, *, dry_run: bool = False) -> Channel:
+    def remove_channel(self, name: str, *, dry_run: bool = False, if_match: Version = None) -> Channel:
         """Remove a channel; what it was still to say is never said."""
-        return self._wire.ask("DELETE", f"/v1/channels/{part(name)}", params=dry(dry_run))
+        return self._wire.ask("DELETE", f"/v1/channels/{part(name)}", params=dry(dry_run), **only(if_match))
 
     def try_channel(self, name: str, *, dry_run: bool = False) -> Delivery:
         """Have a channel say that it works; `deliveries` tells whether it did."""

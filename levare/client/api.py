@@ -225,17 +225,19 @@ class Client(
         rank: int | None = None,
         stage: str | None = None,
         name: str | None = None,
-        after: int | None = None,
+        cursor: str | None = None,
         limit: int | None = None,
         points: int | None = None,
         best: Mapping[str, Direction] | None = None,
     ) -> Metrics:
         """
-        Points beyond the offset `after`, and a summary per stage of all; `next` is the `after` of the next page.
+        Points, and a summary per stage of all; `next_cursor` is the `cursor` of the next page.
+
+        So is the offset of a point: what comes is beyond it.
 
         With `points` curves in at most so many points each, instead. `best` is as in `compare`.
         """
-        params = {"attempt": attempt, "rank": rank, "stage": stage, "name": name, "after": after, "limit": limit}
+        params = {"attempt": attempt, "rank": rank, "stage": stage, "name": name, "cursor": cursor, "limit": limit}
         params |= {"points": points, "best": ways(best)}
         return self._get(f"/v1/jobs/{part(job)}/metrics", **params)
 

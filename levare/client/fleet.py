@@ -6,7 +6,7 @@ from typing import Any
 
 from levare.client.answers import Family, Node, Reap, Team, Window
 from levare.client.calls import Calls
-from levare.client.parts import dry, instant, part, span
+from levare.client.parts import Version, dry, instant, only, part, span
 
 
 class FleetCalls(Calls):
@@ -52,17 +52,17 @@ class FleetCalls(Calls):
     def team(self, name: str) -> Team:
         return self._get(f"/v1/teams/{part(name)}")
 
-    def set_team(self, name: str, *, dry_run: bool = False, **declared: Any) -> Team:
+    def set_team(self, name: str, *, dry_run: bool = False, if_match: Version = None, **declared: Any) -> Team:
         """
         Declare `weight`, `quota`, `projects` and `users` of a team.
 
         What is left out, in a quota too, goes back to its default.
         """
-        return self._wire.ask("PUT", f"/v1/teams/{part(name)}", params=dry(dry_run), json=declared)
+        return self._wire.ask("PUT", f"/v1/teams/{part(name)}", params=dry(dry_run), **only(if_match), json=declared)
 
-    def remove_team(self, name: str, *, dry_run: bool = False) -> Team:
+    def remove_team(self, name: str, *, dry_run: bool = False, if_match: Version = None) -> Team:
         """Forget what was declared of a team, and return what that was; its jobs and its use stay."""
-        return self._wire.ask("DELETE", f"/v1/teams/{part(name)}", params=dry(dry_run))
+        return self._wire.ask("DELETE", f"/v1/teams/{part(name)}", params=dry(dry_run), **only(if_match))
 
     def windows(self) -> list[Window]:
         """Those that are not over."""
@@ -82,19 +82,20 @@ class FleetCalls(Calls):
         user: str | None = None,
         reason: str = "",
         dry_run: bool = False,
+        if_match: Version = None,
     ) -> Window:
         """Keep nodes for a team, or for one user of it, or, without a team, for maintenance."""
         times = {"starts": instant(starts), "ends": instant(ends)}
         body = {"nodes": list(nodes), **times, "team": team, "user": user, "reason": reason}
-        return self._wire.ask("PUT", f"/v1/windows/{part(name)}", params=dry(dry_run), json=body)
+        return self._wire.ask("PUT", f"/v1/windows/{part(name)}", params=dry(dry_run), **only(if_match), json=body)
 
-    def remove_window(self, name: str, *, dry_run: bool = False) -> Window:
+    def remove_window(self, name: str, *, dry_run: bool = False, if_match: Version = None) -> Window:
         """Give the nodes of a window back."""
-        return self._wire.ask("DELETE", f"/v1/windows/{part(name)}", params=dry(dry_run))
+        return self._wire.ask("DELETE", f"/v1/windows/{part(name)}", params=dry(dry_run), **only(if_match))
 
     def families(self, *, held: bool = False) -> Iterator[Family]:
         """Families of jobs by name, or only those that are held now; pages are fetched as they are needed."""
-        return self._wire.pages("/v1/families", None, by="after", held="true" if held else None)
+        return self._wire.pages("/v1/families", None, held="true" if held else None)
 
     def family(self, name: str) -> Family:
         """What is known of the jobs of one `team/project/name`."""

@@ -57,7 +57,7 @@ class Metrics(TypedDict):
     """`curves` is None unless `points` were asked for, `thinned` is None while all points are kept."""
 
     items: list[Point]
-    next: int | None
+    next_cursor: str | None
     curves: list[Curve] | None
     summary: dict[str, dict[str, Trend]]
     params: dict[str, Any]

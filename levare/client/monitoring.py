@@ -176,7 +176,7 @@ class MonitoringCalls:
     ) -> Iterator[AuditRow]:
         """Who changed what, newest first, at most `limit`; pages are fetched as they are needed."""
         wanted = {"object": object, "actor": actor, "action": action, "since": since}
-        return self._wire.pages("/v1/audit", limit, by="before", **wanted)
+        return self._wire.pages("/v1/audit", limit, **wanted)
 
     def verify_audit(self, *, anchor: str | None = None) -> AuditVerdict:
         """Whether nobody has changed the audit; `anchor` is the `PLACE:HASH` of an earlier look."""

@@ -149,7 +149,7 @@ class PlanCalls:
 
     def revisions(self, *, limit: int | None = None) -> Iterator[RevisionOfAll]:
         """Of all that is declared, newest first, at most `limit`; pages are fetched as they are needed."""
-        return self._wire.pages("/v1/revisions", limit, by="before")
+        return self._wire.pages("/v1/revisions", limit)
 
     def last_applied(self) -> RevisionOfAll | None:
         """The last revision that a plan has made."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
-from levare.client.parts import dry, given, part
+from levare.client.parts import Version, dry, given, only, part
 from levare.client.wire import Wire
 
 
@@ -72,13 +72,17 @@ class PoolCalls:
     def pool(self, name: str) -> Pool:
         return self._wire.ask("GET", f"/v1/pools/{part(name)}")
 
-    def set_pool(self, name: str, definition: Mapping[str, Any], *, dry_run: bool = False) -> Pool:
+    def set_pool(
+        self, name: str, definition: Mapping[str, Any], *, dry_run: bool = False, if_match: Version = None
+    ) -> Pool:
         """Declare a pool, or declare it anew; docs/pools.md says what belongs into a definition."""
-        return self._wire.ask("PUT", f"/v1/pools/{part(name)}", params=dry(dry_run), json=dict(definition))
+        return self._wire.ask(
+            "PUT", f"/v1/pools/{part(name)}", params=dry(dry_run), **only(if_match), json=dict(definition)
+        )
 
-    def remove_pool(self, name: str, *, dry_run: bool = False) -> Pool:
+    def remove_pool(self, name: str, *, dry_run: bool = False, if_match: Version = None) -> Pool:
         """Its workers drain, and end when nothing runs on them any more."""
-        return self._wire.ask("DELETE", f"/v1/pools/{part(name)}", params=dry(dry_run))
+        return self._wire.ask("DELETE", f"/v1/pools/{part(name)}", params=dry(dry_run), **only(if_match))
 
     def machines(self) -> list[Machine]:
         return self._wire.ask("GET", "/v1/machines")["items"]

@@ -6,7 +6,7 @@ from typing import Any, TypedDict
 from uuid import uuid4
 
 from levare.client.answers import Job
-from levare.client.parts import dry, given, instant, part
+from levare.client.parts import Version, dry, given, instant, only, part
 from levare.client.wire import Wire
 
 _PAGE = 200
@@ -200,18 +200,20 @@ class ScheduleCalls:
 
     def schedules(self) -> Iterator[Schedule]:
         """All of them by name, each with its next due time and what became of the last; pages as they are needed."""
-        return self._wire.pages(_PLACE, None, by="after")
+        return self._wire.pages(_PLACE, None)
 
     def schedule(self, name: str) -> Schedule:
         return self._ask("GET", f"/{part(name)}")
 
-    def set_schedule(self, name: str, definition: Definition, *, dry_run: bool = False) -> Declared:
+    def set_schedule(
+        self, name: str, definition: Definition, *, dry_run: bool = False, if_match: Version = None
+    ) -> Declared:
         """Declare a schedule, or declare it anew; the answer has what lint says of it, too."""
-        return self._ask("PUT", f"/{part(name)}", params=dry(dry_run), json=dict(definition))
+        return self._ask("PUT", f"/{part(name)}", params=dry(dry_run), **only(if_match), json=dict(definition))
 
-    def remove_schedule(self, name: str, *, dry_run: bool = False) -> Schedule:
+    def remove_schedule(self, name: str, *, dry_run: bool = False, if_match: Version = None) -> Schedule:
         """Forget a schedule, and return what it was; its fires, revisions and jobs stay."""
-        return self._ask("DELETE", f"/{part(name)}", params=dry(dry_run))
+        return self._ask("DELETE", f"/{part(name)}", params=dry(dry_run), **only(if_match))
 
     def pause_schedule(self, name: str, *, reason: str = "", dry_run: bool = False) -> Schedule:
         """Skip whatever is due from now on."""

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from levare.client.answers import News
 from levare.client.calls import Calls
-from levare.client.parts import dry, instant, part
+from levare.client.parts import Version, dry, instant, only, part
 from levare.client.stream import follow_news
 from levare.client.wire import LONG_PATIENCE
 
@@ -108,15 +108,17 @@ class Event(TypedDict):
 class TriggerCalls(Calls):
     def triggers(self) -> Iterator[Trigger]:
         """By name; pages are fetched as they are needed."""
-        return self._wire.pages("/v1/triggers", None, by="after")
+        return self._wire.pages("/v1/triggers", None)
 
     def trigger(self, name: str) -> Trigger:
         return self._get(f"/v1/triggers/{part(name)}")
 
-    def set_trigger(self, name: str, definition: Definition, *, dry_run: bool = False) -> Trigger:
+    def set_trigger(
+        self, name: str, definition: Definition, *, dry_run: bool = False, if_match: Version = None
+    ) -> Trigger:
         """Declare a trigger, or declare it anew: a `job` or a `pipeline` to start `when` something happens."""
         path = f"/v1/triggers/{part(name)}"
-        return self._wire.ask("PUT", path, params=dry(dry_run), json=dict(definition))
+        return self._wire.ask("PUT", path, params=dry(dry_run), **only(if_match), json=dict(definition))
 
     def pause_trigger(self, name: str, *, reason: str = "", dry_run: bool = False) -> Trigger:
         """Hold whatever happens, until `resume_trigger`."""
@@ -128,9 +130,9 @@ class TriggerCalls(Calls):
         body = {"state": "active"}
         return self._wire.ask("PUT", f"/v1/triggers/{part(name)}/state", params=dry(dry_run), json=body)
 
-    def remove_trigger(self, name: str, *, dry_run: bool = False) -> Trigger:
+    def remove_trigger(self, name: str, *, dry_run: bool = False, if_match: Version = None) -> Trigger:
         """Remove a trigger, and return what it was; its jobs and its activations stay."""
-        return self._wire.ask("DELETE", f"/v1/triggers/{part(name)}", params=dry(dry_run))
+        return self._wire.ask("DELETE", f"/v1/triggers/{part(name)}", params=dry(dry_run), **only(if_match))
 
     def activations(
         self, trigger: str, *, outcome: str | None = None, limit: int | None = None

@@ -107,14 +107,14 @@ class Wire:
         except ValueError:
             raise _stranger(self.url, response) from None
 
-    def pages(self, path: str, limit: int | None, *, by: str = "cursor", **wanted: Any) -> Iterator[Any]:
+    def pages(self, path: str, limit: int | None, **wanted: Any) -> Iterator[Any]:
         """At most `limit` items of a list; pages are fetched as they are needed, each by what the last one gave."""
         place, left = None, limit
         while left is None or left > 0:
-            page = self.ask("GET", path, params=given({**wanted, by: place, "limit": min(left or _PAGE, _PAGE)}))
+            page = self.ask("GET", path, params=given({**wanted, "cursor": place, "limit": min(left or _PAGE, _PAGE)}))
             yield from page["items"]
             left = None if left is None else left - len(page["items"])
-            place = page["next_cursor" if by == "cursor" else "next"]
+            place = page["next_cursor"]
             if not place:
                 return
 

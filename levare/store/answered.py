@@ -2,17 +2,19 @@
 What requests with an idempotency key were answered, so that a repeat is answered alike and makes nothing.
 
 `claim` and `keep` are in the transaction that makes what is answered: a request that was refused, or of a process that
-was killed, has claimed nothing. Two with one key take turns at the row, on every database and from every process.
+was killed, has kept nothing. Two with one key take turns, on every database and from every process: on SQLite as all
+who write do, on PostgreSQL by a lock of the key.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, select
 
 from levare.errors import Fault, IdempotencyMismatch, InFlight
 from levare.store.tables_answers import answers
+from levare.store.upsert import upsert
 
 KEPT = timedelta(hours=24)
 
@@ -49,12 +51,7 @@ def claim(connection: Connection, key: Key, *, now: datetime) -> Answered | None
     if connection.dialect.name == "postgresql" and not connection.execute(_TRY, key.place).scalar_one():
         raise in_flight(key.name)
     found = connection.execute(_FIND, key.place).one_or_none()
-    row = {"digest": key.digest, "created_at": now, "status": None, "body": None, "location": None}
-    if found is None:
-        connection.execute(insert(answers), {"token_id": key.token_id, "key": key.name, **row})
-        return None
-    if found.created_at <= now - KEPT:
-        connection.execute(_ANEW.values(row), key.place)
+    if found is None or found.created_at <= now - KEPT:
         return None
     if found.digest != key.digest:
         raise _mismatch(key, found.created_at)
@@ -62,9 +59,9 @@ def claim(connection: Connection, key: Key, *, now: datetime) -> Answered | None
 
 
 def keep(connection: Connection, key: Key, answer: Answered) -> None:
-    """Keep what the claimed key is answered."""
-    said = {"new_status": answer.status, "new_body": answer.body, "new_location": answer.location}
-    connection.execute(_KEEP, {**key.place, **said})
+    """Keep what the claimed key is answered, for what it was answered longer ago."""
+    row = {"token_id": key.token_id, "key": key.name, "digest": key.digest, **vars(answer)}
+    _KEEP.run(connection, [row])
 
 
 def in_flight(key: str) -> InFlight:
@@ -87,8 +84,7 @@ def _mismatch(key: Key, at: datetime) -> IdempotencyMismatch:
 
 _PLACE = (answers.c.token_id == bindparam("of_token"), answers.c.key == bindparam("of_key"))
 _FIND = select(answers).where(*_PLACE)
-_ANEW = update(answers).where(*_PLACE)
-_KEEP = _ANEW.values(status=bindparam("new_status"), body=bindparam("new_body"), location=bindparam("new_location"))
+_KEEP = upsert(answers, replacing=("digest", "status", "body", "location", "created_at"))
 _TRY = select(
     func.pg_try_advisory_xact_lock(
         func.hashtextextended(bindparam("of_token") + "/" + bindparam("of_key"), 0)  # of this transaction

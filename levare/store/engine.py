@@ -23,6 +23,7 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from levare.errors import InvalidSetting
+from levare.store.checkpoints import MOST_PAGES, Checkpoints
 
 _BUSY_TIMEOUT_MS = 10_000
 _RESTED_SECONDS = 1.0
@@ -43,6 +44,7 @@ class Database:
         if self.is_sqlite:
             self._reads, self._writes = _sqlite(self.url, "BEGIN"), _sqlite(self.url, "BEGIN IMMEDIATE")
             self._turn: AbstractContextManager[object] = _Turn(_path(self.url))
+            self._checkpoints = Checkpoints(_path(self.url), self._turn)
         else:
             self._turn = nullcontext()
             self._writes = _postgresql(self.url)
@@ -79,8 +81,11 @@ class Database:
             connection.close()
             raise
         self._writer = connection
+        self._checkpoints.soon()
 
     def dispose(self) -> None:
+        if self.is_sqlite:
+            self._checkpoints.close()
         if self._writer:
             self._writer.close()
             self._writer = None
@@ -164,6 +169,7 @@ def _prepare_sqlite(connection: SqliteConnection, _record: Any) -> None:
         "synchronous=NORMAL",
         "foreign_keys=ON",
         f"busy_timeout={_BUSY_TIMEOUT_MS}",
+        f"wal_autocheckpoint={MOST_PAGES}",
     ):
         connection.execute(f"PRAGMA {pragma}").close()
 

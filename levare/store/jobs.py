@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cached_property
 from hashlib import sha256
 from pathlib import PurePath
 from typing import Any, TypeVar
@@ -13,7 +12,6 @@ from sqlalchemy import Connection, insert, select, update
 
 from levare.decide import arrays as decide
 from levare.decide.contradictions import refuse_contradictions
-from levare.decide.placement import can_never_run
 from levare.errors import CanNeverRun, Conflict, Fault, Forbidden, InvalidArray, UnknownNeeds
 from levare.model import (
     BLOCKED,
@@ -22,7 +20,6 @@ from levare.model import (
     WAITING,
     Elements,
     Need,
-    Node,
     Parameters,
     Reason,
     Request,
@@ -30,9 +27,9 @@ from levare.model import (
     scale_of,
 )
 from levare.model.access import MEMBER, VIEWER
-from levare.store import arrays, audit, pool_workers, views
+from levare.store import arrays, audit, views
 from levare.store.audit import Actor
-from levare.store.fleet import load_emptied
+from levare.store.fitting import Fitting
 from levare.store.tables import jobs, needs
 from levare.store.teams import refuse_beyond_queue
 
@@ -118,22 +115,15 @@ class Submission:
 
 
 class Intake:
-    """Who submits, when and under which rules, in one transaction; the fleet is looked at once."""
+    """Who submits, when and under which rules, in one transaction; the fleet is looked at once at most."""
 
     def __init__(self, connection: Connection, actor: Actor, *, now: datetime, rules: Rules) -> None:
         self.connection, self.actor, self.now, self.rules = connection, actor, now, rules
-        self._unfit: dict[Request, Reason | None] = {}
-
-    @cached_property
-    def _fleet(self) -> Sequence[Node]:
-        """The nodes that there are, and those that pools would start for what waits."""
-        return pool_workers.with_prospects(self.connection, load_emptied(self.connection), now=self.now)
+        self._fitting = Fitting(connection, rules.licences, now=now)
 
     def refuse_unfit(self, request: Request) -> None:
         """Raise CanNeverRun for what no node could ever run."""
-        if request not in self._unfit:
-            self._unfit[request] = can_never_run(request, self._fleet, self.rules.licences)
-        reason = self._unfit[request]
+        reason = self._fitting.why_never(request)
         if reason:
             fault = Fault(_field(reason.code, request), reason.message, reason.asked, reason.available)
             next_step = _NAME_ANOTHER if _is_unknown(reason, request) else _ASK_LESS

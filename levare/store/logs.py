@@ -72,14 +72,13 @@ def whole(database: Database, attempt_id: str) -> Iterator[bytes]:
 
 def has_news(connection: Connection, attempt_id: str, place: int) -> bool:
     """Whether there is anything to read at `place`, or nothing to come any more. Cheap: one row by its key."""
-    query = select(attempts.c.state, attempts.c.log_bytes).where(attempts.c.id == attempt_id)
-    row = connection.execute(query).one()
+    row = connection.execute(_WRITTEN, {"attempt": attempt_id}).one()
     return row.log_bytes > place or row.state not in LIVE
 
 
 def _extent(connection: Connection, attempt_id: str) -> tuple[int, bool]:
     """How much was written, and whether that is all."""
-    row = connection.execute(select(attempts.c.state, attempts.c.log_bytes).where(attempts.c.id == attempt_id)).one()
+    row = connection.execute(_WRITTEN, {"attempt": attempt_id}).one()
     return max(row.log_bytes, _end_before(connection, attempt_id, None)), row.state not in LIVE
 
 
@@ -115,10 +114,8 @@ def _kept(connection: Connection, attempt_id: str, place: int, limit: int) -> It
 
 def _end_before(connection: Connection, attempt_id: str, offset: int | None) -> int:
     """Where the last piece ends that begins before `offset`; of all pieces when that is None."""
-    query = select(logs.c.offset, func.length(logs.c.data)).where(logs.c.attempt_id == attempt_id)
-    if offset is not None:
-        query = query.where(logs.c.offset < offset)
-    row = connection.execute(query.order_by(logs.c.offset.desc()).limit(1)).first()
+    query = _LAST if offset is None else _LAST_BEFORE
+    row = connection.execute(query, {"attempt": attempt_id, "place": offset}).first()
     return row[0] + row[1] if row else 0
 
 
@@ -145,3 +142,6 @@ _PIECES = (
     .where(_of_attempt, logs.c.offset >= bindparam("first"), logs.c.offset <= bindparam("last"))
     .order_by(logs.c.offset)
 )
+_LAST = select(logs.c.offset, func.length(logs.c.data)).where(_of_attempt).order_by(logs.c.offset.desc()).limit(1)
+_LAST_BEFORE = _LAST.where(logs.c.offset < bindparam("place"))
+_WRITTEN = select(attempts.c.state, attempts.c.log_bytes).where(attempts.c.id == bindparam("attempt"))

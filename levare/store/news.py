@@ -38,7 +38,7 @@ def place_of(row: Row) -> Place:
 
 def end(connection: Connection) -> Place:
     """Behind all that is committed."""
-    row = connection.execute(_of(connection, _LAST)).mappings().first()
+    row = connection.execute(_LAST[connection.dialect.name]).mappings().first()
     return place_of(dict(row)) if row else Place()
 
 
@@ -51,27 +51,28 @@ def begin(connection: Connection) -> Place | None:
 def after(connection: Connection, place: Place, *, limit: int) -> Sequence[Row]:
     """The next news behind a place."""
     values = {"mark": place.mark, "number": place.number, "most": limit}
-    return [dict(row) for row in connection.execute(_of(connection, _AFTER), values).mappings()]
+    return [dict(row) for row in connection.execute(_AFTER[connection.dialect.name], values).mappings()]
 
 
 def has_more(connection: Connection, place: Place, many: int) -> bool:
     """Whether more than so many lie behind a place."""
     values = {"mark": place.mark, "number": place.number, "most": 1, "skipped": many}
-    return connection.execute(_of(connection, _AFTER.offset(bindparam("skipped"))), values).first() is not None
+    return connection.execute(_BEYOND[connection.dialect.name], values).first() is not None
 
 
-def _of(connection: Connection, query: Any) -> Any:
-    """On PostgreSQL only what no transaction that still runs can come before."""
-    return query.where(news.c.mark < _OLDEST) if connection.dialect.name == "postgresql" else query
+def _settled(query: Any) -> Mapping[str, Any]:
+    """By dialect; on PostgreSQL only what no transaction that still runs can come before."""
+    return {"sqlite": query, "postgresql": query.where(news.c.mark < _OLDEST)}
 
 
 _PLACE = (news.c.mark, news.c.number)
 _OLDEST = cast(cast(func.pg_snapshot_xmin(func.pg_current_snapshot()), Text), BigInteger)
 _FIRST = select(*_PLACE).order_by(*_PLACE).limit(1)
-_LAST = select(*_PLACE).order_by(*(column.desc() for column in _PLACE)).limit(1)
-_AFTER = (
+_LAST = _settled(select(*_PLACE).order_by(*(column.desc() for column in _PLACE)).limit(1))
+_NEXT = (
     select(news)
     .where(tuple_(*_PLACE) > tuple_(bindparam("mark", type_=BigInteger), bindparam("number", type_=BigInteger)))
     .order_by(*_PLACE)
     .limit(bindparam("most"))
 )
+_AFTER, _BEYOND = _settled(_NEXT), _settled(_NEXT.offset(bindparam("skipped")))

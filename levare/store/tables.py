@@ -37,6 +37,7 @@ class JobRow(Table, table=True):
         Index("ix_jobs_arrays", "state", sqlite_where=_IS_ARRAY, postgresql_where=_IS_ARRAY),
         Index("ix_jobs_unwanted", "state", sqlite_where=_IS_UNWANTED, postgresql_where=_IS_UNWANTED),
         Index("ix_jobs_created", "created_at", "id"),
+        Index("ix_jobs_team", "team", "created_at", "id"),
         Index("ix_jobs_schedule", "schedule", "state"),
         Index("ix_jobs_trigger", "trigger", "state"),
     )

@@ -120,10 +120,12 @@ def params(connection: Connection, attempt_id: str) -> Row:
 
 def with_left(connection: Connection, rows: Sequence[Row], *, now: datetime) -> list[Row]:
     """Jobs with where their progress is taken from, and, of those that run, how long they still take."""
-    live = {f"{row['id']}-{row['attempt']}": row for row in rows if row["progress"] is not None or _runs(row)}
-    courses = curves.courses_of(connection, list(live)) if live else {}
+    live = {row["id"]: f"{row['id']}-{row['attempt']}" for row in rows if row["progress"] is not None or _runs(row)}
+    if not live:
+        return [*rows]
+    courses = curves.courses_of(connection, list(live.values()))
     learned = _learned(connection, [row for row in rows if _runs(row)])
-    return [_with_left(row, courses.get(f"{row['id']}-{row['attempt']}"), learned, now) for row in rows]
+    return [_with_left(row, courses.get(live[row["id"]]), learned, now) if row["id"] in live else row for row in rows]
 
 
 def _runs(row: Row) -> bool:

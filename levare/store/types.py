@@ -30,6 +30,17 @@ class Utc(TypeDecorator[datetime]):
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        """Of SQLite straight from its text: lists have hundreds of instants."""
+        return _of_text if dialect.name == "sqlite" else super().result_processor(dialect, coltype)
+
+
+def _of_text(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    found = datetime.fromisoformat(text)
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
 
 def is_one_of(column: ColumnElement[str], values: Iterable[str]) -> ColumnElement[bool]:
     """`column IN values` for values known beforehand, which saves the expansion at each execution."""

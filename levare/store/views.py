@@ -2,8 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -17,69 +15,43 @@ from sqlalchemy import (
     cast,
     exists,
     func,
-    literal,
     select,
-    tuple_,
 )
 
 from levare.errors import NotFound
 from levare.model import BLOCKED, CANCELLED, FAILED, FINAL, LIVE, SUCCEEDED, SUCCESS, WAITING
 from levare.store import arrays
 from levare.store.tables import attempts, devices, jobs, metrics, needs, nodes
-from levare.store.types import Utc
 
 Row = Mapping[str, Any]
 
 _INTERNAL = ("lane", "family", "losses", "cancelled_by", "array", "shunned")
 _OF_ARRAY = ("array_size", "array_cap", "array_next")
+_NEEDED = ("id", "created_at", "state", "attempt", "progress", "started_at", "cancel_requested_at", *_OF_ARRAY)
+"""What is read of each job, whatever is asked for: its place in a list, and what the rest of it follows from."""
+_UNTOLD: Row = dict.fromkeys(("progress_from", "left_seconds", "left_from"))
+"""What `trends.with_left` says of some."""
 _latest = and_(attempts.c.job_id == jobs.c.id, attempts.c.number == jobs.c.attempt, attempts.c.rank == 0)
-_node = case((jobs.c.state.not_in((BLOCKED, WAITING)), attempts.c.node)).label("node")
-_job_columns = [column for column in jobs.c if column.name not in _INTERNAL]
-_has_needs = (
-    exists().where(needs.c.job_id == jobs.c.id).label("has_needs")
-)  # most have none, and are not asked for them
-_whole_job = select(*_job_columns, _node, attempts.c.failure, _has_needs).select_from(jobs.outerjoin(attempts, _latest))
-_job_by_id = _whole_job.where(jobs.c.id == bindparam("job_id"))  # built once, for building costs more than asking
+WITH_LATEST = jobs.outerjoin(attempts, _latest)
+_JOB: Mapping[str, ColumnElement[Any]] = {
+    **{column.name: column for column in jobs.c if column.name not in _INTERNAL},
+    "node": case((jobs.c.state.not_in((BLOCKED, WAITING)), attempts.c.node)).label("node"),
+    "failure": attempts.c.failure,
+    "needs": exists().where(needs.c.job_id == jobs.c.id).label("has_needs"),  # most have none, and are not asked
+}
+_job_by_id = (  # built once, for building costs more than asking
+    select(*_JOB.values()).select_from(WITH_LATEST).where(jobs.c.id == bindparam("job_id"))
+)
 _size_by_id = select(jobs.c.array_size).where(jobs.c.id == bindparam("job_id"))
 _needs_of = select(needs).where(needs.c.job_id.in_(bindparam("jobs", expanding=True)))
 
 
-@dataclass(frozen=True)
-class JobFilter:
-    """Which jobs to list; what is empty filters nothing."""
-
-    states: Sequence[str] = ()
-    team: str | None = None
-    project: str | None = None
-    name: str | None = None
-    user: str | None = None
-    array: str | None = None
-    """Only elements of this array. Without it elements are listed only where `states` or `failures` are asked for."""
-    failures: Sequence[str] = ()
-    """Only jobs whose latest attempt has failed so."""
-    seen: Collection[str] | None = None
-    """Only jobs of these teams."""
-
-    def conditions(self) -> list[ColumnElement[bool]]:
-        equal = {name: getattr(self, name) for name in ("team", "project", "name", "user")}
-        conditions = [jobs.c[name] == value for name, value in equal.items() if value is not None]
-        if self.array is not None:
-            conditions.append(jobs.c.array_id == self.array)
-        elif not self.states and not self.failures:
-            conditions.append(jobs.c.array_id.is_(None))
-        if self.seen is not None:
-            conditions.append(jobs.c.team.in_(self.seen))
-        if self.failures:
-            conditions.append(attempts.c.failure.in_(self.failures))
-        return [*conditions, jobs.c.state.in_(self.states)] if self.states else conditions
-
-
 def job(connection: Connection, job_id: str) -> Row:
     """The job with its needs and with the node of its latest attempt, while it is or after it was there."""
-    found = _rows(connection, _job_by_id, job_id=job_id)
+    found = jobs_of(connection, _job_by_id, {"job_id": job_id})
     if not found:
         raise _no_such_job(connection, job_id)
-    return _whole(connection, found)[0]
+    return found[0]
 
 
 def unknown_job(job_id: str) -> NotFound:
@@ -100,12 +72,12 @@ def _arrays(rows: Iterable[Row]) -> list[str]:
     return [row["id"] for row in rows if row["array_size"] is not None]
 
 
-def _with_array(row: dict[str, Any], counts: Mapping[str, Mapping[str, int]]) -> Row:
-    """The row with how far its elements are, if it is an array; those that have not begun wait, or are cancelled."""
-    size, cap, opened = (row.pop(name) for name in _OF_ARRAY)
+def _add_array(row: dict[str, Any], counts: Mapping[str, Mapping[str, int]]) -> None:
+    """Add how far its elements are, if it is an array; those that have not begun wait, or are cancelled."""
+    size, cap, opened = row.pop("array_size"), row.pop("array_cap"), row.pop("array_next")
     row["array"] = None
     if size is None:
-        return row
+        return
     found = counts.get(row["id"], {})
     left = size - opened
     is_over = row["state"] in FINAL or row["cancel_requested_at"] is not None
@@ -119,7 +91,6 @@ def _with_array(row: dict[str, Any], counts: Mapping[str, Mapping[str, int]]) ->
         "failed": found.get(FAILED, 0),
         "cancelled": found.get(CANCELLED, 0) + (left if is_over else 0),
     }
-    return row
 
 
 def array(connection: Connection, job_id: str) -> Row:
@@ -142,47 +113,33 @@ def shown_needs(needed: Mapping[str, str]) -> list[str | Mapping[str, str]]:
 def new_job(row: Row, needed: Mapping[str, str]) -> Row:
     """What `job` gives for a row that has just been written."""
     shown = {name: value for name, value in row.items() if name not in _INTERNAL}
-    return _with_array({**shown, "node": None, "failure": None, "needs": shown_needs(needed)}, {})
+    shown |= {"node": None, "failure": None, "needs": shown_needs(needed), **_UNTOLD}
+    _add_array(shown, {})
+    return shown
 
 
-def find_jobs(
-    connection: Connection,
-    wanted: JobFilter,
-    *,
-    limit: int,
-    after: tuple[datetime, str] | None = None,
-    newest_first: bool = True,
-) -> list[Row]:
-    """
-    Jobs by the time they came and their id, those beyond `after` only; so a later job moves no page.
-
-    Elements of one array came at one time; they are listed by their index.
-    """
-    order = (jobs.c.created_at, jobs.c.id) if wanted.array is None else (jobs.c.array_index,)
-    query = _whole_job.where(*wanted.conditions()).limit(limit)
-    if after:
-        place, limit_place = tuple_(*order), tuple_(*_limits(after, of_array=wanted.array is not None))
-        query = query.where(place < limit_place if newest_first else place > limit_place)
-    query = query.order_by(*(column.desc() for column in order) if newest_first else order)
-    return _whole(connection, _rows(connection, query))
+def job_columns(names: Collection[str] | None) -> list[ColumnElement[Any]]:
+    """The columns of these fields of a job, and those that every reader of jobs needs; None for all fields."""
+    return [column for name, column in _JOB.items() if names is None or name in names or name in _NEEDED]
 
 
-def _limits(after: tuple[datetime, str], *, of_array: bool) -> list[Any]:
-    if of_array:
-        return [literal((arrays.array_of(after[1]) or ("", -1))[1])]
-    return [literal(after[0], Utc), literal(after[1])]
-
-
-def _whole(connection: Connection, rows: Sequence[dict[str, Any]]) -> list[Row]:
-    """Rows of `_whole_job` with what other tables say of them."""
-    needed: dict[str, dict[str, str]] = defaultdict(dict)
-    needing = [row["id"] for row in rows if row.pop("has_needs")]
-    for need in connection.execute(_needs_of, {"jobs": needing}) if needing else ():
-        needed[need.job_id][need.needed_id] = need.outcome
-    for row in rows:
-        row["needs"] = shown_needs(needed[row["id"]])
+def jobs_of(connection: Connection, query: Any, values: Row) -> list[Row]:
+    """The jobs that a query of `job_columns` finds, with what other tables say of them."""
+    rows = _rows(connection, query, **values)
+    needing = [row["id"] for row in rows if row.pop("has_needs", False)]
+    needed = _needed(connection, needing) if needing else {}
     counts = arrays.counts_of(connection, _arrays(rows))
-    return [_with_array(row, counts) for row in rows]
+    for row in rows:
+        row.update(_UNTOLD, needs=shown_needs(needed[row["id"]]) if row["id"] in needed else [])
+        _add_array(row, counts)
+    return [*rows]
+
+
+def _needed(connection: Connection, job_ids: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
+    found: dict[str, dict[str, str]] = defaultdict(dict)
+    for need in connection.execute(_needs_of, {"jobs": job_ids}):
+        found[need.job_id][need.needed_id] = need.outcome
+    return found
 
 
 def job_attempts(connection: Connection, job_id: str) -> list[Row]:

@@ -68,9 +68,9 @@ def test_pages_of_what_is_declared_go_on_behind_what_is_hidden(api: Api, join: J
     anna = join(vision="viewer")
 
     page = anna.get("/v1/schedules", params={"limit": 2})
-    rest = anna.get("/v1/schedules", params={"limit": 2, "after": page.json()["next"]})
+    rest = anna.get("/v1/schedules", params={"limit": 2, "cursor": page.json()["next_cursor"]})
 
-    assert (names(page), names(rest), rest.json()["next"]) == (["s1", "s3"], ["s4"], None)
+    assert (names(page), names(rest), rest.json()["next_cursor"]) == (["s1", "s3"], ["s4"], None)
 
 
 def test_what_a_person_may_is_what_the_teams_say_of_their_members_now(api: Api, join: Join):

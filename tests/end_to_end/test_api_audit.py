@@ -335,10 +335,10 @@ def test_the_audit_is_listed_in_pages_and_by_what_it_is_about(local_api: Api):
         ask("PUT", f"/v1/teams/team-{number}", {"weight": 2.0})(local_api)
 
     first = local_api.get("/v1/audit", action="team", limit=3)
-    second = local_api.get("/v1/audit", action="team", limit=3, before=first["next"])
+    second = local_api.get("/v1/audit", action="team", limit=3, cursor=first["next_cursor"])
 
     assert [row["object"] for row in [*first["items"], *second["items"]]] == [f"team-{n}" for n in (4, 3, 2, 1, 0)]
-    assert second["next"] is None
+    assert second["next_cursor"] is None
     assert local_api.get("/v1/audit", since="2100-01-01T00:00:00Z")["items"] == []
     refused(local_api.client.get("/v1/audit", params={"acter": "anna"}), 422, "invalid-request")
 

@@ -119,8 +119,8 @@ def test_a_held_family_is_listed_and_released(api: Api):
         families.keep(connection, [held, Family("z", (60.0,))], now=datetime.now(UTC))
 
     page = api.get("/v1/families", limit=1)
-    assert ([family["name"] for family in page["items"]], page["next"]) == ([name], name)
-    assert api.get("/v1/families", after=name)["items"][0]["typical_seconds"] == 60
+    assert ([family["name"] for family in page["items"]], page["next_cursor"]) == ([name], name)
+    assert api.get("/v1/families", cursor=name)["items"][0]["typical_seconds"] == 60
     assert api.get("/v1/families", held="true", fields="held_reason")["items"] == [{"held_reason": "5 jobs failed."}]
     path = f"/v1/families/{quote(name, safe='')}"
     assert api.client.delete(f"{path}/hold?dry_run=true").json()["held_until"] is None

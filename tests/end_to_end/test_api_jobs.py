@@ -239,7 +239,7 @@ def test_a_training_shows_its_attempts_metrics_and_samples(api: Api):
     job_id = api.submit()
     told = api.get(f"/v1/jobs/{job_id}/metrics")
     nothing = {"curves": None, "summary": {}, "params": {}, "thinned": None}
-    assert told == {"items": [], "next": None, **nothing}
+    assert told == {"items": [], "next_cursor": None, **nothing}
     attempt = api.start(job_id)
 
     [shown] = api.get(f"/v1/jobs/{job_id}/attempts")["items"]
@@ -258,10 +258,10 @@ def test_metrics_come_in_pages(api: Api):
         shipping.append_points(connection, attempt, Points(0, 50, points))
 
     first = api.get(f"/v1/jobs/{job_id}/metrics", limit=3)
-    rest = api.get(f"/v1/jobs/{job_id}/metrics", after=first["next"])
+    rest = api.get(f"/v1/jobs/{job_id}/metrics", cursor=first["next_cursor"])
 
     assert [point["step"] for point in first["items"] + rest["items"]] == [0, 1, 2, 3, 4]
-    assert (first["next"], rest["next"]) == (20, None)
+    assert (first["next_cursor"], rest["next_cursor"]) == ("20", None)
     loss = first["summary"]["train"]["loss"]
     assert [loss[name] for name in ("last", "best", "best_step", "best_max", "count")] == [0.2, 0.2, 4, 1.0, 5]
     [curve] = api.get(f"/v1/jobs/{job_id}/metrics", points=3, best="loss:max")["curves"]

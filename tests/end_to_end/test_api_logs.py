@@ -7,6 +7,8 @@ from typing import Any
 
 import httpx
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from tests.end_to_end.serving import Api, refused
 from tests.fleet import eventually
@@ -199,6 +201,42 @@ def test_a_cut_is_an_event(api: Api, cut_log: str):
         ("cut", "100", {"from": 5, "to": 100}),
         ("log", "105", {"offset": 100, "text": "tail\n"}),
     ]
+
+
+def over_a_socket(api: Api, job_id: str, token: str, query: str = "") -> tuple[list[Any], int]:
+    """All that comes of a log over a WebSocket, and with which code it is closed."""
+    url = f"{api.url.replace('http', 'ws')}/v1/jobs/{job_id}/logs{query}"
+    with connect(url, additional_headers={"Authorization": f"Bearer {token}"}, open_timeout=60) as socket:
+        return [json.loads(text) for text in socket], socket.close_code or 0
+
+
+def test_the_same_comes_over_a_websocket_to_its_end(api: Api, cut_log: str):
+    token = api.settings.token_file.read_text()
+
+    whole, code = over_a_socket(api, cut_log, token)
+    rest, _ = over_a_socket(api, cut_log, token, "?offset=100&attempt=1")
+
+    assert whole[:3] == [
+        {"event": "log", "id": 5, "offset": 0, "text": "head "},
+        {"event": "cut", "id": 100, "from": 5, "to": 100},
+        {"event": "log", "id": 105, "offset": 100, "text": "tail\n"},
+    ]
+    assert [(each["event"], each.get("state")) for each in whole[3:]] == [("end", "failed")]
+    assert (rest, code) == (whole[2:], 1000)
+
+
+def test_nobody_else_follows_a_log_over_a_websocket(api: Api, job_id: str):
+    foreign = api.client.post("/v1/tokens", json={"name": "eve", "teams": {"another": "viewer"}}).json()["token"]
+    own = api.settings.token_file.read_text()
+
+    for token, job, query in (
+        (foreign, job_id, ""),
+        ("lv_no", job_id, ""),
+        (own, "nope", ""),
+        (own, job_id, "?rank=x"),
+    ):
+        with pytest.raises(InvalidStatus, match="403"):
+            over_a_socket(api, job, token, query)
 
 
 @pytest.mark.parametrize(

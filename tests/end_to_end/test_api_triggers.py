@@ -37,7 +37,7 @@ def test_a_trigger_is_declared_read_paused_and_removed(api: Api):
     paused = api.client.put("/v1/triggers/t/state", json={"state": "paused", "reason": "A bad source."}).json()
     assert (paused["paused_by"], paused["paused_reason"]) == ("admin", "A bad source.")
     assert api.get("/v1/triggers/t") == paused
-    assert api.get("/v1/triggers", fields="name") == {"items": [{"name": "t"}], "next": None}
+    assert api.get("/v1/triggers", fields="name") == {"items": [{"name": "t"}], "next_cursor": None}
     assert api.client.put("/v1/triggers/t/state", json={"state": "active"}).json()["paused_at"] is None
     assert api.client.delete("/v1/triggers/t", params={"dry_run": True}).status_code == 200
     assert api.client.delete("/v1/triggers/t").json()["name"] == "t"

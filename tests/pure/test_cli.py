@@ -207,9 +207,9 @@ def test_json_is_all_that_goes_to_stdout(args: list[str]):
     api = a_healthy_api().on("GET /v1/jobs", {"items": [a_job()], "next_cursor": None}).on("POST /v1/jobs", a_job())
     api.on(f"GET /v1/jobs/{JOB}", an_ended_job()).on(f"DELETE /v1/jobs/{JOB}", an_ended_job())
     api.on(f"GET /v1/jobs/{JOB}/attempts", {"items": []}).on(f"GET /v1/jobs/{JOB}/logs", a_log(b"hi"))
-    api.on(f"GET /v1/jobs/{JOB}/metrics", {"items": [], "next": None, "summary": {}})
+    api.on(f"GET /v1/jobs/{JOB}/metrics", {"items": [], "next_cursor": None, "summary": {}})
     api.on(f"GET /v1/jobs/{JOB}/why", {"job": JOB, "state": "succeeded", "reasons": []})
-    api.on("GET /v1/families", {"items": [], "next": None}).on("DELETE /v1/families/a/b/c/hold", a_family())
+    api.on("GET /v1/families", {"items": [], "next_cursor": None}).on("DELETE /v1/families/a/b/c/hold", a_family())
     api.on(f"POST /v1/jobs/{JOB}/reruns", {"job": a_job(), "repeats": None, "code_restored": False, "missing": []})
     api.on(f"GET /v1/jobs/{JOB}/diff", {"before": {}, "after": {}, "changes": [], "metrics": []})
     api.on("GET /v1/tokens", {"items": []}).on("GET /v1/nodes/node-a", a_node()).on(

@@ -132,7 +132,11 @@ def test_tokens_are_listed_and_revoked_by_name():
 def test_families_show_how_long_they_take_and_why_they_are_held():
     held = {"fast_failures": 5, "held_until": "2030-01-01T12:10:00Z", "held_reason": "5 jobs failed."}
     known = a_family(name="a/b/d", runs=3, typical_seconds=90.0, promised_seconds=7200.0)
-    api = Api().on("GET /v1/families", {"items": [a_family(**held)], "next": "a/b/c"}, {"items": [known], "next": None})
+    api = Api().on(
+        "GET /v1/families",
+        {"items": [a_family(**held)], "next_cursor": "a/b/c"},
+        {"items": [known], "next_cursor": None},
+    )
 
     result = levare_run(api, "families", "--held")
     rows = [line.split() for line in result.stdout.splitlines()]
@@ -142,7 +146,7 @@ def test_families_show_how_long_they_take_and_why_they_are_held():
     assert "5 jobs failed." in result.stderr
     assert [dict(asked.url.params) for asked in api.asked] == [
         {"held": "true", "limit": "200"},
-        {"held": "true", "after": "a/b/c", "limit": "200"},
+        {"held": "true", "cursor": "a/b/c", "limit": "200"},
     ]
 
 

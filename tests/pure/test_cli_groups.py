@@ -114,7 +114,7 @@ def test_elements_are_listed_by_their_array():
 
 def test_show_counts_the_elements_of_an_array():
     api = Api().on(f"GET /v1/jobs/{JOB}", a_job(array=PROGRESS)).on(f"GET /v1/jobs/{JOB}/attempts", {"items": []})
-    api.on(f"GET /v1/jobs/{JOB}/metrics", {"items": [], "next": None, "summary": {}})
+    api.on(f"GET /v1/jobs/{JOB}/metrics", {"items": [], "next_cursor": None, "summary": {}})
     api.on(f"GET /v1/jobs/{JOB}/why", {"job": JOB, "state": "waiting", "reasons": []})
 
     shown = levare_run(api, "show", JOB).stdout

@@ -96,7 +96,7 @@ def test_show_tells_the_request_the_attempts_the_metrics_and_the_reason():
     trend = {"last": 0.31234567, "best": 0.3, "best_step": 90, "best_min": 0.3, "best_max": 2.3, "count": 1200}
     metrics = {
         "items": [],
-        "next": None,
+        "next_cursor": None,
         "summary": {"train": {"loss": trend}, "val": {"acc": trend | {"last": "NaN"}}},
         "params": {"lr": 0.1},
     }
@@ -150,7 +150,7 @@ def test_show_tells_what_few_jobs_ask_for_and_nothing_of_it_for_the_others():
     }
     api = Api().on(f"GET /v1/jobs/{JOB}", a_job(state="running", **rare), a_job(state="running"))
     api.on(f"GET /v1/jobs/{JOB}/attempts", {"items": []})
-    api.on(f"GET /v1/jobs/{JOB}/metrics", {"items": [], "next": None, "summary": {}})
+    api.on(f"GET /v1/jobs/{JOB}/metrics", {"items": [], "next_cursor": None, "summary": {}})
 
     told = dict(line.split("  ", 1) for line in levare_run(api, "show", JOB).stdout.splitlines())
     plain = dict(line.split("  ", 1) for line in levare_run(api, "show", JOB).stdout.splitlines())
@@ -174,7 +174,7 @@ def test_show_tells_what_few_jobs_ask_for_and_nothing_of_it_for_the_others():
 
 def test_show_as_json_is_the_job_with_all_that_belongs_to_it():
     api = Api().on(f"GET /v1/jobs/{JOB}", an_ended_job()).on(f"GET /v1/jobs/{JOB}/attempts", {"items": [an_attempt()]})
-    api.on(f"GET /v1/jobs/{JOB}/metrics", {"items": [], "next": None, "summary": {}})
+    api.on(f"GET /v1/jobs/{JOB}/metrics", {"items": [], "next_cursor": None, "summary": {}})
 
     found = json.loads(levare_run(api, "show", JOB, "--json").stdout)
 

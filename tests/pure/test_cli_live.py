@@ -67,7 +67,7 @@ def a_job(**other: Any) -> dict[str, Any]:
 def test_a_running_job_shows_its_progress_its_metrics_and_what_it_uses():
     trend = {"last": 0.25, "best_min": 0.1, "best_max": 1.0, "count": 3}
     point = {"offset": 10, "at": "", "stage": "train", "step": 120, "epoch": 3.0, "values": {"loss": 0.25}}
-    metrics = {"items": [point], "next": None, "summary": {"train": {"loss": trend}, "": {"speed": trend}}}
+    metrics = {"items": [point], "next_cursor": None, "summary": {"train": {"loss": trend}, "": {"speed": trend}}}
     sample = {
         "at": 1.0,
         "cpu_percent": 151.2,

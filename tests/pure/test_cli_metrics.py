@@ -22,7 +22,7 @@ def a_run(job: str, **other: Any) -> dict[str, Any]:
 CURVE = {"stage": "val", "name": "loss", "points": [{"step": i, "value": value} for i, value in enumerate([3, 2, 1])]}
 METRICS: dict[str, Any] = {
     "items": [],
-    "next": None,
+    "next_cursor": None,
     "curves": [CURVE],
     "summary": {"val": {"loss": a_trend(0.25, 0.1)}, "": {"lr": a_trend(0.5, None, best_step=None)}},
     "params": {"lr": 0.1, "epochs": 20},

@@ -50,7 +50,7 @@ def a_finding(**other: Any) -> dict[str, Any]:
 
 
 def a_list(*schedules: dict[str, Any]) -> Api:
-    return Api().on("GET /v1/schedules", {"items": list(schedules), "next": None})
+    return Api().on("GET /v1/schedules", {"items": list(schedules), "next_cursor": None})
 
 
 def declaring(**answer: Any) -> Api:
@@ -332,6 +332,6 @@ def test_a_schedule_that_is_not_there_is_told_so():
 def test_the_job_of_a_schedule_says_when_it_was_due():
     job = a_job(state="succeeded", schedule="nightly", due_at=AT)
     api = Api().on(f"GET /v1/jobs/{job['id']}", job).on(f"GET /v1/jobs/{job['id']}/attempts", {"items": []})
-    api.on(f"GET /v1/jobs/{job['id']}/metrics", {"items": [], "next": None, "summary": {}})
+    api.on(f"GET /v1/jobs/{job['id']}/metrics", {"items": [], "next_cursor": None, "summary": {}})
 
     assert "nightly, due 2030-01-01 12:00:00" in levare_run(api, "show", job["id"]).stdout

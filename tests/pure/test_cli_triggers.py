@@ -54,7 +54,7 @@ def an_activation(**other: Any) -> dict[str, Any]:
 
 def test_triggers_are_listed_and_shown():
     broken = a_trigger(name="broken", problem="/data is no folder.", paused_at=AT, paused_by="ada", paused_reason="x")
-    api = Api().on("GET /v1/triggers", {"items": [a_trigger(), broken], "next": None})
+    api = Api().on("GET /v1/triggers", {"items": [a_trigger(), broken], "next_cursor": None})
     api.on("GET /v1/triggers/new-data", a_trigger())
 
     listed = levare_run(api, "triggers").stdout.splitlines()
@@ -65,7 +65,10 @@ def test_triggers_are_listed_and_shown():
     assert "/data is no folder." in listed[2]
     assert "1 in flight, 2 today, 3 waiting" in one
     assert json.loads(levare_run(api, "triggers", "new-data", "--json").stdout) == a_trigger()
-    assert "no trigger yet" in levare_run(Api().on("GET /v1/triggers", {"items": [], "next": None}), "triggers").stderr
+    assert (
+        "no trigger yet"
+        in levare_run(Api().on("GET /v1/triggers", {"items": [], "next_cursor": None}), "triggers").stderr
+    )
 
 
 def test_a_trigger_is_set_by_a_file(tmp_path: Path):

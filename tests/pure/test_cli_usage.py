@@ -33,7 +33,7 @@ OF_NODE = {
 
 def a_shown_job(attempt: dict, items: list[dict]) -> Api:
     api = Api().on(f"GET /v1/jobs/{JOB}", an_ended_job()).on(f"GET /v1/jobs/{JOB}/attempts", {"items": [attempt]})
-    api.on(f"GET /v1/jobs/{JOB}/metrics", {"items": [], "next": None, "summary": {}})
+    api.on(f"GET /v1/jobs/{JOB}/metrics", {"items": [], "next_cursor": None, "summary": {}})
     return api.on(f"GET /v1/jobs/{JOB}/samples", {"items": items, "usage": {}})
 
 
@@ -62,7 +62,7 @@ def test_show_says_if_nothing_is_kept_and_asks_for_nothing_unasked():
 
 def test_a_job_without_an_attempt_used_nothing():
     api = Api().on(f"GET /v1/jobs/{JOB}", a_job(state="running")).on(f"GET /v1/jobs/{JOB}/attempts", {"items": []})
-    api.on(f"GET /v1/jobs/{JOB}/metrics", {"items": [], "next": None, "summary": {}})
+    api.on(f"GET /v1/jobs/{JOB}/metrics", {"items": [], "next_cursor": None, "summary": {}})
 
     assert "Nothing of what it used is kept." in levare_run(api, "show", JOB, "--samples").stdout
 

@@ -399,3 +399,16 @@ def test_following_a_job_that_is_not_there_is_not_tried_again():
         list(a_client(api).follow("nojob", attempt=1))
 
     assert len(api.asked) == 1
+
+
+def test_a_write_for_one_version_says_so_and_is_not_sent_again_behind_a_broken_connection():
+    team = {"name": "vision", "weight": 2.0}
+    api = Api(an_answer(team), an_answer(team), httpx.ReadError("connection reset"))
+    client = a_client(api)
+
+    client.set_team("vision", if_match=12, weight=2.0)
+    client.remove_team("vision", if_match='"12-9f1c3a520b6e4c1e"')
+    with pytest.raises(errors.LevareError, match=r"connection reset|not answer"):
+        client.remove_team("vision", if_match=12)
+
+    assert [asked.headers["If-Match"] for asked in api.asked] == ['"12"', '"12-9f1c3a520b6e4c1e"', '"12"']

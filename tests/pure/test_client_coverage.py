@@ -13,7 +13,6 @@ from levare.client import Client
 
 ANSWER = {
     "items": [],
-    "next": None,
     "next_cursor": None,
     "state": "succeeded",
     "attempt": 0,

@@ -17,7 +17,7 @@ def queries(api: Api) -> list[str]:
 
 
 def test_schedules_are_fetched_page_by_page_as_they_are_needed():
-    first, second = {"items": [{"name": "a"}], "next": "a"}, {"items": [{"name": "b"}], "next": None}
+    first, second = {"items": [{"name": "a"}], "next_cursor": "a"}, {"items": [{"name": "b"}], "next_cursor": None}
     api = Api().on("GET /v1/schedules", first, second)
 
     found = a_client(api).schedules()
@@ -25,7 +25,7 @@ def test_schedules_are_fetched_page_by_page_as_they_are_needed():
     assert next(found)["name"] == "a"
     assert len(api.asked) == 1
     assert [each["name"] for each in found] == ["b"]
-    assert queries(api) == ["limit=200", "after=a&limit=200"]
+    assert queries(api) == ["limit=200", "cursor=a&limit=200"]
 
 
 def test_fires_end_at_the_limit():

@@ -10,13 +10,13 @@ from beat.tick import Tick
 from levare.decide.arrays import size_of
 from levare.errors import InvalidArray, NotFound
 from levare.model import Elements, Placement, Request, Rules
-from levare.store import attempts, explain, jobs, tables, views, wishes
+from levare.store import attempts, explain, job_lists, jobs, tables, views, wishes
 from levare.store.arrays import open_elements
 from levare.store.attempts import Outcome
 from levare.store.audit import Actor
 from levare.store.engine import Database
+from levare.store.job_lists import JobFilter
 from levare.store.jobs import Submission
-from levare.store.views import JobFilter
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 ANNA = Actor("token-a", "anna")
@@ -242,7 +242,7 @@ def test_elements_are_listed_only_when_asked_for(database: Database, submit, tic
 
     def ids(after: tuple[datetime, str] | None = None, **wanted: Any) -> list[str]:
         with database.reading() as connection:
-            rows = views.find_jobs(connection, JobFilter(**wanted), limit=3, after=after, newest_first=False)
+            rows = job_lists.find(connection, JobFilter(**wanted), limit=3, after=after, newest_first=False)
         return [row["id"] for row in rows]
 
     assert ids() == ["a"]

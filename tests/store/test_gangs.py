@@ -10,9 +10,10 @@ from sqlalchemy import select, update
 from beat.leader import Leader
 from beat.tick import Tick
 from levare.model import Decision, Placement, Preemption, Request, Rules
-from levare.store import attempts, snapshot, views, wishes
+from levare.store import attempts, job_lists, snapshot, views, wishes
 from levare.store.attempts import Claimed, Outcome
 from levare.store.engine import Database
+from levare.store.job_lists import JobFilter
 from levare.store.tables import attempts as attempts_table
 from levare.store.tables import jobs as jobs_table
 from levare.store.tables import nodes as nodes_table
@@ -271,7 +272,7 @@ def test_a_cancelled_gang_is_cancelled_on_all_of_its_nodes(database: Database, t
 @pytest.mark.usefixtures("gang")
 def test_a_gang_is_one_job_in_every_list(database: Database):
     with database.reading() as connection:
-        (listed,) = views.find_jobs(connection, views.JobFilter(), limit=10)
+        (listed,) = job_lists.find(connection, JobFilter(), limit=10)
         parts = views.job_attempts(connection, "job")
         second = views.attempt(connection, "job", 1, rank=1)
 

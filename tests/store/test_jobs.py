@@ -159,6 +159,19 @@ def test_a_name_that_no_node_has_is_not_advised_to_ask_for_less(
     )
 
 
+def test_a_node_that_joins_counts_at_once_whatever_was_read_of_the_fleet_just_before(
+    submit: Submit, add_node: Callable[..., str]
+):
+    submit(job_id="before", gpus=4)  # nobody has joined
+    add_node(gpus=2)
+    with pytest.raises(CanNeverRun):
+        submit(job_id="too-large", gpus=4)
+
+    add_node("n2", gpus=4)
+
+    assert submit(job_id="fits", gpus=4)["state"] == "waiting"
+
+
 def test_before_any_node_has_joined_every_job_is_taken(submit: Submit):
     assert submit(gpus=64)["state"] == "waiting"
 

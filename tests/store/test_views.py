@@ -6,10 +6,10 @@ import pytest
 
 from levare.errors import NotFound
 from levare.model import Placement, Request
-from levare.store import attempts, shipping, tables, trends, views
+from levare.store import attempts, job_lists, shipping, tables, trends, views
 from levare.store.engine import Database
+from levare.store.job_lists import JobFilter
 from levare.store.shipping import Point, Points
-from levare.store.views import JobFilter
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 AddJob = Callable[..., str]
@@ -24,7 +24,7 @@ def place(database: Database, job_id: str, devices: Mapping[str, int] | None = N
 
 def listed(database: Database, wanted: JobFilter | None = None, **options: Any) -> list[str]:
     with database.reading() as connection:
-        rows = views.find_jobs(connection, wanted or JobFilter(), limit=100, **options)
+        rows = job_lists.find(connection, wanted or JobFilter(), limit=100, **options)
     return [row["id"] for row in rows]
 
 
@@ -69,7 +69,7 @@ def test_pages_neither_lose_nor_repeat_a_job_while_jobs_come(database: Database,
 
     while True:
         with database.reading() as connection:
-            page = views.find_jobs(connection, JobFilter(), limit=3, after=after)
+            page = job_lists.find(connection, JobFilter(), limit=3, after=after)
         if not page:
             break
         seen += [row["id"] for row in page]
