@@ -1,6 +1,9 @@
 """`python -m app`: bring the database up to date, then serve the API."""
 
 import gc
+
+gc.disable()  # until all is imported, for all of it stays: the collector would look through it dozens of times
+
 import os
 import signal
 import socket
@@ -25,6 +28,9 @@ from levare.errors import InvalidSetting, LevareError, Unavailable
 from levare.settings import Settings, load
 from levare.store import migrate
 from levare.store.engine import Database
+
+gc.freeze()
+gc.enable()
 
 _GRACE_SECONDS = 5
 _LIVE: dict[str, Any] = {"ws": "websockets-sansio", "ws_per_message_deflate": False, "ws_max_size": 1024}

@@ -174,6 +174,7 @@ RIGHTS: Mapping[str, Right] = {
     "follow_news": VIEW,  # of which teams is asked there
     # all that is declared, at once
     "make_plan": FLEET,
+    "simulate_past": FLEET,
     "apply_plan": FLEET,
     "list_all_revisions": FLEET,
     "read_revision_of_all": FLEET,

@@ -41,6 +41,7 @@ from app import (
     receipts,
     report,
     schedules,
+    simulations,
     sockets,
     teams,
     tokens,
@@ -64,7 +65,7 @@ from levare.store.sharing import rules_of
 
 _MODULES = (
     *(jobs, pins, failures, receipts, pipelines, logs, metrics, compare, nodes),
-    *(report, families, teams, windows, tokens, machines, pools),
+    *(report, simulations, families, teams, windows, tokens, machines, pools),
     *(calendar, schedules, instants),  # whose first names words that no schedule may have
     *(triggers, events, alerts, alert_rules, channels, plans, audit, health, docs, login, openmetrics),
     *(dashboard, acts, assets),

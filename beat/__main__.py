@@ -1,11 +1,19 @@
 """`python -m beat`: celery beat with our Conductor."""
 
+import gc
+
+gc.disable()  # until all is imported, for all of it stays
+
 import signal
 from types import FrameType
 
 from celery.beat import Service
 
+from beat import scheduler  # noqa: F401 - Celery asks for it by its name
 from levare import broker, logs, settings
+
+gc.freeze()
+gc.enable()
 
 
 def main() -> None:

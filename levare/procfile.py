@@ -67,6 +67,12 @@ class Processes:
             for name, command in wanted.items()
         ]
 
+    def strike(self, number: signal.Signals, *names: str) -> None:
+        """Send a signal to these, as from outside; what ends of it starts again."""
+        for kept in self._kept:
+            if kept.name in names and kept.pid:
+                os.kill(kept.pid, number)
+
     def __enter__(self) -> Self:
         for kept in self._kept:
             kept.start()
@@ -166,8 +172,9 @@ class Kept(threading.Thread):
 
     def _pass_on(self, output: IO[bytes]) -> None:
         """Say each line, to the last; a child of the process that holds the pipe open delays nobody."""
-        while line := output.readline(_LONGEST_LINE):
-            self._say(self.name, line.decode(errors="replace").rstrip("\n"))
+        with output:
+            while line := output.readline(_LONGEST_LINE):
+                self._say(self.name, line.decode(errors="replace").rstrip("\n"))
 
 
 def _end(kept: Iterable[Kept]) -> None:

@@ -59,7 +59,7 @@ _FLEETS = {
     **dict.fromkeys(("read_revision_of_all", "show_revision", "show_rollback", "roll_back_on_page"), "revision"),
     "remove_team": "team",
 }
-_ALWAYS_REAL = ("sign_in", "sign_out", "join_machine", "poll_machine", "make_plan")
+_ALWAYS_REAL = ("sign_in", "sign_out", "join_machine", "poll_machine", "make_plan", "simulate_past")
 Row = dict[str, str]
 
 
@@ -247,6 +247,7 @@ def body_of(operation: str, team: str | None) -> dict[str, Any]:
         "poll_machine": {"version": "1", "cpus": 4, "memory_mib": 1024},
         "set_pool": {"workers": 0},
         "make_plan": {"objects": []},
+        "simulate_past": {},
         "take_lock": {"id": "somebody"},
         "rerun_job": {},
         "join_machine": {"code": "none", "name": "m2"},

@@ -12,7 +12,6 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from levare.store import migrate
 from levare.store.engine import Database
 from tests import postgresql
 
@@ -104,6 +103,8 @@ def database(database_url: str) -> Iterator[Database]:
 
 
 def _migrate(url: str) -> None:
+    from levare.store import migrate  # a tenth of a second that most files never need
+
     database = Database(url)
     migrate.upgrade(database)
     database.dispose()

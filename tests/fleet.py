@@ -14,6 +14,9 @@ from typing import Any, TypeVar
 import httpx
 import psutil
 
+from tests import nursery
+from tests.nursery import Started
+
 ROOT = Path(__file__).parent.parent
 COMMANDS = {
     "redis": [sys.executable, "-m", "levare.embedded"],
@@ -22,6 +25,8 @@ COMMANDS = {
     "worker": [sys.executable, "-m", "worker"],
     "flower": [sys.executable, "-m", "levare.flower"],
 }
+BY_HAND = True
+"""Where it matters what a process is besides what it does: its command line, what it was born with, its memory."""
 FINAL = ("succeeded", "failed", "cancelled")
 
 T = TypeVar("T")
@@ -41,8 +46,9 @@ def eventually(ask: Callable[[], T], *, within: float = 20.0, every: float = 0.0
 class Fleet:
     """Processes of one deployment, by name; several workers and beats may run beside each other."""
 
-    def __init__(self, home: Path, **environment: str) -> None:
+    def __init__(self, home: Path, by_hand: bool = False, /, **environment: str) -> None:
         self.home = home
+        self._by_hand = by_hand
         self.environment = {
             "LEVARE_HOME": str(home),
             "LEVARE_PORT": "0",
@@ -53,7 +59,7 @@ class Fleet:
             "LEVARE_LOG_FORMAT": "json",
             **environment,
         }
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.processes: dict[str, subprocess.Popen[bytes] | Started] = {}
         self._client: httpx.Client | None = None
 
     def start(self, *names: str, **environment: str) -> None:
@@ -164,12 +170,16 @@ class Fleet:
             return any(str(self.home) in part for part in process.cmdline())
         return False
 
-    def _spawn(self, name: str, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    def _spawn(self, name: str, environment: Mapping[str, str]) -> subprocess.Popen[bytes] | Started:
+        command = COMMANDS[name.partition(":")[0]]
+        variables = {**_clean(os.environ), **self.environment, **environment}
         with (self.home / f"{name}.out").open("ab") as output:
+            if command[-1] in nursery.KINDS and "LD_PRELOAD" not in variables and not self._by_hand:
+                return nursery.start(command[-1], variables, output)
             return subprocess.Popen(
-                COMMANDS[name.partition(":")[0]],
+                command,
                 cwd=ROOT,
-                env={**_clean(os.environ), **self.environment, **environment},
+                env=variables,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -190,8 +200,9 @@ class Fleet:
 
 
 @contextmanager
-def fleet(home: Path, **environment: str) -> Iterator[Fleet]:
-    deployment = Fleet(home, **environment)
+def fleet(home: Path, by_hand: bool = False, /, **environment: str) -> Iterator[Fleet]:
+    """A deployment until the end of the block; `BY_HAND` each process is started as a person does, imports and all."""
+    deployment = Fleet(home, by_hand, **environment)
     try:
         yield deployment
     finally:

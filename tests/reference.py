@@ -31,9 +31,9 @@ OTHERS = (
 _SENTENCE = re.compile(r"(LEVARE_[A-Z_]+): (.*)", re.DOTALL)
 
 
-def pages() -> Mapping[str, str]:
+def pages(api: Mapping[str, Any]) -> Mapping[str, str]:
     """File name -> text."""
-    made = {"commands": commands(), "rest": rest(), "manifest": manifest(), "settings": variables()}
+    made = {"commands": commands(), "rest": rest(api), "manifest": manifest(), "settings": variables()}
     return {f"{name}.md": f"{NOTE}\n\n{text}\n" for name, text in made.items()}
 
 
@@ -63,9 +63,8 @@ def api_document() -> Mapping[str, Any]:
     return document
 
 
-def rest() -> str:
+def rest(document: Mapping[str, Any]) -> str:
     """Every operation by what it is about; the bodies are in /docs of the API itself."""
-    document = api_document()
     by_tag: dict[str, list[str]] = {}
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
@@ -183,7 +182,7 @@ def _cell(text: str) -> str:
 
 def write() -> None:
     FOLDER.mkdir(exist_ok=True)
-    for name, text in pages().items():
+    for name, text in pages(api_document()).items():
         (FOLDER / name).write_text(text)
 
 

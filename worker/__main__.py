@@ -1,5 +1,9 @@
 """`python -m worker`: a Celery worker on `gpu.<node>` and `cpu.<node>`, with its supervisor of attempts."""
 
+import gc
+
+gc.disable()  # until all is imported, for all of it stays
+
 import fcntl
 import logging
 import os
@@ -39,6 +43,9 @@ from worker.runner import Runner
 from worker.tracking import Tracking
 from worker.truth import Truth
 from worker.watch import Watch
+
+gc.freeze()
+gc.enable()
 
 log = get_logger()
 

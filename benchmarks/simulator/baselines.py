@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from benchmarks.simulator.engine import Decision, Fleet, Start
 from benchmarks.simulator.fleet import Hold, Room, Shape, SimJob, fits_at
-from benchmarks.simulator.queue import Queue
+from levare.decide.buckets import Buckets
 
 LONGEST = timedelta(hours=72)
 """What EASY has to assume of a job whose user set no limit: the longest that the site allows."""
@@ -36,7 +36,7 @@ class Fifo:
     def bucket(self, job: SimJob) -> Hashable:  # noqa: ARG002 - all jobs are one line
         return None
 
-    def decide(self, waiting: Queue, fleet: Fleet, *, now: timedelta) -> Decision:
+    def decide(self, waiting: Buckets[SimJob], fleet: Fleet, *, now: timedelta) -> Decision:
         plan = _Plan(fleet, perfect, now)
         head = plan.start_in_order(waiting)
         return Decision(plan.starts, head=head.id if head else None)
@@ -51,7 +51,7 @@ class Easy:
     def bucket(self, job: SimJob) -> Hashable:
         return job.shape
 
-    def decide(self, waiting: Queue, fleet: Fleet, *, now: timedelta) -> Decision:
+    def decide(self, waiting: Buckets[SimJob], fleet: Fleet, *, now: timedelta) -> Decision:
         plan = _Plan(fleet, self._expected, now)
         head = plan.start_in_order(waiting)
         if head is None:
@@ -92,7 +92,7 @@ class _Plan:
         self._fleet, self._expected, self._now = fleet, expected, now
         self._new: dict[str, list[Hold]] = {}
 
-    def start_in_order(self, waiting: Queue) -> SimJob | None:
+    def start_in_order(self, waiting: Buckets[SimJob]) -> SimJob | None:
         """Start jobs as they came, up to the first that does not fit."""
         for job in waiting.in_order():
             fitting = self.fitting(job.shape)
@@ -147,7 +147,7 @@ class _Backfill:
         self._only_short: set[Shape] = set()
         """What fits only on the reserved machine and must be gone in time; rooms only shrink, so that stays so."""
 
-    def start_from(self, waiting: Queue) -> None:
+    def start_from(self, waiting: Buckets[SimJob]) -> None:
         fitting = {job.shape for (job, *_) in waiting.buckets.values() if self._plan.fitting(job.shape)}
         for job in waiting.in_order([waiting.buckets[shape] for shape in fitting]):
             if job.shape not in fitting or job.id in self._plan.started or self._is_too_long(job):

@@ -13,7 +13,7 @@ from itertools import count
 from typing import Protocol
 
 from benchmarks.simulator.fleet import Hold, Machine, Room, SimJob, fits_at, gpus_granted
-from benchmarks.simulator.queue import Queue
+from levare.decide.buckets import Buckets
 
 GRACE = timedelta(seconds=30)
 """From the warning to a preempted job until its devices are free."""
@@ -110,7 +110,7 @@ class Policy(Protocol):
         """Jobs of one bucket are alike to this policy, but for who came first."""
         ...
 
-    def decide(self, waiting: Queue, fleet: Fleet, /, *, now: timedelta) -> Decision: ...
+    def decide(self, waiting: Buckets[SimJob], fleet: Fleet, /, *, now: timedelta) -> Decision: ...
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def _refuse_what_never_fits(jobs: Sequence[SimJob], machines: Sequence[Machine])
 
 class _Simulation:
     def __init__(self, jobs: Sequence[SimJob], machines: Sequence[Machine], policy: Policy) -> None:
-        self.policy, self.fleet, self.waiting = policy, Fleet(machines), Queue(policy.bucket)
+        self.policy, self.fleet, self.waiting = policy, Fleet(machines), Buckets(policy.bucket)
         self.now = timedelta()
         self.running: dict[str, Run] = {}
         self.done: dict[str, timedelta] = {}

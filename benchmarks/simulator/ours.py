@@ -1,7 +1,7 @@
 """
 levare's own decisions, the very functions that beat calls, on the simulated fleet.
 
-What beat reads from its tables is kept here as the runs end: `benchmarks.simulator.learned`. Runs report no progress,
+What beat reads from its tables is kept as the runs end: `levare.decide.learned`. Runs report no progress,
 save a checkpoint every `CHECKPOINT_EVERY`, may be preempted, and run `MIN_RUNTIME` before they are.
 """
 
@@ -9,13 +9,14 @@ from collections.abc import Hashable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
-from benchmarks.simulator.engine import CHECKPOINT_EVERY, Decision, Fleet, Run, Start
+from benchmarks.simulator.engine import CHECKPOINT_EVERY, Decision, Fleet, Run, Span, Start
 from benchmarks.simulator.fleet import Machine, SimJob
-from benchmarks.simulator.learned import Memory
-from benchmarks.simulator.queue import Queue
+from levare.decide.buckets import Buckets
 from levare.decide.capacity import Vacancies
+from levare.decide.learned import Durations, Uses, weighing
 from levare.decide.placement import place
 from levare.decide.preemption import MARGIN
+from levare.decide.use import GPUS_PER_CPU
 from levare.model import Decision as Decided
 from levare.model import Device, Held, Node, Placement, Request, Sharing, Waiting, scale_of
 from levare.store.waiting import HEADS
@@ -32,7 +33,8 @@ class Levare:
     name = "levare"
 
     def __init__(self, weights: Mapping[str, float] | None = None, *, half_life: timedelta = Sharing.half_life) -> None:
-        self._memory = Memory(weights or {}, half_life)
+        self._durations, self._uses = Durations(), Uses(weighing(weights or {}, half_life))
+        self._read_to = 0
         self._devices: dict[str, Sequence[Device]] = {}
         self._waiting: dict[str, tuple[tuple[object, ...], Waiting]] = {}
         self._held: dict[str, tuple[tuple[object, ...], Held]] = {}
@@ -49,8 +51,8 @@ class Levare:
         """A lane, as `levare.store.jobs` names it."""
         return (job.shape, job.team, job.user, job.priority, None if job.limit is None else scale_of(job.limit))
 
-    def decide(self, waiting: Queue, fleet: Fleet, *, now: timedelta) -> Decision:
-        self._memory.read(fleet.past)
+    def decide(self, waiting: Buckets[SimJob], fleet: Fleet, *, now: timedelta) -> Decision:
+        self._learn(fleet.past)
         if self._is_settled(waiting, fleet):
             return Decision()
         nodes = [self._node(machine, fleet, now) for machine in fleet.machines.values()]
@@ -58,7 +60,7 @@ class Levare:
         if not most:
             return Decision()
         heads = [self._as_waiting(job) for lane in waiting.buckets.values() for job in islice(lane, most)]
-        decided = place(heads, nodes, now=EPOCH + now, sharing=self._memory.uses.sharing(now))
+        decided = place(heads, nodes, now=EPOCH + now, sharing=self._uses.sharing(EPOCH + now))
         self._note(decided, EPOCH + now)
         self._tried = set(waiting.buckets)
         self._changes = sum(fleet.versions.values()) + len(decided.placements) + len(decided.preemptions)
@@ -70,7 +72,24 @@ class Levare:
             promises=promises,
         )
 
-    def _is_settled(self, waiting: Queue, fleet: Fleet) -> bool:
+    def _learn(self, past: Sequence[Span]) -> None:
+        """Read on in what has ended from where it stopped."""
+        for span in past[self._read_to :]:
+            job = span.job
+            succeeded = not (span.preempted or job.fails)
+            self._durations.learn(job.family, span.ended - span.started, succeeded=succeeded)
+            self._uses.charge(
+                job.team,
+                "",
+                job.user,
+                rate=span.gpus + GPUS_PER_CPU * job.cpus,
+                gpus=span.gpus,
+                began=EPOCH + span.started,
+                ended=EPOCH + span.ended,
+            )
+        self._read_to = len(past)
+
+    def _is_settled(self, waiting: Buckets[SimJob], fleet: Fleet) -> bool:
         """Whether only jobs have come since the last decision, none of which fits anywhere or outranks what runs."""
         if sum(fleet.versions.values()) != self._changes:
             return False
@@ -87,7 +106,7 @@ class Levare:
 
     def _as_waiting(self, job: SimJob) -> Waiting:
         """As it was when nothing of it has changed since."""
-        state = (self._memory.durations.versions[job.family], self._owed.get(job.id), self._promised.get(job.id))
+        state = (self._durations.versions[job.family], self._owed.get(job.id), self._promised.get(job.id))
         seen, waiting = self._waiting.get(job.id, ((), None))
         if waiting is None or seen != state:
             waiting = self._wish(job)
@@ -103,7 +122,7 @@ class Levare:
             team=job.team,
             user=job.user,
             family=job.family,
-            expected=self._memory.durations.expected(job.family, job.limit),
+            expected=self._durations.expected(job.family, job.limit),
             owed_since=self._owed.get(job.id),
             promised_at=self._promised.get(job.id),
         )
@@ -120,7 +139,7 @@ class Levare:
         """As it was when nothing of it has changed since."""
         checkpoints = (now - run.started) // CHECKPOINT_EVERY
         limit = _believed(run, now)
-        state = (run.started, self._memory.durations.versions[run.job.family], checkpoints, run.stops, limit)
+        state = (run.started, self._durations.versions[run.job.family], checkpoints, run.stops, limit)
         seen, held = self._held.get(run.job.id, ((), None))
         if held is None or seen != state:
             held = self._read(run, checkpoints, limit)
@@ -128,7 +147,7 @@ class Levare:
         return held
 
     def _read(self, run: Run, checkpoints: int, limit: timedelta | None) -> Held:
-        job, durations = run.job, self._memory.durations
+        job, durations = run.job, self._durations
         return Held(
             f"{job.id}-1",
             job.id,

@@ -56,6 +56,7 @@ levare = Commands(
         Lazy("families", "List families of jobs: how long they take, which are held.", "levare.cli.families"),
         Lazy("audit", "List who changed what, when, from where; verify that record.", "levare.cli.audit"),
         Lazy("report", "Asked for against used, idle GPUs, failures, right sizes.", "levare.cli.report"),
+        Lazy("simulate", "Play the past again under other quotas, weights or nodes.", "levare.cli.simulate"),
         Lazy("tokens", "List, create and revoke the tokens that open the API.", "levare.cli.tokens"),
         Lazy("api", "Ask the API anything, as /docs lists it.", "levare.cli.api"),
         Lazy("doctor", "Check that everything that levare needs works.", "levare.cli.doctor"),

@@ -31,9 +31,20 @@ class Check:
 
 
 @click.command()
+@click.option("--chaos", is_flag=True, help="Kill everything but the training instead, in a deployment of its own.")
 @terminal.json_option
-def doctor(*, as_json: bool) -> int:
-    """Check the address, the token, the API and what stands behind it, the audit, the nodes, clocks and disks."""
+def doctor(*, chaos: bool, as_json: bool) -> int:
+    """
+    Check the address, the token, the API and what stands behind it, the audit, the nodes, clocks and disks.
+
+    With --chaos nothing of yours is asked or touched: levare runs in a temporary folder with simulated GPUs and real
+    jobs, each of its processes is killed in turn and all at once, Redis is emptied and hangs. What levare promises is
+    counted by what the jobs themselves wrote down. It takes about a minute, and ends with 1 if a promise is broken.
+    """
+    if chaos:
+        from levare.cli.chaos import trial
+
+        return trial(as_json=as_json)
     checks: list[Check] = []
     with terminal.connect() as client:
         for check in examine(client):

@@ -104,10 +104,17 @@ EXAMPLES: Mapping[str, str] = {
     "audit": "levare audit --action job --since 7d",
     "audit verify": "levare audit verify",
     "report": "levare report --team vision --since 30d --markdown",
+    "simulate": """
+        levare simulate --since 30d --set teams.vision.quota.gpus=6
+        levare simulate --since 14d --nodes node-a=2
+    """,
     "tokens list": "levare tokens list",
     "tokens create": "levare tokens create laptop --team vision=member --expires 90d",
     "tokens revoke": "levare tokens revoke laptop",
-    "doctor": "levare doctor",
+    "doctor": """
+        levare doctor
+        levare doctor --chaos
+    """,
     "api": """
         levare api /v1/jobs -p state=running -p limit=5
         levare api PUT /v1/nodes/node-a/state --data '{"state": "draining"}'

@@ -1,5 +1,6 @@
 """Values as people write them: sizes, durations, moments, variables; each refused with an example."""
 
+import json
 import os
 import re
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from levare.model.access import TEAM_ROLES
 from levare.written import SIGNALS, amount, duration_seconds, ending, hours, label, size_mib
 
 NO_LIMIT = "none"
+_KIND_NAME_FIELD = 3
 _DATA_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
 
 
@@ -109,6 +111,26 @@ class Name(click.ParamType):
         return [item for item in known(self.of) if item.value.startswith(incomplete)]
 
 
+def _setting(text: str) -> tuple[tuple[str, ...], Any]:
+    """`teams.vision.quota.gpus=6`: where, and the value as JSON or, where that is none, as text."""
+    path, equals, value = text.partition("=")
+    parts = tuple(path.split("."))
+    if not equals or len(parts) < _KIND_NAME_FIELD or not all(parts):
+        raise ValueError(f"{text!r} is not a path and a value such as teams.vision.quota.gpus=6")
+    try:
+        return parts, None if value == NO_LIMIT else json.loads(value)
+    except ValueError:
+        return parts, value
+
+
+def _nodes(text: str) -> tuple[str, int]:
+    """`node-a=2`: so many nodes like that one."""
+    name, equals, count = text.rpartition("=")
+    if not equals or not name or not count.isdecimal():
+        raise ValueError(f"{text!r} is not a node and a number such as node-a=2")
+    return name, int(count)
+
+
 def _warning(text: str) -> tuple[str, int]:
     """`USR1@60s` is the signal, and how many seconds before the end it comes."""
     signal, _, time = text.partition("@")
@@ -187,6 +209,7 @@ DATA = Written("id", _data)
 AGO, AHEAD = Written("time|duration", _ago), Written("time|duration", _ahead)
 TEAM_ROLE, MEMBER_ROLE = Written("team=role", _team_role), Written("name=role", _member_role)
 PAIR = Written("name=value", _pair)
+SETTING, NODES = Written("path=value", _setting), Written("node=number", _nodes)
 COUNT, GPU_HOURS = Limit(int), Limit(float)
 JOB, NODE, TOKEN, TEAM, WINDOW = Name("job"), Name("node"), Name("token"), Name("team"), Name("window")
 FAMILY, SCHEDULE, TRIGGER = Name("family"), Name("schedule"), Name("trigger")

@@ -61,7 +61,9 @@ def chosen(settings: Settings, only: tuple[str, ...] = (), without: tuple[str, .
 
 
 @contextmanager
-def running(settings: Settings, names: list[str], say: Say) -> Iterator[None]:
+def running(
+    settings: Settings, names: list[str], say: Say, *, environ: Mapping[str, str] = os.environ
+) -> Iterator[Processes]:
     """Run processes as long as the context lasts; Ctrl-C, TERM and a closed terminal end it as KeyboardInterrupt."""
     refuse_without_server()
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -69,8 +71,8 @@ def running(settings: Settings, names: list[str], say: Say) -> Iterator[None]:
     stop_on(signal.SIGTERM, signal.SIGHUP)
     with _alone(settings):
         _refuse_taken_ports(settings, names)
-        with Processes(wanted, cwd=deployment(), env=environment(settings), say=say):
-            yield
+        with Processes(wanted, cwd=deployment(), env=environment(settings, environ), say=say) as processes:
+            yield processes
 
 
 def environment(settings: Settings, environ: Mapping[str, str] = os.environ) -> dict[str, str]:

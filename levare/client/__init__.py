@@ -35,6 +35,7 @@ from levare.client.answers import (
 )
 from levare.client.api import Client
 from levare.client.metrics import ComparedMetric, ComparedRun, Comparison, Curve, CurvePoint, Metrics, Thinned, Trend
+from levare.client.monitoring import Replay, ReplayTallies, ReplayTally
 from levare.client.plans import (
     Applied,
     DeclaredAll,
@@ -132,6 +133,9 @@ __all__ = [
     "Reap",
     "Reason",
     "Receipt",
+    "Replay",
+    "ReplayTallies",
+    "ReplayTally",
     "Revision",
     "RevisionOfAll",
     "RevisionWithChanges",

@@ -1,12 +1,47 @@
 """What the client asks of failures, reports and the audit."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypedDict
 
 from levare.client.parts import given, part
+from levare.client.plans import Object
 from levare.client.wire import Wire
 
 _PAGE = 200
+_LONGEST_SIMULATION_SECONDS = 180
+
+
+class ReplayTally(TypedDict):
+    """What came of a time; a job that still waited at its end counts with the wait up to then."""
+
+    jobs: int
+    waiting: int
+    wait_p50_seconds: float | None
+    wait_p95_seconds: float | None
+    preemptions: int
+    gpu_hours: float
+    cost: float | None
+
+
+class ReplayTallies(TypedDict):
+    all: ReplayTally
+    teams: dict[str, ReplayTally]
+    used_percent: float | None
+
+
+class Replay(TypedDict):
+    """The same jobs as it really went, played again as things are declared, and with the changes."""
+
+    since: str
+    until: str
+    played_from: str
+    jobs: int
+    untold: int
+    currency: str
+    changes: list[str]
+    actual: ReplayTallies
+    declared: ReplayTallies
+    changed: ReplayTallies
 
 
 class Evidence(TypedDict):
@@ -106,6 +141,22 @@ class MonitoringCalls:
         """Asked against used, what stood idle, failures by class, waits and right sizes; of 30 days by default."""
         wanted = {"since": since, "until": until, "team": team, "family": family}
         return self._wire.ask("GET", "/v1/report", params=given(wanted))
+
+    def simulate(
+        self,
+        *,
+        since: str | None = None,
+        until: str | None = None,
+        objects: Sequence[Object] = (),
+        nodes: Mapping[str, int] | None = None,
+    ) -> Replay:
+        """
+        The jobs of the past, of 30 days by default, played again as things are declared and with these teams and pools.
+
+        `nodes` says of a node how many like it there would be. It takes up to minutes.
+        """
+        asked = given({"since": since, "until": until, "objects": list(objects), "nodes": dict(nodes or {})})
+        return self._wire.ask("POST", "/v1/simulations", json=asked, timeout=_LONGEST_SIMULATION_SECONDS)
 
     def family_runs(
         self, family: str, *, since: str | None = None, schedule: str | None = None, limit: int | None = None

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from levare.cli.witness import Ledger
 from tests.conftest import BACKENDS
 from tests.fleet import Fleet, fleet
-from tests.ledger import Ledger
 
 
 @pytest.fixture(params=BACKENDS)

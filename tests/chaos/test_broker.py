@@ -10,8 +10,8 @@ import pytest
 from redis import Redis
 
 from levare import broker, settings
+from levare.cli.witness import Ledger
 from tests.fleet import Fleet, eventually
-from tests.ledger import Ledger
 
 
 @pytest.fixture

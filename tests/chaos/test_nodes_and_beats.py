@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from levare import settings
+from levare.cli.witness import Ledger
 from tests.fleet import Fleet, eventually, fleet
-from tests.ledger import Ledger
 
 LOST_AFTER = 8
 SENT = ("placed", "starting", "running", "succeeded")

@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
+from levare.cli.witness import Ledger, expected_log
 from tests.fleet import FINAL, Fleet, eventually
-from tests.ledger import Ledger, expected_log
 
 CODES = (0, 3, 137, 0, 3, 137)
 LINES = 20

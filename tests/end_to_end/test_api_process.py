@@ -15,29 +15,48 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from levare.client import Client
+from tests import nursery
 from tests.end_to_end.serving import NO_REDIS
 from tests.fleet import ROOT, eventually
+from tests.nursery import Started
 
-Start = Callable[..., subprocess.Popen[str]]
+
+class Web:
+    """The web process, and what it says."""
+
+    def __init__(self, process: Started, output: Path) -> None:
+        self.process = process
+        self._output = output
+
+    def refusal(self) -> str:
+        """What it says when it does not start."""
+        assert self.process.wait(60) == 1
+        return self._output.read_text()
+
+
+Start = Callable[..., Web]
+
+
+def environment(folder: Path, **environ: str) -> dict[str, str]:
+    ours = {"LEVARE_HOME": str(folder / "home"), "LEVARE_PORT": "0", "LEVARE_REDIS": NO_REDIS, **environ}
+    return {name: value for name, value in os.environ.items() if not name.startswith("LEVARE_")} | ours
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """`python -m app` with these variables."""
-    started: list[subprocess.Popen[str]] = []
+    """What `python -m app` runs, with these variables."""
+    started: list[Web] = []
 
-    def start(**environ: str) -> subprocess.Popen[str]:
-        ours = {"LEVARE_HOME": str(tmp_path / "home"), "LEVARE_PORT": "0", "LEVARE_REDIS": NO_REDIS, **environ}
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("LEVARE_")} | ours
-        command = [sys.executable, "-m", "app"]
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
-        started.append(process)
-        return process
+    def start(**environ: str) -> Web:
+        path = tmp_path / f"said-{len(started)}"
+        with path.open("wb") as output:
+            started.append(Web(nursery.start("app", environment(tmp_path, **environ), output), path))
+        return started[-1]
 
     yield start
-    for process in started:
-        process.kill()
-        process.communicate()
+    for web in started:
+        web.process.kill()
+        web.process.wait(20)
 
 
 def address(home: Path) -> str:
@@ -45,8 +64,18 @@ def address(home: Path) -> str:
     return (home / "address").read_text()
 
 
-def test_it_migrates_serves_on_a_free_port_and_leaves_no_address_behind(start: Start, tmp_path: Path):
-    process, home = start(), tmp_path / "home"
+@pytest.fixture
+def by_hand(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen([sys.executable, "-m", "app"], cwd=ROOT, env=environment(tmp_path))
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_it_migrates_serves_on_a_free_port_and_leaves_no_address_behind(
+    by_hand: subprocess.Popen[bytes], tmp_path: Path
+):
+    process, home = by_hand, tmp_path / "home"
     url = address(home)
     token = (home / "admin.token").read_text()
 
@@ -60,7 +89,7 @@ def test_it_migrates_serves_on_a_free_port_and_leaves_no_address_behind(start: S
 
 
 def test_a_stop_ends_streams_and_the_next_start_takes_the_same_token(start: Start, tmp_path: Path):
-    process, home = start(), tmp_path / "home"
+    process, home = start().process, tmp_path / "home"
     headers = {"Authorization": f"Bearer {(eventually(lambda: address(home)), (home / 'admin.token').read_text())[1]}"}
     with httpx.Client(base_url=address(home), headers=headers, timeout=20) as client:
         job_id = client.post("/v1/jobs", json={"command": ["true"]}).json()["id"]
@@ -81,8 +110,7 @@ def test_a_port_that_is_taken_is_said_and_nothing_is_touched(start: Start, tmp_p
 
     second = start(LEVARE_PORT=port, LEVARE_HOME=str(tmp_path / "other"))
 
-    _, said = second.communicate(timeout=20)
-    assert second.returncode == 1
+    said = second.refusal()
     assert f"127.0.0.1 port {port}" in said
     assert "LEVARE_PORT" in said
     assert "Traceback" not in said
@@ -92,9 +120,8 @@ def test_a_port_that_is_taken_is_said_and_nothing_is_touched(start: Start, tmp_p
 def test_it_listens_beyond_loopback_only_with_tls_or_when_it_is_told_to(start: Start, tmp_path: Path):
     refused = start(LEVARE_HOST="0.0.0.0")
 
-    _, said = refused.communicate(timeout=60)
+    said = refused.refusal()
 
-    assert refused.returncode == 1
     assert "LEVARE_TLS_CERT" in said
     assert "LEVARE_INSECURE" in said
     assert "Traceback" not in said
@@ -143,7 +170,7 @@ def test_one_file_of_two_is_said(start: Start, tmp_path: Path):
 
     process = start(LEVARE_TLS_CERT=str(certificate))
 
-    assert "LEVARE_TLS_KEY is not set" in process.communicate(timeout=60)[1]
+    assert "LEVARE_TLS_KEY is not set" in process.refusal()
 
 
 @pytest.mark.parametrize(
@@ -155,10 +182,7 @@ def test_one_file_of_two_is_said(start: Start, tmp_path: Path):
     ],
 )
 def test_what_keeps_it_from_starting_is_said_in_a_sentence(start: Start, name: str, value: str):
-    process = start(**{name: value})
+    said = start(**{name: value}).refusal()
 
-    _, said = process.communicate(timeout=30)
-
-    assert process.returncode == 1
     assert name in said
     assert "Traceback" not in said

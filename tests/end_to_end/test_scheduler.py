@@ -13,9 +13,9 @@ from uuid import uuid4
 
 import pytest
 
+from levare.cli.witness import Ledger
 from tests.conftest import BACKENDS
 from tests.fleet import ROOT, Fleet, eventually, fleet
-from tests.ledger import Ledger
 
 OURS = {"PYTHONPATH": str(ROOT)}
 TRAIN = str(ROOT / "examples/preemptible/train.py")

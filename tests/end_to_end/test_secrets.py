@@ -14,7 +14,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.fleet import Fleet, eventually, fleet, free_port
+from tests.fleet import BY_HAND, Fleet, eventually, fleet, free_port
 
 FILE, GIVEN, HOOK, KEY = (f"canary-{token_hex(16)}" for _ in range(4))
 """Of a job: in a file, in its worker's environment. Of a channel: in beat's environment, in a file."""
@@ -93,7 +93,7 @@ def running(tmp_path_factory: pytest.TempPathFactory, door: Door) -> Iterator[Fl
         (home / "vault" / name).write_text(f"{value}\n")
     (home / "vault" / "OPEN").chmod(0o644)
     settings = {"LEVARE_SECRETS": str(home / "vault"), "LEVARE_CHANNEL_NETWORKS": "127.0.0.0/8"}
-    with fleet(home, LEVARE_FLOWER_PORT=str(free_port()), **settings) as deployment:
+    with fleet(home, BY_HAND, LEVARE_FLOWER_PORT=str(free_port()), **settings) as deployment:
         deployment.start("redis", "web", "flower")
         deployment.start("beat", LEVARE_SECRET_HOOK=door.url(HOOK))
         deployment.start("worker", LEVARE_SECRET_GIVEN=GIVEN)

@@ -10,7 +10,6 @@ import pytest
 
 from app.document import operations
 from levare.client import Client
-from tests.reference import api_document
 
 ANSWER = {
     "items": [],
@@ -42,8 +41,8 @@ NOT_FOR_PROGRAMS = ("check_health",)  # a question of load balancers; `health` a
 
 
 @pytest.fixture(scope="module")
-def document() -> dict[str, Any]:
-    return dict(api_document())
+def document(the_api: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(the_api)
 
 
 @pytest.fixture(scope="module")
