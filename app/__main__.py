@@ -29,7 +29,6 @@ from levare.settings import Settings, load
 from levare.store import migrate
 from levare.store.engine import Database
 
-gc.freeze()
 gc.enable()
 
 _GRACE_SECONDS = 5
@@ -52,6 +51,7 @@ class _Server(uvicorn.Server):
 
 
 def main() -> int:
+    gc.freeze()  # what is imported stays
     for stop in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stop, _leave)
     try:

@@ -12,11 +12,11 @@ from celery.beat import Service
 from beat import scheduler  # noqa: F401 - Celery asks for it by its name
 from levare import broker, logs, settings
 
-gc.freeze()
 gc.enable()
 
 
 def main() -> None:
+    gc.freeze()  # what is imported stays
     configured = settings.load()
     logs.configure(configured, process="beat")
     app = broker.make_app(configured)

@@ -44,7 +44,6 @@ from worker.tracking import Tracking
 from worker.truth import Truth
 from worker.watch import Watch
 
-gc.freeze()
 gc.enable()
 
 log = get_logger()
@@ -53,6 +52,7 @@ _LISTEN_SECONDS = 2.0
 
 
 def main() -> None:
+    gc.freeze()  # what is imported stays
     configured = settings.load()
     logs.configure(configured, process="worker")
     warnings.simplefilter("ignore", SecurityWarning)  # of root and pickle, which no worker of ours accepts

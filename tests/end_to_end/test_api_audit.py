@@ -136,8 +136,8 @@ def sign_out(api: Api) -> None:
     assert answer.status_code == 303, answer.text
 
 
-TELLS_NOTHING = {("POST", "/v1/plan"), ("POST", "/v1/machines/{name}/poll")}
-"""A plan changes nothing, and what a machine says of itself is no act of anybody."""
+TELLS_NOTHING = {("POST", "/v1/plan"), ("POST", "/v1/simulations"), ("POST", "/v1/machines/{name}/poll")}
+"""A plan and a simulation change nothing, and what a machine says of itself is no act of anybody."""
 
 
 def on_a_page(act: str, **fields: str) -> Make:

@@ -21,7 +21,7 @@ UNSAFE = ("POST", "PUT", "DELETE")
 ROUTES = {route.name: route for module in _MODULES for route in module.router.routes}
 DRY = {"dry_run": "true"}
 READ_OF = {kind: f"read_{kind}" for kind, _ in WRITES.values()}
-CHANGES_NOTHING = ("make_plan",)
+CHANGES_NOTHING = ("simulate_past", "make_plan")
 """What is a POST only because it takes a body."""
 
 
