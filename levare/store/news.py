@@ -60,19 +60,21 @@ def has_more(connection: Connection, place: Place, many: int) -> bool:
     return connection.execute(_BEYOND[connection.dialect.name], values).first() is not None
 
 
-def _settled(query: Any) -> Mapping[str, Any]:
-    """By dialect; on PostgreSQL only what no transaction that still runs can come before."""
-    return {"sqlite": query, "postgresql": query.where(news.c.mark < _OLDEST)}
+def _next(is_behind: Any, *order: Any) -> Any:
+    return select(news).where(is_behind).order_by(*order).limit(bindparam("most"))
 
 
 _PLACE = (news.c.mark, news.c.number)
 _OLDEST = cast(cast(func.pg_snapshot_xmin(func.pg_current_snapshot()), Text), BigInteger)
+_IS_SETTLED = news.c.mark < _OLDEST
+"""On PostgreSQL: no transaction that still runs can come before it."""
 _FIRST = select(*_PLACE).order_by(*_PLACE).limit(1)
-_LAST = _settled(select(*_PLACE).order_by(*(column.desc() for column in _PLACE)).limit(1))
-_NEXT = (
-    select(news)
-    .where(tuple_(*_PLACE) > tuple_(bindparam("mark", type_=BigInteger), bindparam("number", type_=BigInteger)))
-    .order_by(*_PLACE)
-    .limit(bindparam("most"))
-)
-_AFTER, _BEYOND = _settled(_NEXT), _settled(_NEXT.offset(bindparam("skipped")))
+_NEWEST = select(*_PLACE).order_by(*(column.desc() for column in _PLACE)).limit(1)
+_LAST = {"sqlite": _NEWEST, "postgresql": _NEWEST.where(_IS_SETTLED)}
+_MARK, _NUMBER = bindparam("mark", type_=BigInteger), bindparam("number", type_=BigInteger)
+_AFTER = {
+    # its mark is 0 throughout; by both, SQLite would seek in the index by the mark alone, and read all that is kept
+    "sqlite": _next(news.c.number > _NUMBER, news.c.number),
+    "postgresql": _next(tuple_(*_PLACE) > tuple_(_MARK, _NUMBER), *_PLACE).where(_IS_SETTLED),
+}
+_BEYOND = {dialect: query.offset(bindparam("skipped")) for dialect, query in _AFTER.items()}

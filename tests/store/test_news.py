@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import insert
+from sqlalchemy.dialects import sqlite
 
 from levare.model import Placement, Request
 from levare.store import attempts, jobs, news, nodes
@@ -74,3 +75,14 @@ def test_news_wait_for_a_transaction_that_began_before_them(database: Database):
 
 
 XID = "SELECT pg_current_xact_id()::text::bigint"
+
+
+def test_a_look_for_what_is_new_reads_nothing_that_is_old(make_database_url: Callable[[str], str]):
+    database = Database(make_database_url("sqlite"))
+    query = news._AFTER["sqlite"].compile(dialect=sqlite.dialect())
+
+    with database.reading() as connection:
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", (7, 10, 0)).all()
+
+    database.dispose()
+    assert [row.detail for row in plan] == ["SEARCH news USING INTEGER PRIMARY KEY (rowid>?)"]
