@@ -8,6 +8,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
+import psutil
+
+_END_SECONDS = 30
+
 
 @contextmanager
 def served() -> Iterator[str]:
@@ -21,9 +25,12 @@ def served() -> Iterator[str]:
             yield server.get_uri()
         finally:
             _stop_at_once(Path(data))
+            server.cleanup_mode = None  # or it would be told once more, and say that it is gone
             server.cleanup()
 
 
 def _stop_at_once(data: Path) -> None:
     """Without writing down hundreds of databases first."""
-    os.kill(int((data / "postmaster.pid").read_text().split()[0]), signal.SIGQUIT)
+    server = psutil.Process(int((data / "postmaster.pid").read_text().split()[0]))
+    server.send_signal(signal.SIGQUIT)
+    server.wait(_END_SECONDS)
