@@ -18,7 +18,7 @@ from app.plan_bodies import ObjectRequest
 from levare.decide.plan import differences, fields, written
 from levare.decide.tally import Tallies, Tally, play, tallies
 from levare.errors import Contradiction, Fault, InvalidDeclaration, NotFound, TooManyRequests
-from levare.manifest.values import Body, Time
+from levare.manifest.values import WHOLE, Body, Time
 from levare.model.changes import Change
 from levare.store import kinds, past, revisions, simulating
 from levare.store.past import Past
@@ -31,7 +31,7 @@ LONGEST = timedelta(days=366)
 WITHIN = timedelta(minutes=2)
 _MOST_NODES = 1000
 NodeName = Annotated[str, Field(min_length=1, max_length=63)]
-Count = Annotated[int, Field(ge=0, le=_MOST_NODES)]
+Count = Annotated[int, Field(ge=0, le=_MOST_NODES), WHOLE]
 
 
 class SimulationRequest(Body):

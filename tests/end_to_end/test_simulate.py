@@ -89,7 +89,7 @@ def test_what_cannot_be_played_is_refused_with_what_can(api: Api):
     schedule = refused(api.client.post("/v1/simulations", json=body), 422, "contradiction")
     assert schedule["errors"][0]["limit"] == "team, pool"
 
-    lost = refused(api.client.post("/v1/simulations", json={"nodes": {"n9": 2}}), 404, "not-found")
+    lost = refused(api.client.post("/v1/simulations", json={"nodes": {"n9": 2.0}}), 404, "not-found")
     assert "n9" in lost["detail"]
 
     times = {"since": "2030-01-02T00:00:00Z", "until": "2020-01-01T00:00:00Z"}
