@@ -36,10 +36,10 @@ class JobFilter:
     """Only jobs of these teams."""
 
     def values(self) -> dict[str, Any]:
-        """What is asked for, by the name of its condition."""
+        """What is asked for, by the name of its condition; who may see no team asks for none, and not for all."""
         said = {each.name: getattr(self, each.name) for each in fields(self)}
-        some = {name: value for name, value in said.items() if value is not None}
-        return {name: value if isinstance(value, str) else list(value) for name, value in some.items() if value != ()}
+        some = {name: value for name, value in said.items() if value is not None and (name == "seen" or value != ())}
+        return {name: value if isinstance(value, str) else list(value) for name, value in some.items()}
 
 
 class Shape(NamedTuple):

@@ -99,6 +99,8 @@ def test_oldest_first_is_newest_first_backwards(database: Database, add_job: Add
         (JobFilter(name="train"), ["a"]),
         (JobFilter(user="anna"), ["a"]),
         (JobFilter(team="%"), []),
+        (JobFilter(seen=()), []),
+        (JobFilter(seen=["vision"]), ["c", "a"]),
     ],
 )
 def test_filters_narrow_a_list(database: Database, add_job: AddJob, wanted: JobFilter, found: list[str]):
