@@ -8,19 +8,18 @@ runs take there is no such time, and a node is kept for whoever has waited for `
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from levare.decide.backfill import Calendar
 from levare.decide.capacity import Room
 from levare.decide.fleet import Fleet, licences_asked, licences_short, without_licences
+from levare.decide.obstacles import behind, licence, obstacles, off_hours
 from levare.decide.order import AGEING, Lane, Queue, lanes, level, rank
 from levare.decide.preemption import Claims, Clearing
 from levare.decide.sharing import PATIENCE, Books
 from levare.decide.shortage import shortages
 from levare.model import (
-    TAKEN,
     Decision,
-    Device,
     Node,
     Placement,
     Preemption,
@@ -61,7 +60,7 @@ def can_never_run(request: Request, nodes: Iterable[Node], licences: Mapping[str
     rooms = [Room.emptied(node) for node in nodes]
     if not rooms:
         return None
-    lacking = [_licence(*short) for short in licences_short(request, licences or {})]
+    lacking = [licence(*short) for short in licences_short(request, licences or {})]
     reasons = lacking or shortages(without_licences(request, licences or {}), rooms, licences or ())
     return replace(reasons[0], kind="can-never-run") if reasons else None
 
@@ -178,7 +177,7 @@ class _Round:
         over = self.books.refusal(job)
         return [
             *([Reason("family-held", "will-wait", held)] if held else []),
-            *_off_hours(job, self.now),
+            *off_hours(job, self.now),
             *([over] if over else []),
         ]
 
@@ -267,35 +266,7 @@ class _Round:
         never = can_never_run(job.request, self.nodes, self.sharing.licences)
         if never:
             return [never]
-        request = without_licences(job.request, self.fleet.licences)
-        rooms = list(self.fleet.rooms.values())
-        licences = [_licence(*short) for short in licences_short(job.request, self.fleet.licences)]
-        return [*licences, *shortages(request, rooms), *self._closed(job, request)]
-
-    def _closed(self, job: Waiting, request: Request) -> Iterator[Reason]:
-        """Nodes that have room which the job may not use."""
-        for room in self.fleet.rooms.values():
-            if not (room.suits(request) and room.fits(request)):
-                yield from _blocked_devices(room, request)
-            elif room.node.state != "ready":
-                message = f"Node {room.name} has room but is {room.node.state}."
-                yield Reason(f"node-{room.node.state}", "will-wait", message)
-            elif room.node.note:
-                yield Reason(
-                    "node-excluded", "will-wait", f"Node {room.name} has room but is excluded: {room.node.note}"
-                )
-            elif room.name in job.shunned:
-                yield Reason("node-shunned", "will-wait", f"Node {room.name} has room, but the job has failed there.")
-            elif window := self.fleet.window_in_the_way(room, job):
-                until = f"from {window.starts:%Y-%m-%d %H:%M} to {window.ends:%Y-%m-%d %H:%M} UTC"
-                message = (
-                    f"Node {room.name} is kept for the window {window.name!r} {until}, and this could run into it."
-                )
-                yield Reason("window", "will-wait", message)
-            elif (kept := self.fleet.kept.get(room.name)) and kept.job_id != job.job_id:
-                yield Reason(
-                    "node-kept", "will-wait", f"Node {room.name} is kept for {kept.job_id}{_by_when(kept.at)}."
-                )
+        return obstacles(job, self.fleet)
 
 
 class _Reasons(Mapping[str, Sequence[Reason]]):
@@ -315,43 +286,9 @@ class _Reasons(Mapping[str, Sequence[Reason]]):
         return len(self._jobs)
 
 
-def _off_hours(job: Waiting, now: datetime) -> list[Reason]:
-    hours, utc = job.only_between, now.astimezone(UTC)
-    if hours is None or hours.contains(utc.hour * 60 + utc.minute):
-        return []
-    return [Reason("off-hours", "will-wait", f"Starts only between {hours}; it is {utc:%H:%M} UTC.")]
-
-
-def _behind(ahead: int) -> list[Reason]:
-    jobs = "1 job like it comes" if ahead == 1 else f"{ahead} jobs like it come"
-    return [Reason("behind-others", "will-wait", f"{jobs} first by age.", 0, ahead)] if ahead else []
-
-
 def _after(ahead: int, why: Stuck) -> Stuck:
     """The same reasons; where this job has none of its own, those that come first in its lane are the reason."""
-    return lambda job: [*why(job)] or _behind(ahead)
-
-
-def _licence(name: str, asked: int, left: int) -> Reason:
-    return Reason("licence-busy", "will-wait", f"Asks for {asked} {name}; the fleet has {left} left.", asked, left)
-
-
-def _blocked_devices(room: Room, request: Request) -> Iterator[Reason]:
-    """GPUs that cannot be used, and without which there are too few, now or even if nothing ran."""
-    blocked = [device for device in room.node.devices if device.blocked]
-    if room.is_open and blocked and request.gpus:
-        empty = replace(room.node, held=())
-        if any(not Room(node).fits(request) and Room.unblocked(node).fits(request) for node in (room.node, empty)):
-            for device in blocked:
-                yield Reason(f"gpu-{_taken_by(device)}", "will-wait", device.blocked)
-
-
-def _taken_by(device: Device) -> str:
-    return device.ownership if device.ownership in TAKEN else "excluded"
-
-
-def _by_when(at: datetime | None) -> str:
-    return f", which starts there by {at.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if at else ""
+    return lambda job: [*why(job)] or behind(ahead)
 
 
 def _distance(room: Room, request: Request) -> tuple[int, int, int, str]:
