@@ -21,10 +21,10 @@ from fastapi import FastAPI
 from sqlalchemy import insert, update
 
 from app.__main__ import prepare
-from app.access import ALERT, FAMILY, JOB, OWN_RULE, PIPELINE, RIGHTS, RULE, SCHEDULE, SILENCE, TEAM, TOKEN, TRIGGER
-from app.access import WINDOW as A_WINDOW
 from app.dashboard import assets
 from app.main import create
+from app.rights import ALERT, FAMILY, JOB, OWN_RULE, PIPELINE, RIGHTS, RULE, SCHEDULE, SILENCE, TEAM, TOKEN, TRIGGER
+from app.rights import WINDOW as A_WINDOW
 from levare.settings import load
 from levare.store.engine import Database
 from levare.store.tables import attempts, families

@@ -13,8 +13,8 @@ from typing import Any
 
 import click
 
-from app.access import RIGHTS
 from app.main import create
+from app.rights import RIGHTS
 from levare import settings
 from levare.cli import levare as command_line
 from levare.manifest.schema import schema

@@ -11,7 +11,6 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 from starlette.routing import compile_path
 
-from app.access import RIGHTS
 from app.auth import proof_of, shown_by
 from app.call import call_of
 from app.dashboard import (
@@ -31,6 +30,7 @@ from app.dashboard import (
 from app.dashboard.assets import takes_gzip
 from app.dashboard.desk import View
 from app.dashboard.sheet import Sheet, framed, render
+from app.rights import RIGHTS
 from levare.errors import NotFound
 from levare.store.audit import Actor
 

@@ -3,8 +3,10 @@
 import pytest
 from fastapi import APIRouter
 
-from app.access import ADMIN, MEMBER, RIGHTS, VIEWER, refuse_undeclared
+from app.access import refuse_undeclared
 from app.main import _MODULES
+from app.rights import RIGHTS
+from levare.model.access import ADMIN, MEMBER, VIEWER
 from tests import authorizing
 from tests.authorizing import OTHER, OWN, SAME, Row, relations_of
 
