@@ -23,9 +23,9 @@ from app.auth import register_admin
 from app.connection import Connection
 from app.limits import is_loopback
 from app.main import create
-from levare import logs
-from levare.errors import InvalidSetting, LevareError, Unavailable
-from levare.settings import Settings, load
+from levare.errors import InvalidSetting, Unavailable
+from levare.process import running_as
+from levare.settings import Settings
 from levare.store import migrate
 from levare.store.engine import Database
 
@@ -50,20 +50,14 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def main() -> int:
+def main() -> None:
     gc.freeze()  # what is imported stays
     for stop in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stop, _leave)
-    try:
-        settings = load()
-        logs.configure(settings, process="web")
+    with running_as("web") as settings:
         listener = listen(settings)
         prepare(settings)
-    except LevareError as error:
-        print(f"levare web: {error}", file=sys.stderr)  # noqa: T201  # whoever starts us reads this
-        return 1
-    serve(settings, listener)
-    return 0
+        serve(settings, listener)
 
 
 def _leave(_signal: int, _frame: FrameType | None) -> None:
@@ -174,4 +168,4 @@ def _replace(path: Path, text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -10,20 +10,23 @@ from types import FrameType
 from celery.beat import Service
 
 from beat import scheduler  # noqa: F401 - Celery asks for it by its name
-from levare import broker, logs, settings
+from levare import broker
+from levare.machine import refuse_shared
+from levare.process import running_as
 
 gc.enable()
 
 
 def main() -> None:
     gc.freeze()  # what is imported stays
-    configured = settings.load()
-    logs.configure(configured, process="beat")
-    app = broker.make_app(configured)
-    app.set_current()
-    beat = app.Beat(pidfile=None, quiet=True, loglevel="INFO", redirect_stdouts=False)
-    beat.install_sync_handler = leave_between_ticks
-    beat.run()
+    with running_as("beat") as configured:
+        if configured.sqlite_file:  # said here, for Celery tells of what its scheduler meets as of a crash
+            refuse_shared(configured.sqlite_file)
+        app = broker.make_app(configured)
+        app.set_current()
+        beat = app.Beat(pidfile=None, quiet=True, loglevel="INFO", redirect_stdouts=False)
+        beat.install_sync_handler = leave_between_ticks
+        beat.run()
 
 
 def leave_between_ticks(service: Service) -> None:

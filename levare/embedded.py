@@ -11,27 +11,22 @@ import os
 import shutil
 import signal
 import stat
-import sys
 from pathlib import Path
 
 import redis
 import structlog
 
-from levare import logs
-from levare.errors import LevareError, Unavailable
-from levare.settings import Settings, load
+from levare.errors import Unavailable
+from levare.process import running_as
+from levare.settings import Settings
 
 _NAMES = ("valkey-server", "redis-server")
 _PATIENCE_SECONDS = 3
 
 
 def main() -> None:
-    settings = load()
-    logs.configure(settings, process="redis")
-    try:
+    with running_as("redis") as settings:
         _stand_aside(settings) if settings.redis else serve(settings)
-    except LevareError as error:
-        sys.exit(str(error))
 
 
 def serve(settings: Settings) -> None:

@@ -16,15 +16,20 @@ from flower.options import default_options
 from flower.urls import settings as pages
 from flower.views.monitor import Metrics
 
-from levare import broker, logs
-from levare.settings import Settings, load
+from levare import broker
+from levare.process import running_as
+from levare.settings import Settings
 
 USER = "levare"
 
 
 def main() -> None:
-    settings = load()
-    logs.configure(settings, process="flower")
+    with running_as("flower") as settings:
+        run(settings)
+
+
+def run(settings: Settings) -> None:
+    """Serve until told to end."""
     for chatty in ("tornado.access", "flower.inspector"):  # each page; each worker that has not come yet
         logging.getLogger(chatty).setLevel(logging.ERROR)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

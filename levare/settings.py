@@ -1,28 +1,20 @@
 """The `LEVARE_*` variables of the processes: read once, checked, frozen. One sentence each."""
 
 import os
-import re
-import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
-from ipaddress import ip_address, ip_network
 from pathlib import Path
 from secrets import token_hex, token_urlsafe
-from typing import TypeVar
 
+from levare import variables
 from levare.errors import InvalidSetting
-from levare.written import amount, duration_seconds, label, simulated_devices, size_mib
+from levare.written import amount
 
-Value = TypeVar("Value")
-
-_SHORTEST_HALF_LIFE, _LONGEST_HALF_LIFE = timedelta(hours=1), timedelta(days=366)
 _COMPANIONS = "Xorg,Xwayland,gnome-shell,kwin_wayland,nvidia-cuda-mps-server"
 _UNIX_PATH_LIMIT = 100  # sun_path holds 108 bytes with its end mark
-_LONGEST_CURRENCY = 8
-_GIVEN_LABELS = ("node", "gpu")  # the worker sets them
 
 
 @dataclass(frozen=True)
@@ -99,6 +91,12 @@ class Settings:
     """LEVARE_LOG_FORMAT: `console` or `json`; by default console on a terminal and json elsewhere."""
 
     @property
+    def sqlite_file(self) -> Path | None:
+        """The database, if it is a file."""
+        scheme, _, path = self.database.partition(":///")
+        return Path(path) if scheme.startswith("sqlite") else None
+
+    @property
     def scheme(self) -> str:
         """Of the address of the API."""
         return "https" if self.tls_cert else "http"
@@ -147,43 +145,43 @@ class Settings:
 def load(environ: Mapping[str, str] = os.environ) -> Settings:
     """Read and check the variables; raise InvalidSetting with the variable, its value and what is allowed."""
     home = Path(environ.get("LEVARE_HOME") or ".levare").absolute()
-    tls = _tls(environ)
+    tls_cert, tls_key = variables.tls(environ, "LEVARE_TLS_CERT", "LEVARE_TLS_KEY")
     return Settings(
         home=home,
         secrets=Path(environ.get("LEVARE_SECRETS") or home / "secrets").absolute(),
-        database=_absolute(environ.get("LEVARE_DATABASE") or f"sqlite:///{home / 'levare.db'}"),
-        redis=environ.get("LEVARE_REDIS") or "",
+        database=variables.database(environ, "LEVARE_DATABASE", home=home),
+        redis=variables.redis(environ, "LEVARE_REDIS"),
         host=environ.get("LEVARE_HOST") or "127.0.0.1",
-        port=_whole(environ, "LEVARE_PORT", 8420, low=0, high=65535),
-        names=tuple(name.lower() for name in _names(environ, "LEVARE_NAMES", "")),
-        tls_cert=tls.get("tls_cert"),
-        tls_key=tls.get("tls_key"),
-        insecure=_whole(environ, "LEVARE_INSECURE", 0, low=0, high=1) == 1,
-        rate=_whole(environ, "LEVARE_RATE", 500, low=0, high=1_000_000),
-        flower_port=_whole(environ, "LEVARE_FLOWER_PORT", 5555, low=0, high=65535),
-        flower_actions=_whole(environ, "LEVARE_FLOWER_ACTIONS", 0, low=0, high=1) == 1,
-        node=_node(environ),
-        cpus=_whole(environ, "LEVARE_CPUS", len(os.sched_getaffinity(0)), low=1, high=65536),
-        memory_mib=_size(environ, "LEVARE_MEMORY"),
-        labels=_labels(environ),
-        resources=_listed(environ, "LEVARE_RESOURCES", amount),
-        scratch_mib=_size(environ, "LEVARE_SCRATCH"),
-        price=_price(environ),
-        currency=_currency(environ),
-        address=_address(environ),
-        licences=_listed(environ, "LEVARE_LICENCES", amount),
-        simulated_gpus=_simulated(environ),
-        gpus=_gpus(environ),
+        port=variables.whole(environ, "LEVARE_PORT", 8420, low=0, high=65535),
+        names=tuple(name.lower() for name in variables.names(environ, "LEVARE_NAMES", "")),
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        insecure=variables.whole(environ, "LEVARE_INSECURE", 0, low=0, high=1) == 1,
+        rate=variables.whole(environ, "LEVARE_RATE", 500, low=0, high=1_000_000),
+        flower_port=variables.whole(environ, "LEVARE_FLOWER_PORT", 5555, low=0, high=65535),
+        flower_actions=variables.whole(environ, "LEVARE_FLOWER_ACTIONS", 0, low=0, high=1) == 1,
+        node=variables.node(environ, "LEVARE_NODE"),
+        cpus=variables.whole(environ, "LEVARE_CPUS", len(os.sched_getaffinity(0)), low=1, high=65536),
+        memory_mib=variables.size(environ, "LEVARE_MEMORY"),
+        labels=variables.labels(environ, "LEVARE_LABELS"),
+        resources=variables.listed(environ, "LEVARE_RESOURCES", amount),
+        scratch_mib=variables.size(environ, "LEVARE_SCRATCH"),
+        price=variables.price(environ, "LEVARE_PRICE"),
+        currency=variables.currency(environ, "LEVARE_CURRENCY"),
+        address=variables.address(environ, "LEVARE_ADDRESS"),
+        licences=variables.listed(environ, "LEVARE_LICENCES", amount),
+        simulated_gpus=variables.simulated(environ, "LEVARE_SIMULATED_GPUS"),
+        gpus=variables.gpus(environ, "LEVARE_GPUS"),
         node_database=environ.get("LEVARE_NODE_DATABASE") or "",
         node_redis=environ.get("LEVARE_NODE_REDIS") or "",
-        gpu_companions=_names(environ, "LEVARE_GPU_COMPANIONS", _COMPANIONS),
-        mlflow=_whole(environ, "LEVARE_MLFLOW", 1, low=0, high=1) == 1,
-        reap_orphans=_whole(environ, "LEVARE_REAP_ORPHANS", 0, low=0, high=1) == 1,
-        lost_after=timedelta(seconds=_whole(environ, "LEVARE_LOST_AFTER", 60, low=4, high=86400)),
-        half_life=_half_life(environ),
-        channel_networks=_networks(environ),
-        log_limit_mib=_size(environ, "LEVARE_LOG_LIMIT") or 8,
-        log_format=_log_format(environ),
+        gpu_companions=variables.names(environ, "LEVARE_GPU_COMPANIONS", _COMPANIONS),
+        mlflow=variables.whole(environ, "LEVARE_MLFLOW", 1, low=0, high=1) == 1,
+        reap_orphans=variables.whole(environ, "LEVARE_REAP_ORPHANS", 0, low=0, high=1) == 1,
+        lost_after=timedelta(seconds=variables.whole(environ, "LEVARE_LOST_AFTER", 60, low=4, high=86400)),
+        half_life=variables.half_life(environ, "LEVARE_HALF_LIFE"),
+        channel_networks=variables.networks(environ, "LEVARE_CHANNEL_NETWORKS"),
+        log_limit_mib=variables.size(environ, "LEVARE_LOG_LIMIT") or 8,
+        log_format=variables.log_format(environ, "LEVARE_LOG_FORMAT"),
     )
 
 
@@ -206,156 +204,3 @@ def socket_path(folder: Path, name: str) -> Path:
         return folder / name
     digest = sha256(str(folder).encode()).hexdigest()[:16]
     return Path(f"/tmp/levare-{os.getuid()}-{digest}") / name  # noqa: S108 - its maker checks its owner
-
-
-def _absolute(database: str) -> str:
-    """A SQLite file named relative to the working directory keeps its place when that changes."""
-    scheme, mark, path = database.partition(":///")
-    return f"{scheme}{mark}{Path(path).absolute()}" if scheme.startswith("sqlite") and path else database
-
-
-def _whole(environ: Mapping[str, str], name: str, default: int, *, low: int, high: int) -> int:
-    text = environ.get(name) or str(default)
-    if not text.isdigit() or not low <= int(text) <= high:
-        raise InvalidSetting(f"{name} is {text!r}.", f"Set a whole number from {low} to {high}.")
-    return int(text)
-
-
-def _names(environ: Mapping[str, str], name: str, default: str) -> tuple[str, ...]:
-    """What is set but empty is none."""
-    return tuple(each.strip() for each in environ.get(name, default).split(",") if each.strip())
-
-
-def _gpus(environ: Mapping[str, str]) -> tuple[str, ...] | None:
-    """Empty is all, for so is what is not set; none of them has a name of its own."""
-    named = _names(environ, "LEVARE_GPUS", "")
-    return () if named == ("none",) else named or None
-
-
-def _tls(environ: Mapping[str, str]) -> Mapping[str, Path]:
-    """Both files or none, by the names of the settings."""
-    found = {name: environ.get(name) or "" for name in ("LEVARE_TLS_CERT", "LEVARE_TLS_KEY")}
-    missing = [name for name, text in found.items() if not text]
-    if len(missing) == 1:
-        raise InvalidSetting(f"{missing[0]} is not set, but its other half is.", "Set both files, or none of them.")
-    for name, text in found.items():
-        if text and not Path(text).is_file():
-            raise InvalidSetting(f"{name} is {text!r}, which is no file.", "Set it to a PEM file.")
-    return {name.removeprefix("LEVARE_").lower(): Path(text).absolute() for name, text in found.items() if text}
-
-
-def _size(environ: Mapping[str, str], name: str) -> int | None:
-    text = environ.get(name)
-    try:
-        return size_mib(text) if text else None
-    except ValueError as error:
-        raise InvalidSetting(f"{name}: {error}.", "Set a number with MiB, GiB or TiB.") from None
-
-
-def _price(environ: Mapping[str, str]) -> float | None:
-    text = environ.get("LEVARE_PRICE") or ""
-    if not text:
-        return None
-    if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text):
-        raise InvalidSetting(f"LEVARE_PRICE is {text!r}.", "Set the price of an hour as a number such as 2.50.")
-    return float(text)
-
-
-def _currency(environ: Mapping[str, str]) -> str:
-    text = environ.get("LEVARE_CURRENCY") or ""
-    if len(text) > _LONGEST_CURRENCY or not text.isprintable() or " " in text:
-        raise InvalidSetting(
-            f"LEVARE_CURRENCY is {text!r}.", f"Set at most {_LONGEST_CURRENCY} characters without spaces, such as EUR."
-        )
-    return text
-
-
-def _half_life(environ: Mapping[str, str]) -> timedelta:
-    text = environ.get("LEVARE_HALF_LIFE") or "7d"
-    try:
-        half_life = timedelta(seconds=duration_seconds(text))
-    except (ValueError, OverflowError):
-        half_life = timedelta()
-    if not _SHORTEST_HALF_LIFE <= half_life <= _LONGEST_HALF_LIFE:
-        raise InvalidSetting(f"LEVARE_HALF_LIFE is {text!r}.", "Set a duration from 1h to 366d, such as 7d.")
-    return half_life
-
-
-def _networks(environ: Mapping[str, str]) -> tuple[str, ...]:
-    found = _names(environ, "LEVARE_CHANNEL_NETWORKS", "")
-    for each in found:
-        try:
-            ip_network(each)
-        except ValueError as error:
-            raise InvalidSetting(
-                f"LEVARE_CHANNEL_NETWORKS: {error}.", "Set networks with commas between them, such as 10.0.0.0/8."
-            ) from None
-    return found
-
-
-def _labels(environ: Mapping[str, str]) -> Mapping[str, str]:
-    labels = _listed(environ, "LEVARE_LABELS", label)
-    for name in _GIVEN_LABELS:
-        if name in labels:
-            raise InvalidSetting(
-                f"LEVARE_LABELS sets {name!r} to {labels[name]!r}, but each node says that of itself.",
-                f"Leave it out, or call it otherwise; {' and '.join(_GIVEN_LABELS)} are taken.",
-            )
-    return labels
-
-
-def _listed(environ: Mapping[str, str], name: str, read: Callable[[str], tuple[str, Value]]) -> Mapping[str, Value]:
-    """Pairs between commas."""
-    found: dict[str, Value] = {}
-    for text in (environ.get(name) or "").split(","):
-        if not text.strip():
-            continue
-        try:
-            key, value = read(text)
-        except ValueError as error:
-            raise InvalidSetting(f"{name}: {error}.", "Set pairs of NAME=VALUE with commas between them.") from None
-        if key in found:
-            raise InvalidSetting(f"{name} names {key!r} twice.", "Name each once.")
-        found[key] = value
-    return found
-
-
-def _address(environ: Mapping[str, str]) -> str:
-    text = environ.get("LEVARE_ADDRESS") or ""
-    if text and not _is_ip(text) and not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", text):
-        raise InvalidSetting(
-            f"LEVARE_ADDRESS is {text!r}.", "Set an IP address or a host name without a port, such as 10.0.0.7."
-        )
-    return text
-
-
-def _is_ip(text: str) -> bool:
-    try:
-        return bool(ip_address(text))
-    except ValueError:
-        return False
-
-
-def _simulated(environ: Mapping[str, str]) -> str:
-    text = environ.get("LEVARE_SIMULATED_GPUS", "")
-    try:
-        simulated_devices(text) if text else None
-    except ValueError as error:
-        raise InvalidSetting(f"LEVARE_SIMULATED_GPUS: {error}.", "Set it to, for example, 4x80GiB.") from None
-    return text
-
-
-def _node(environ: Mapping[str, str]) -> str:
-    name = environ.get("LEVARE_NODE") or re.sub(r"[^a-z0-9-]", "-", socket.gethostname().lower()) or "node"
-    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", name):
-        raise InvalidSetting(
-            f"LEVARE_NODE is {name!r}.", "Use at most 63 lower-case letters, digits and inner hyphens."
-        )
-    return name
-
-
-def _log_format(environ: Mapping[str, str]) -> str:
-    text = environ.get("LEVARE_LOG_FORMAT", "")
-    if text not in ("", "console", "json"):
-        raise InvalidSetting(f"LEVARE_LOG_FORMAT is {text!r}.", "Set it to console or json.")
-    return text

@@ -14,8 +14,10 @@ from typing import TextIO
 from celery import Celery
 from celery.platforms import SecurityWarning
 
-from levare import broker, logs, settings
-from levare.errors import Conflict, LevareError
+from levare import broker
+from levare.errors import Conflict
+from levare.machine import refuse_unfit
+from levare.process import running_as
 from levare.settings import Settings
 from worker import tasks
 from worker.consumer import remove_commands
@@ -27,15 +29,11 @@ gc.enable()
 
 def main() -> None:
     gc.freeze()  # what is imported stays
-    configured = settings.load()
-    logs.configure(configured, process="worker")
     warnings.simplefilter("ignore", SecurityWarning)  # of root and pickle, which no worker of ours accepts
-    try:
-        lock = only_one(configured.home)
-    except LevareError as error:
-        sys.exit(f"error: {error}")
-    with lock:
-        work(configured)
+    with running_as("worker") as configured:
+        refuse_unfit()
+        with only_one(configured.home):
+            work(configured)
 
 
 def work(configured: Settings) -> None:

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import struct
+import sys
 from collections.abc import Iterable
 from signal import SIGCHLD
 
@@ -12,6 +13,9 @@ _FALLOC_FL_KEEP_SIZE, _FALLOC_FL_PUNCH_HOLE = 0x01, 0x02
 _IN_MODIFY = 0x02
 _CLONE3, _CLONE_INTO_CGROUP = 435, 0x2_0000_0000  # the number is the same on every architecture
 _SIGSET_BYTES = _SIGINFO_BYTES = 128
+
+if sys.platform != "linux":
+    raise ImportError(f"levare runs jobs on Linux, and this is {sys.platform}.")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)

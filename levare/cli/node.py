@@ -18,6 +18,7 @@ from levare.cli import terminal
 from levare.cli.kinds import LABEL
 from levare.cli.up import Output, refuse_without_server, stop_on
 from levare.errors import Conflict, InvalidSetting
+from levare.machine import refuse_unfit
 from levare.settings import load
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def join(url: str, code: str, *, name: str | None, and_run: bool, insecure: bool
     from levare.agent import Identity
     from levare.client import Client
 
+    refuse_unfit()
     settings = load()
     _refuse_in_clear(url, insecure=insecure)
     called = name or settings.node[:_LONGEST_NAME].strip("-")
@@ -83,6 +85,7 @@ def _run(identity: "Identity", home: Path, *, quiet: bool) -> None:
     from levare.agent import Agent, offers
 
     refuse_without_server()
+    refuse_unfit()
     stop_on(signal.SIGTERM, signal.SIGHUP)
     output = Output([identity.machine], quiet=quiet)
     try:

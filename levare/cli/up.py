@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from levare.errors import Conflict, InvalidSetting, LevareError, Unavailable
+from levare.machine import refuse_shared, refuse_unfit
 from levare.procfile import Processes, Say, commands, deployment
 from levare.settings import Settings, load
 
@@ -66,6 +67,10 @@ def running(
 ) -> Iterator[Processes]:
     """Run processes as long as the context lasts; Ctrl-C, TERM and a closed terminal end it as KeyboardInterrupt."""
     refuse_without_server()
+    if "worker" in names:
+        refuse_unfit()
+    if settings.sqlite_file:
+        refuse_shared(settings.sqlite_file)
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     wanted = {name: command for name, command in commands(deployment() / "Procfile").items() if name in names}
     stop_on(signal.SIGTERM, signal.SIGHUP)

@@ -22,7 +22,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from levare.errors import InvalidSetting
+from levare.machine import refuse_shared
 from levare.store.checkpoints import MOST_PAGES, Checkpoints
 
 _BUSY_TIMEOUT_MS = 10_000
@@ -42,6 +42,7 @@ class Database:
         self._writer: Connection | None = None
         self.is_sqlite = make_url(self.url).get_backend_name() == "sqlite"
         if self.is_sqlite:
+            refuse_shared(_path(self.url))
             self._reads, self._writes = _sqlite(self.url, "BEGIN"), _sqlite(self.url, "BEGIN IMMEDIATE")
             self._turn: AbstractContextManager[object] = _Turn(_path(self.url))
             self._checkpoints = Checkpoints(_path(self.url), self._turn)
@@ -121,11 +122,7 @@ def _with_driver(url: str) -> str:
 
 
 def _path(url: str) -> Path:
-    """The file. A database in memory cannot be shared by processes, so it is no database for levare."""
-    path = make_url(url).database
-    if not path or path == ":memory:":
-        raise InvalidSetting(f"LEVARE_DATABASE is {url!r}, which names no file.", "Set it to sqlite:////path/to/file.")
-    return Path(path)
+    return Path(make_url(url).database or "")
 
 
 def _postgresql(url: str) -> Engine:

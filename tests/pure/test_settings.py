@@ -55,6 +55,11 @@ def test_an_address_is_an_ip_or_a_host_name(address: str):
         ("LEVARE_PRICE", "-1", "such as 2.50"),
         ("LEVARE_CURRENCY", "US dollars", "such as EUR"),
         ("LEVARE_CURRENCY", "simoleons", "at most 8 characters"),
+        ("LEVARE_DATABASE", "mysql://ada@atlas/levare", "postgresql://USER:PASSWORD@HOST/NAME"),
+        ("LEVARE_DATABASE", "levare.db", "sqlite:////PATH"),
+        ("LEVARE_DATABASE", "sqlite://", "which names no file"),
+        ("LEVARE_DATABASE", "sqlite:///:memory:", "which names no file"),
+        ("LEVARE_REDIS", "atlas:6379", "redis://HOST:PORT/0"),
         ("LEVARE_ADDRESS", "10.0.0.7:80", "without a port"),
         ("LEVARE_ADDRESS", "http://node-a", "without a port"),
     ],
@@ -67,6 +72,22 @@ def test_a_wrong_setting_is_refused_with_its_name_and_an_example(name: str, text
     assert name in told
     assert hint in told
     assert refused.value.next_step
+
+
+@pytest.mark.parametrize("name", ["LEVARE_DATABASE", "LEVARE_REDIS"])
+def test_a_refused_address_is_told_without_its_password(name: str):
+    with pytest.raises(InvalidSetting) as refused:
+        load({name: "mysql://ada:hunter2@atlas/levare"})
+
+    assert "hunter2" not in str(refused.value)
+    assert "mysql://ada:…@atlas/levare" in str(refused.value)
+
+
+def test_a_database_file_keeps_its_place_when_the_working_directory_changes(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir("/var")
+
+    assert load({"LEVARE_DATABASE": "sqlite:///levare.db"}).sqlite_file == Path("/var/levare.db")
+    assert load({"LEVARE_DATABASE": "postgresql://ada@atlas/levare"}).sqlite_file is None
 
 
 def test_what_is_written_is_read():

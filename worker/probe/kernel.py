@@ -1,7 +1,9 @@
 """What the kernel says of the whole machine, from the text of its files in /proc: each second, so read frugally."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
+
+from levare.machine import unescaped
 
 _SECTOR = 512
 _VIRTUAL_DISKS = ("loop", "ram", "zram", "dm-", "md", "sr", "fd", "nbd")
@@ -102,7 +104,7 @@ def mounts(mountinfo: str) -> dict[tuple[int, int], str]:
         left, _, right = line.partition(" - ")
         _, _, device, _, place, options, *_ = left.split()
         major, _, minor = device.partition(":")
-        key, place = (int(major), int(minor)), _unescaped(place)
+        key, place = (int(major), int(minor)), unescaped(place)
         kind, source = right.split()[:2]
         is_new = len(place) < len(found.get(key, f"{place} "))
         if is_new and "rw" in options.split(",") and _keeps_files(kind, source, place):
@@ -117,12 +119,6 @@ def _keeps_files(kind: str, source: str, place: str) -> bool:
     return source.startswith("/dev/") or kind in _SHARED or (kind == "overlay" and place == "/")
 
 
-def _unescaped(path: str) -> str:
-    for code, letter in _ESCAPES.items():
-        path = path.replace(code, letter)
-    return path
-
-
 def _cards(dev: str) -> Iterator[tuple[str, list[int]]]:
     for line in dev.splitlines()[2:]:
         name, _, fields = line.partition(":")
@@ -133,4 +129,3 @@ _SHARED = frozenset(
     ["nfs", "nfs4", "cifs", "smb3", "ceph", "lustre", "gpfs", "beegfs", "9p", "virtiofs", "zfs", "btrfs"]
 )
 _OF_THE_SYSTEM = ("/dev", "/run", "/sys", "/proc", "/var/lib/docker", "/var/lib/containers", "/var/lib/kubelet")
-_ESCAPES: Mapping[str, str] = {"\\040": " ", "\\011": "\t", "\\012": "\n", "\\134": "\\"}
