@@ -178,7 +178,8 @@ def test_a_log_is_searched_and_its_first_error_found(site: Site):
     tab.until("!!document.querySelector('#log .a-1')")
 
     tab.js(
-        "const box = document.getElementById('log-search'); box.value = 'VALUE'; box.dispatchEvent(new Event('input'))"
+        "const box = document.getElementById('log-search');"
+        "box.value = 'VALUEERROR: B'; box.dispatchEvent(new Event('input'))"
     )
     tab.until("document.getElementById('log-found').textContent === '1 line'")
     _click(tab, "#log-error")
