@@ -36,7 +36,9 @@ class Need(BaseModel):
     on: Literal["success", "failure", "always"] = Field(examples=["failure"])
 
 
+Grid = dict[str, list[str | bool | int | float]]
 ListOfRows = list[dict[str, str | bool | int | float]]
+"""Here, for in a model with a field `list` the name means that field from Python 3.14 on."""
 
 
 class ArrayProgress(BaseModel):
@@ -56,7 +58,7 @@ class ArrayWish(BaseModel):
     """What tells the elements of an array apart, as a submit takes it."""
 
     size: int | None = Field(examples=[100])
-    grid: dict[str, list[str | bool | int | float]] | None = Field(examples=[{"lr": [0.1, 0.01]}])
+    grid: Grid | None = Field(examples=[{"lr": [0.1, 0.01]}])
     list: ListOfRows | None = Field(examples=[None])
     cap: int | None = Field(examples=[3])
 

@@ -110,6 +110,21 @@ def test_a_clock_in_a_decision_would_be_seen():
     assert set(clocks_and_doors(source)) == {"now", "open"}
 
 
+def shadowed(source: str) -> Iterator[str]:
+    """Names that a class gives to a field and uses in an annotation: from Python 3.14 on they mean the field there."""
+    for body in (node.body for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ClassDef)):
+        fields = [line for line in body if isinstance(line, ast.AnnAssign)]
+        valued = {line.target.id for line in fields if line.value and isinstance(line.target, ast.Name)}
+        used = {name.id for line in fields for name in ast.walk(line.annotation) if isinstance(name, ast.Name)}
+        yield from sorted(valued & used)
+
+
+def test_no_field_has_the_name_of_a_type_that_stands_beside_it():
+    modules = chain.from_iterable(sorted((ROOT / part).rglob("*.py")) for part in ("app", "beat", "levare", "worker"))
+
+    assert {str(path): found for path in modules if (found := [*shadowed(path.read_text())])} == {}
+
+
 def test_the_processes_run_from_the_checkout_that_the_library_is_in():
     assert procfile.deployment() == ROOT
 
