@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from levare.cli import terminal, words
+from levare.cli.files import definition_in, loaded
 from levare.cli.group import Nouns
 from levare.cli.kinds import DURATION, MOMENT, NODE, TRIGGER
-from levare.cli.pipelines import completed, loaded
+from levare.cli.pipelines import completed
 
 if TYPE_CHECKING:
     from levare.client import Activation, Simulation, Trigger, WhyNot
 
+_OF_ONE_KIND = {"source": ("event", "--event"), "node": ("files", "--file"), "outcome": ("ended", "--ended")}
 _KNOWN = ("when", "job", "pipeline", "parameters", "brakes", "description")
 
 
@@ -156,9 +158,13 @@ def _when(options: dict[str, Any]) -> dict[str, Any] | None:
         "ended": {"name": options["ended"], "outcome": options["outcome"]},
     }
     whens = {kind: {name: value for name, value in when.items() if value is not None} for kind, when in said.items()}
-    given = [kind for kind, name in (("event", "event"), ("files", "path"), ("ended", "ended")) if options[name]]
+    kinds = {"event": "event", "files": "path", "ended": "ended"}
+    given = [kind for kind, name in kinds.items() if options[name] is not None]
     if len(given) > 1:
         raise click.UsageError("One trigger looks for one thing: say one of --event, --file and --ended.")
+    for option, (kind, of) in _OF_ONE_KIND.items():
+        if options[option] is not None and kind not in given:
+            raise click.UsageError(f"--{option} says more of {of}, and there is none.")
     return {given[0]: whens[given[0]]} if given else None
 
 
@@ -178,10 +184,7 @@ def _of_options(when: dict[str, Any], command: tuple[str, ...], options: dict[st
 def _of_file(rest: tuple[str, ...]) -> dict[str, Any]:
     if len(rest) != 1:
         raise click.UsageError("Name one FILE, or say --event, --file or --ended and a command.")
-    file = Path(rest[0])
-    if not file.is_file():
-        raise click.UsageError(f"There is no file {rest[0]!r}.")
-    return read(file)
+    return read(definition_in(rest[0], otherwise="say --event, --file or --ended"))
 
 
 def read(file: Path) -> dict[str, Any]:

@@ -335,3 +335,30 @@ def test_the_job_of_a_schedule_says_when_it_was_due():
     api.on(f"GET /v1/jobs/{job['id']}/metrics", {"items": [], "next_cursor": None, "summary": {}})
 
     assert "nightly, due 2030-01-01 12:00:00" in levare_run(api, "show", job["id"]).stdout
+
+
+def test_a_time_that_names_no_zone_is_one_of_the_zone_that_was_said():
+    times = ["--at", "2030-07-01T02:30", "--starts", "2030-01-01", "--ends", "2031-01-01T00:00:00Z"]
+
+    made = levare_run(api := declaring(), "schedules", "set", "nightly", *times, "--zone", "Europe/Berlin", "--", "a")
+    refused = levare_run(Api(), "schedules", "set", "nightly", *times, "--zone", "Europe/Berln", "--", "a")
+
+    assert made.exit_code == 0, made.stderr
+    assert [api.body()[name] for name in ("at", "starts", "ends")] == [
+        "2030-07-01T00:30:00+00:00",
+        "2029-12-31T23:00:00+00:00",
+        "2031-01-01T00:00:00+00:00",
+    ]
+    assert (refused.exit_code, "no time zone 'Europe/Berln'" in refused.stderr) == (2, True)
+
+
+def test_what_would_be_ignored_beside_a_file_is_misuse(tmp_path: Path):
+    file = tmp_path / "nightly.yaml"
+    file.write_text("cron: '@daily'\njob: {command: [a]}\n")
+
+    refused = levare_run(Api(), "schedules", "set", "nightly", str(file), "--zone", "Europe/Berlin", "--gpus", "1")
+    taken = levare_run(declaring(), "schedules", "set", "nightly", str(file), "--dry-run", "--json", "-q")
+
+    assert refused.exit_code == 2
+    assert "write into it what --gpus, --zone said" in refused.stderr
+    assert taken.exit_code == 0, taken.stderr

@@ -204,3 +204,25 @@ def test_events_are_sent_and_listed(tmp_path: Path):
     assert levare_run(api, "events", "send", "t", "--set", "x").exit_code == 2
     nothing = Api().on("GET /v1/events", {"items": [], "next_cursor": None})
     assert "No such event" in levare_run(nothing, "events").stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["trigger.yaml", "--in-flight", "1"], "write into it what --in-flight said"),
+        (["--ended", "etl", "--source", "/lake", "--", "a"], "--source says more of --event, and there is none"),
+        (["--event", "x", "--node", "atlas", "--", "a"], "--node says more of --file, and there is none"),
+        (["--outcome", "any", "--", "a"], "--outcome says more of --ended, and there is none"),
+        (["--", "a"], "There is no file 'a'; before a command say --event, --file or --ended"),
+    ],
+)
+def test_an_option_that_would_be_ignored_is_misuse(
+    options: list[str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    Path("trigger.yaml").write_text("when: {event: {type: a}}\njob: {command: [a]}\n")
+
+    result = levare_run(Api(), "triggers", "set", "new-data", *options)
+
+    assert result.exit_code == 2
+    assert told in result.stderr
