@@ -39,6 +39,8 @@ WRONG = [
     ({"command": ["true"], "start_after": "2030-01-01T00:00:00"}, "start_after", "2030-01-01T00:00:00", "with a zone"),
     ({"command": ["true"], "start_after": 1790000000}, "start_after", 1790000000, "a time such as"),
     ({"command": ["true"], "start_after": "9999-12-31T23:59:59-23:59"}, "start_after", None, "from 2000 to 2199"),
+    ({"command": ["true"], "array": {"list": [{"a": [2]}]}}, "array.list.0.a", "[2]", "text, a number, true or false"),
+    ({"command": ["true"], "array": {"grid": {"a": ["\0"]}}}, "array.grid.a.0", "\0", "text without NUL"),
     ({"command": ["true"], "start_after": "soon"}, "start_after", "soon", "a time such as"),
 ]
 
@@ -57,6 +59,21 @@ def test_a_wrong_field_is_named_with_its_value_and_its_limit(
     assert limit in error["message"]
     assert error["limit"]
     assert (refusing_api.count("jobs"), refusing_api.count("audit")) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"command": [""]}, 'command is [""]: must be'),
+        ({"command": ["a"], "name": 'ü"\n'}, 'name is "ü\\"\\n": must be'),
+        ({"command": ["a"], "gpus": None}, "gpus must be"),
+        ({"command": ["a"], "gpus": "1"}, 'gpus is "1": must be'),
+    ],
+)
+def test_a_wrong_value_stands_in_the_sentence_as_json_writes_it(refusing_api: Api, wrong: Any, told: str):
+    problem = refused(refusing_api.client.post("/v1/jobs", json=wrong), 422, "invalid-request")
+
+    assert problem["detail"].startswith(told)
 
 
 def test_all_wrong_fields_are_named_at_once(refusing_api: Api):
@@ -193,6 +210,7 @@ def test_filters_and_fields_narrow_a_list(api: Api):
         ("fields=", "", "is no field"),
         ("order=best", "order", "'newest' or 'oldest'"),
         ("team=%00", "team", "without NUL"),
+        ("team=a&team=b", "team", "given once"),
     ],
 )
 def test_a_wrong_parameter_lists_nothing(local_api: Api, query: str, field: str, hint: str):
