@@ -32,12 +32,26 @@ def _said() -> list[str]:
     return [each.opts[-1] for each in said if each.name not in _OF_THE_ANSWER]
 
 
+def text_of(file: Path) -> str:
+    """What a file that people write says, with or without a byte order mark."""
+    try:
+        return file.read_text("utf-8-sig")
+    except FileNotFoundError:
+        raise click.ClickException(f"There is no file {str(file)!r}.") from None
+    except OSError as error:
+        raise click.ClickException(f"{file} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise click.ClickException(f"{file}, line {line} is not UTF-8, as text has to be.") from None
+
+
 def loaded(file: Path) -> Any:
     """What a file holds; dates and times stay texts, for they are sent as such. Errors name line and column."""
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+    text = text_of(file)
     try:
-        return _reader().load(file.read_text())
+        return _reader().load(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from levare.cli import terminal, words
-from levare.cli.files import definition_in, loaded
+from levare.cli.files import definition_in, loaded, text_of
 from levare.cli.groups import Parameter
 from levare.cli.kinds import CLOCK, DURATION, SCHEDULE
 from levare.cli.pipelines import completed
@@ -125,7 +125,7 @@ def _zone(name: str | None) -> tzinfo | None:
 
 def _dates_in(file: Path | None) -> list[str]:
     """The dates of a file, one a line; what follows a `#` is for people."""
-    lines = file.read_text().splitlines() if file else []
+    lines = text_of(file).splitlines() if file else []
     return [date for line in lines if (date := line.partition("#")[0].strip())]
 
 

@@ -362,3 +362,13 @@ def test_what_would_be_ignored_beside_a_file_is_misuse(tmp_path: Path):
     assert refused.exit_code == 2
     assert "write into it what --gpus, --zone said" in refused.stderr
     assert taken.exit_code == 0, taken.stderr
+
+
+def test_holidays_that_are_no_text_are_told_with_their_line(tmp_path: Path):
+    file = tmp_path / "holidays"
+    file.write_bytes(b"2030-12-25\n\xe4\n")
+
+    result = levare_run(Api(), "schedules", "set", "nightly", "--cron", "@daily", "--holidays", str(file), "--", "a")
+
+    assert result.exit_code == 1
+    assert "line 2 is not UTF-8" in result.stderr

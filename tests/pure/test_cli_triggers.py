@@ -226,3 +226,21 @@ def test_an_option_that_would_be_ignored_is_misuse(
 
     assert result.exit_code == 2
     assert told in result.stderr
+
+
+def test_an_event_under_a_name_that_another_has_is_told(tmp_path: Path):
+    row = {"number": 1, "id": "a1", "source": "/lake", "type": "data.ready", "subject": None, "event": EVENT}
+    api = Api().on("POST /v1/events", row | {"received_at": AT, "sender": "ada"})
+    send = ["events", "send", "data.ready", "--source", "/lake", "--id", "a1", "--data"]
+    (tmp_path / "bytes").write_bytes(b"\n\xff")
+
+    again, other = levare_run(api, *send, '{"n": 1}'), levare_run(api, *send, '{"n": 2}')
+    refused = [levare_run(api, *send, f"@{tmp_path / name}") for name in ("bytes", "nothing", ".")]
+
+    assert (again.stdout, again.stderr) == ("a1\n", "")
+    assert other.stdout == "a1\n"
+    assert "was received before, at 2030-01-01 12:00:00, with other content" in other.stderr
+    assert [each.exit_code for each in refused] == [1, 1, 1]
+    assert "line 2 is not UTF-8" in refused[0].stderr
+    assert "There is no file" in refused[1].stderr
+    assert "Is a directory" in refused[2].stderr
