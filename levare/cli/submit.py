@@ -113,7 +113,7 @@ def submit(command: Sequence[str], *, dry_run: bool, follow: bool, as_json: bool
     wish = wish_of(options) | _code_of(options)
     with terminal.connect() as client:
         if dry_run:
-            return _tell_dry_run(client.dry_run(command, **wish), as_json=as_json)
+            return _tell_dry_run(client.dry_run(command, **wish), is_array="array" in wish, as_json=as_json)
         return tell_submitted(client, client.submit(command, **wish), follow=follow, as_json=as_json)
 
 
@@ -178,11 +178,11 @@ def tell_submitted(client: "Client", job: "Job", *, follow: bool, as_json: bool)
     return follow_to_end(client, job["id"], as_json=as_json)
 
 
-def _tell_dry_run(answer: "DryRun", *, as_json: bool) -> int:
+def _tell_dry_run(answer: "DryRun", *, is_array: bool, as_json: bool) -> int:
     if as_json:
         terminal.document(answer)
         return 0
     from levare.cli.why import of_trial, tell
 
-    tell(of_trial(answer, datetime.now(UTC)))
+    tell(of_trial(answer, datetime.now(UTC), is_array=is_array))
     return 0

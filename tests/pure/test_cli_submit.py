@@ -126,6 +126,16 @@ def test_a_dry_run_says_why_it_would_wait():
     assert json.loads(levare_run(api, "submit", "--dry-run", "--json", "--", "x").stdout) == answer
 
 
+def test_a_dry_run_of_an_array_says_how_many_elements_would_start():
+    message = "2 of its elements start at the next decision, others as room comes."
+    estimate = {"typical": "2030-01-01T12:00:00Z", "latest": "2030-01-01T12:00:00Z", "message": message}
+    api = Api().on("POST /v1/jobs", a_why(job=None, verdict="starts-now", estimate=estimate) | {"accepted": True})
+
+    told = levare_run(api, "submit", "--dry-run", "--array", "3", "--", "x").stdout
+
+    assert " ".join(told.splitlines()) == f"It would be accepted, and would start at once. {message}"
+
+
 def test_submit_names_secrets_seeds_and_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     api = Api().on("POST /v1/jobs", a_job())

@@ -311,3 +311,20 @@ def test_every_wait_is_explained_in_full(jobs: list[Waiting], nodes: list[Node],
     assert not (typical and latest) or NOON <= typical <= latest
     assert found.jobs_ahead <= len(others)
     assert found.estimate.message
+
+
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [
+        (3, "2 of its elements start at the next decision, others as room comes."),
+        (2, "It starts at the next decision."),
+    ],
+)
+def test_an_array_starts_when_its_first_elements_do(count: int, told: str):
+    array = replace(a_job("a", gpus=1), count=count)
+
+    found = explain(array, [], [a_node("atlas", gpus=2)], now=NOON, sharing=Sharing())
+    full = explain(array, [], [a_node("atlas", a_run("x", 0), gpus=1)], now=NOON, sharing=Sharing())
+
+    assert (found.reasons, found.change, found.estimate.typical, found.estimate.message) == ([], None, NOON, told)
+    assert verdict(full.reasons) == "will-wait"
