@@ -189,8 +189,17 @@ async def on_http_error(request: Request, error: Exception) -> Response:
         fault = Fault("method", "is not known here", request.method, allowed)
         problem = MethodNotAllowed(f"{path} does not know {request.method}.", f"It knows {allowed}.", [fault])
     else:
-        problem = BadRequest(f"{error.detail}.", "/docs shows what this path takes.")
+        problem = BadRequest(_unreadable(error), "/docs shows what this path takes.")
     return response(problem, path, headers)
+
+
+def _unreadable(error: HTTPException) -> str:
+    cause = error.__cause__
+    if isinstance(cause, UnicodeDecodeError):
+        return f"The body is not UTF-8: byte {cause.start} is {cause.object[cause.start]:#04x}."
+    if isinstance(cause, RecursionError):
+        return "The body is nested too deeply."
+    return f"The body is not JSON: {cause}." if isinstance(cause, ValueError) else f"{error.detail}."
 
 
 def allowed_methods(request: Request) -> list[str]:

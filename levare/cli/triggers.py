@@ -1,5 +1,6 @@
 """`levare triggers`: what starts a job or a pipeline when something happens, and what became of what happened."""
 
+import json
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -254,7 +255,11 @@ def _when_text(trigger: "Trigger") -> str:
     """`event type=dataset.* source=/lake`."""
     kind = trigger["kind"]
     when = trigger["definition"]["when"][kind]
-    return " ".join([kind, *(f"{name}={value}" for name, value in when.items() if value is not None)])
+    return " ".join([kind, *(f"{name}={_value(value)}" for name, value in when.items() if value is not None)])
+
+
+def _value(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _starts(trigger: "Trigger") -> str:
@@ -297,6 +302,7 @@ def _simulation(found: "Simulation") -> None:
         terminal.show(terminal.table(heads, rows, flexible=("what", "reason")))
     sums = f"{totals['run']} in runs, {totals['held']} held, {totals['pending']} still waiting"
     click.echo(
-        f"Since {words.clock(found['since'])}: {found['runs']} runs for {found['occurrences']} occurrences ({sums}); "
+        f"Since {words.clock(found['since'])}: {words.counted(found['runs'], 'run')} for "
+        f"{words.counted(found['occurrences'], 'occurrence')} ({sums}); "
         f"from recorded {found['source']}, a run taken to last {words.span(found['run_seconds'])}."
     )

@@ -92,6 +92,20 @@ def test_what_is_no_json_is_refused(refusing_api: Api, body: str):
     assert refusing_api.count("jobs") == 0
 
 
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b'{"command": ["\xff"]}', "The body is not UTF-8: byte 14 is 0xff."),
+        (b"[" * 100_000, "The body is nested too deeply."),
+        (b"1" * 10_000, "The body is not JSON: Exceeds the limit (4300 digits)"),
+    ],
+)
+def test_what_cannot_be_read_is_told_with_what_is_wrong(refusing_api: Api, body: bytes, told: str):
+    answer = refusing_api.client.post("/v1/jobs", content=body, headers={"Content-Type": "application/json"})
+
+    assert refused(answer, 400, "bad-request")["detail"].startswith(told)
+
+
 @pytest.mark.parametrize("body", ["[]", "null", '"x"', "1"])
 def test_json_that_is_no_object_is_refused(refusing_api: Api, body: str):
     answer = refusing_api.client.post("/v1/jobs", content=body, headers={"Content-Type": "application/json"})

@@ -52,6 +52,15 @@ def an_activation(**other: Any) -> dict[str, Any]:
     return activation | other
 
 
+def test_what_a_trigger_looks_for_is_told_as_it_was_sent():
+    when = {"absence": {"event": {"type": "sensor.*"}, "for_seconds": 3}}
+    absent = a_trigger(kind="absence", definition={"when": when, "job": {"command": ["a"]}})
+
+    told = levare_run(Api().on("GET /v1/triggers/absent", absent), "triggers", "absent").stdout
+
+    assert 'absence event={"type": "sensor.*"} for_seconds=3' in told
+
+
 def test_triggers_are_listed_and_shown():
     broken = a_trigger(name="broken", problem="/data is no folder.", paused_at=AT, paused_by="ada", paused_reason="x")
     api = Api().on("GET /v1/triggers", {"items": [a_trigger(), broken], "next_cursor": None})
@@ -177,7 +186,7 @@ def test_a_simulation_is_summed_up():
     said = levare_run(api, "triggers", "simulate", "t", "--since", "7d").stdout
 
     assert api.asked[-1].url.query == b"since=7d"
-    assert "1 runs for 2 occurrences (1 in runs, 1 held, 0 still waiting)" in said
+    assert "1 run for 2 occurrences (1 in runs, 1 held, 0 still waiting)" in said
     assert "a run taken to last 1m30s" in said
 
 
