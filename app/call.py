@@ -1,6 +1,6 @@
 """One request: who asks, when, and the parts that answer it."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,6 +9,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 from fastapi import Depends, Query, Request, params
 from sqlalchemy import Connection
+from starlette.datastructures import QueryParams
 
 from app import problems
 from app.conditions import NO_CONDITIONS, Conditions, conditions_of
@@ -108,8 +109,13 @@ def _refuse_misread_parameters(request: Request) -> None:
     unknown = [name for name in dict.fromkeys(request.query_params) if name not in known]
     if unknown:
         raise problems.invalid([problems.unknown(name, tuple(known), what="parameter") for name in unknown])
-    said = {name: request.query_params.getlist(name) for name, is_list in known.items() if not is_list}
-    doubled = [Fault(name, "must be given once", values, "one value") for name, values in said.items() if values[1:]]
+    if len(request.query_params.multi_items()) > len(request.query_params):
+        _refuse_repeated([name for name, is_list in known.items() if not is_list], request.query_params)
+
+
+def _refuse_repeated(names: Iterable[str], said: QueryParams) -> None:
+    values = {name: said.getlist(name) for name in names}
+    doubled = [Fault(name, "must be given once", each, "one value") for name, each in values.items() if each[1:]]
     if doubled:
         raise problems.invalid(doubled)
 
