@@ -210,3 +210,19 @@ def test_a_group_alone_shows_what_it_can_do():
     assert (result.exit_code, result.stderr) == (2, "")
     assert result.stdout.startswith("Usage:")
     assert "\n  submit " in result.stdout
+
+
+@pytest.mark.parametrize(("state", "code", "told"), [("succeeded", 0, ""), ("failed", 1, ": prepare")])
+def test_a_pipeline_is_waited_for_to_its_end(state: str, code: int, told: str):
+    steps = [PIPELINE["steps"][0] | {"state": state}, PIPELINE["steps"][1] | {"state": "cancelled"}]
+    over = PIPELINE | {"state": state, "steps": steps}
+
+    result = levare_run(Api().on("GET /v1/pipelines/p7d2m9x4ka", PIPELINE, over), "pipeline", "wait", "p7d2m9x4ka")
+
+    assert (result.exit_code, result.stdout) == (code, f"p7d2m9x4ka {state}{told}\n")
+
+
+def test_waiting_for_a_pipeline_gives_up_with_124():
+    api = Api().on("GET /v1/pipelines/p7d2m9x4ka", PIPELINE)
+
+    assert levare_run(api, "pipeline", "wait", "p7d2m9x4ka", "--timeout", "0s").exit_code == 124

@@ -221,6 +221,16 @@ def test_a_run_prints_its_jobs_and_can_be_followed_to_its_code():
     assert followed.exit_code == 3
 
 
+@pytest.mark.parametrize(("state", "code"), [("succeeded", 0), ("failed", 1)])
+def test_a_run_of_a_pipeline_succeeds_though_a_step_was_skipped(state: str, code: int):
+    skipped = an_ended_job("cancelled", None, attempt=0)
+    made = {"schedule": "nightly", "pipeline": "p7d2m9x4ka", "jobs": [skipped]}
+    api = Api().on("POST /v1/schedules/nightly/run", httpx.Response(201, json=made))
+    api.on(f"GET /v1/jobs/{skipped['id']}", skipped).on("GET /v1/pipelines/p7d2m9x4ka", {"state": state})
+
+    assert levare_run(api, "schedules", "run", "nightly", "--follow").exit_code == code
+
+
 def test_next_tells_the_times_of_one_or_what_is_next_of_all():
     due = {"due_at": NEXT, "local": "2030-01-02T13:00:00+01:00", "fires_at": NEXT}
     one = {"schedule": "nightly", "zone": "Europe/Berlin", "state": "paused", "items": [due]}
