@@ -100,16 +100,19 @@ def test_a_gang_is_told_how_many_nodes_have_enough():
     ("asked", "said"),
     [
         ({"require": (("disk", "ssd"),)}, "Here disk is hdd or nvme."),
-        ({"require": (("dsk", "nvme"),)}, "The labels here are disk and zone; did you mean disk?"),
+        ({"require": (("dsk", "nvme"),)}, "The labels here are disk, rack and zone; did you mean disk?"),
         ({"gpu_model": "h1000"}, "The only model of a GPU here is NVIDIA H100; did you mean H100?"),
         ({"gpu_model": "B200"}, "The only model of a GPU here is NVIDIA H100."),
         ({"resources": (("fpag", 1),)}, "The only resource here is fpga; did you mean fpga?"),
         ({"resources": (("zzz", 1),)}, "The only resource here is fpga."),
+        ({"gpus": 1, "gpu_memory_mib": 100 * GIB}, "the largest GPU has 80 GiB."),
+        ({"gpus": 5, "gpu_memory_mib": 40 * GIB}, "the largest node has 4."),
+        ({"avoid": (("rack", "7"),)}, "No node is without the label rack=7."),
         ({"avoid": (("zone", "a"),), "nodes": 2}, "Only 1 of the 2 nodes that it asks for has no label zone=a."),
     ],
 )
 def test_what_nobody_has_is_said_with_what_there_is_and_the_nearest_name(asked: dict[str, Any], said: str):
-    labels = [{"disk": "nvme", "zone": "a"}, {"disk": "hdd"}]
+    labels = [{"disk": "nvme", "zone": "a", "rack": "7"}, {"disk": "hdd", "rack": "7"}]
     nodes = [a_node(f"n{number}", labels=each, resources={"fpga": 1}) for number, each in enumerate(labels)]
 
     [reason] = Situation(a_job("mine", **asked), nodes).explain().reasons
