@@ -48,6 +48,8 @@ SECTIONS = {
     ),
 }
 
+_OF_RETRIES = {"retry_on": "--retry-on", "backoff_seconds": "--backoff", "memory_growth": "--memory-growth"}
+
 
 def _as_mapping(ctx: click.Context, param: click.Parameter, pairs: Iterable[tuple[str, Any]]) -> Mapping[str, Any]:
     """Each name once: of two values nobody could tell which is meant."""
@@ -147,6 +149,7 @@ def _wish(
     """What was said, and what goes without saying: where we are, and the variables of SENT."""
     sent = here()["env"]
     said = {name: value for name, value in rest.items() if value not in (None, (), {})}
+    _refuse_idle(said)
     place = str(Path.cwd()) if cwd is None else cwd and str(Path(cwd).absolute())
     later = {"start_after": start_after} if start_after else {}
     warned = {"warning_signal": warning[0], "warning_seconds": warning[1]} if warning else {}
@@ -159,6 +162,15 @@ def _wish(
         "env": {**sent, **named, **dict(env), **_by_name(secrets, dict(env))},
         "cwd": place,
     }
+
+
+def _refuse_idle(said: Mapping[str, Any]) -> None:
+    """Who says how it is tried again believes that it is."""
+    idle = [option for name, option in _OF_RETRIES.items() if name in said and not said.get("retries")]
+    if idle:
+        raise click.UsageError(
+            f"It is not tried again when it fails, so {idle[0]} means nothing; give --retries N too."
+        )
 
 
 def _by_name(secrets: Sequence[tuple[str, str]], env: Mapping[str, str]) -> dict[str, Any]:

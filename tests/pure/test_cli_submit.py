@@ -170,6 +170,7 @@ def test_submit_sends_what_jobs_rarely_ask_for():
     said = "--scratch 2TiB --gpu-model H100 --resource licence=2 --resource port=1 --require zone=a --require disk=nvme"
     more = "--prefer rack=7 --avoid node=atlas --nodes 4 --spread --retry-on exit:64-78 --retry-on lost --backoff 1m"
     rest = "--memory-growth 1.5 --no-preempt --min-runtime 2h --signal-before sigusr1@60s --only-between 22:00-06:00"
+    more += " --retries 2"
 
     result = levare_run(
         api, "submit", *said.split(), *more.split(), *rest.split(), "--deadline", "2190-01-01T00:00Z", "--", "true"
@@ -185,6 +186,7 @@ def test_submit_sends_what_jobs_rarely_ask_for():
         "avoid": {"node": "atlas"},
         "nodes": 4,
         "spread": True,
+        "retries": 2,
         "retry_on": ["exit:64-78", "lost"],
         "backoff_seconds": 60,
         "memory_growth": 1.5,
@@ -195,6 +197,14 @@ def test_submit_sends_what_jobs_rarely_ask_for():
         "deadline": "2190-01-01T00:00:00+00:00",
         "only_between": "22:00-06:00",
     }
+
+
+@pytest.mark.parametrize("option", [("--retry-on", "lost"), ("--backoff", "30s"), ("--memory-growth", "1.5")])
+def test_how_it_is_tried_again_means_nothing_without_retries(option: tuple[str, str]):
+    result = levare_run(api := Api(), "submit", *option, "--", "true")
+
+    assert (result.exit_code, api.asked) == (2, [])
+    assert f"so {option[0]} means nothing; give --retries N too" in result.stderr
 
 
 def test_submit_sends_nothing_that_was_not_said():
