@@ -15,7 +15,7 @@ from levare.cli.kinds import CLOCK, DURATION, SCHEDULE
 from levare.cli.pipelines import completed
 from levare.cli.schedules_load import tell_findings
 from levare.cli.sections import Sectioned
-from levare.cli.submit import SECTIONS, submit, wish_of
+from levare.cli.submit import SECTIONS, as_mapping, submit, wish_of
 
 if TYPE_CHECKING:
     from levare.client import Schedule
@@ -24,6 +24,7 @@ _TIMES = ("cron", "every_seconds", "at", "zone", "starts", "ends", "jitter_secon
 _POLICIES = ("misfire", "max_lateness_seconds", "overlap", "parameters", "description")
 _NOT_HERE = ("start_after", "deadline", "needs", "dry_run", "follow", "as_json", "quietly", "command")
 """What a submit knows and a schedule does not, or says otherwise."""
+_PARAMETER = "A parameter for its jobs; repeatable."
 _DEFINITIONS = (".yaml", ".yml", ".json")
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _JOB_OPTIONS = [param for param in submit.params if param.name not in _NOT_HERE]
@@ -55,7 +56,7 @@ _SECTIONS = {
 @click.option("--misfire", type=click.Choice(["skip", "latest", "all"]), help="What is made up for after a downtime.")
 @click.option("--max-lateness", "max_lateness_seconds", type=DURATION, help="What is later than this never runs.")
 @click.option("--overlap", type=click.Choice(["allow", "forbid", "replace", "queue"]), help="If one still runs.")
-@click.option("--set", "parameters", type=Parameter(), multiple=True, help="A parameter for its jobs; repeatable.")
+@click.option("--set", "parameters", type=Parameter(), multiple=True, callback=as_mapping, help=_PARAMETER)
 @click.option("--description", metavar="TEXT", help="For people.")
 @click.option("--dry-run", is_flag=True, help="Say what would be and what lint finds, and change nothing.")
 @terminal.json_option
@@ -99,7 +100,7 @@ def _of_options(options: dict[str, Any], job_options: dict[str, Any], command: S
         "except": list(options.pop("excepted")),
         "holidays": _dates_in(options.pop("holidays")),
     }
-    said = {"calendar": _given(calendar, None), "parameters": dict(options.pop("parameters")), **options}
+    said = {"calendar": _given(calendar, None), "parameters": options.pop("parameters"), **options}
     return {**_given(said, options["zone"]), "job": {"command": list(command), **wish_of(job_options)}}
 
 

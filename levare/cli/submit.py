@@ -51,7 +51,7 @@ SECTIONS = {
 _OF_RETRIES = {"retry_on": "--retry-on", "backoff_seconds": "--backoff", "memory_growth": "--memory-growth"}
 
 
-def _as_mapping(ctx: click.Context, param: click.Parameter, pairs: Iterable[tuple[str, Any]]) -> Mapping[str, Any]:
+def as_mapping(ctx: click.Context, param: click.Parameter, pairs: Iterable[tuple[str, Any]]) -> Mapping[str, Any]:
     """Each name once: of two values nobody could tell which is meant."""
     found: dict[str, Any] = {}
     for name, value in pairs:
@@ -72,10 +72,10 @@ def _as_mapping(ctx: click.Context, param: click.Parameter, pairs: Iterable[tupl
 @click.option("--cpus", metavar="N", type=click.IntRange(1), help="CPUs it needs; 1 by default.")
 @click.option("--memory", "memory_mib", type=SIZE, help="Memory it needs, such as 64GiB.")
 @click.option("--scratch", "scratch_mib", type=SIZE, help="Disk it needs for its own files, such as 200GiB.")
-@click.option("--resource", "resources", type=AMOUNT, multiple=True, callback=_as_mapping, help=_RESOURCE)
-@click.option("--require", type=LABEL, multiple=True, callback=_as_mapping, help=_REQUIRE)
-@click.option("--prefer", type=LABEL, multiple=True, callback=_as_mapping, help=_PREFER)
-@click.option("--avoid", type=LABEL, multiple=True, callback=_as_mapping, help=_AVOID)
+@click.option("--resource", "resources", type=AMOUNT, multiple=True, callback=as_mapping, help=_RESOURCE)
+@click.option("--require", type=LABEL, multiple=True, callback=as_mapping, help=_REQUIRE)
+@click.option("--prefer", type=LABEL, multiple=True, callback=as_mapping, help=_PREFER)
+@click.option("--avoid", type=LABEL, multiple=True, callback=as_mapping, help=_AVOID)
 @click.option("--nodes", metavar="N", type=click.IntRange(1, 64), help="Machines it runs on at once; 1 by default.")
 @click.option("--spread", is_flag=True, default=None, help="On the emptiest machine that serves, not the fullest.")
 @click.option("--needs", metavar="JOB", multiple=True, type=NEED, help=_NEEDS)

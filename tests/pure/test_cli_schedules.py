@@ -181,6 +181,7 @@ def test_a_file_that_cannot_be_read_is_told_with_its_place(tmp_path: Path):
         ["--cron", "@daily", "nightly.yaml"],
         ["--cron", "@daily", "--set", "7", "--", "true"],
         ["--every", "soon", "--", "true"],
+        ["--cron", "@daily", "--set", "days=7", "--set", "days=30", "--", "true"],
     ],
 )
 def test_a_schedule_without_times_or_without_work_is_misuse(args: list[str]):
