@@ -12,14 +12,13 @@ from app.call import Asked
 from app.document import refusals
 from app.pages import Limit, NumberCursor, by, page, picked, picking
 from levare.errors import Contradiction, Fault
-from levare.manifest.patterns import NO_NUL
+from levare.manifest.patterns import ANCHOR, NO_NUL
 from levare.manifest.values import Time
 from levare.store import audit, seal
 from levare.store.seal import OVERDUE, Verdict
 
 router = APIRouter(prefix="/v1/audit", tags=["audit"])
 
-_ANCHOR = "^[1-9][0-9]{0,17}:[0-9a-f]{12,64}$"
 Exactly = Annotated[str | None, Query(max_length=400, pattern=NO_NUL, description="Only rows with exactly this.")]
 Action = Annotated[
     str | None,
@@ -31,7 +30,7 @@ Since = Annotated[Time | None, Query(description="Only rows from then on.", exam
 Anchor = Annotated[
     str | None,
     Query(
-        pattern=_ANCHOR,
+        pattern=ANCHOR,
         description="PLACE:HASH of an earlier `head` that was noted elsewhere; the hash may be shortened.",
         examples=["120:9f86d081884c"],
     ),

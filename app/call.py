@@ -1,14 +1,15 @@
 """One request: who asks, when, and the parts that answer it."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 from fastapi import Depends, Query, Request, params
 from sqlalchemy import Connection
+from starlette.datastructures import QueryParams
 
 from app import problems
 from app.conditions import NO_CONDITIONS, Conditions, conditions_of
@@ -87,7 +88,7 @@ def trying(database: Database, *, dry_run: bool) -> Iterator[Connection]:
 
 
 async def _call(request: Request) -> Call:
-    _refuse_unknown_parameters(request)
+    _refuse_misread_parameters(request)
     return call_of(request.app.state.parts, request.scope["levare.actor"], conditions_of(request))
 
 
@@ -100,18 +101,33 @@ def call_of(parts: Parts, actor: Actor, conditions: Conditions = NO_CONDITIONS) 
 Asked = Annotated[Call, Depends(_call)]
 
 
-def _refuse_unknown_parameters(request: Request) -> None:
-    """A misspelt filter must not list everything."""
+def _refuse_misread_parameters(request: Request) -> None:
+    """A misspelt filter must not list everything, nor one of two values count alone."""
     if not request.query_params:
         return
     known = _query_parameters(request.scope["endpoint"])
     unknown = [name for name in dict.fromkeys(request.query_params) if name not in known]
     if unknown:
-        raise problems.invalid([problems.unknown(name, known, what="parameter") for name in unknown])
+        raise problems.invalid([problems.unknown(name, tuple(known), what="parameter") for name in unknown])
+    if len(request.query_params.multi_items()) > len(request.query_params):
+        _refuse_repeated([name for name, is_list in known.items() if not is_list], request.query_params)
+
+
+def _refuse_repeated(names: Iterable[str], said: QueryParams) -> None:
+    values = {name: said.getlist(name) for name in names}
+    doubled = [Fault(name, "must be given once", each, "one value") for name, each in values.items() if each[1:]]
+    if doubled:
+        raise problems.invalid(doubled)
 
 
 @cache
-def _query_parameters(endpoint: Callable[..., Any]) -> tuple[str, ...]:
+def _query_parameters(endpoint: Callable[..., Any]) -> dict[str, bool]:
+    """The names that an endpoint knows, and whether each may be repeated."""
     hints = get_type_hints(endpoint, include_extras=True)
-    kinds = {name: getattr(hint, "__metadata__", ()) for name, hint in hints.items()}
-    return tuple(each.alias or name for name, kind in kinds.items() for each in kind if isinstance(each, params.Query))
+    kinds = {name: (hint, getattr(hint, "__metadata__", ())) for name, hint in hints.items()}
+    return {
+        each.alias or name: "list[" in str(get_args(hint)[0])
+        for name, (hint, kind) in kinds.items()
+        for each in kind
+        if isinstance(each, params.Query)
+    }

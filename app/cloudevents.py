@@ -75,8 +75,8 @@ def received(headers: Headers, body: bytes) -> tuple[list[dict[str, Any]], bool]
 
 def _batch(found: Any) -> list[dict[str, Any]]:
     if not isinstance(found, list) or not 1 <= len(found) <= MOST_IN_BATCH:
-        count = len(found) if isinstance(found, list) else None
-        raise problems.invalid([Fault("body", f"must be a list of 1 to {MOST_IN_BATCH} events", count, MOST_IN_BATCH)])
+        given = f"a list of {len(found)}" if isinstance(found, list) else found
+        raise problems.invalid([Fault("body", f"must be a list of 1 to {MOST_IN_BATCH} events", given, MOST_IN_BATCH)])
     return [_checked(each, f"{number}.") for number, each in enumerate(found)]
 
 

@@ -5,20 +5,19 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, JsonValue
 
 from levare.decide.plan import Plan
-from levare.manifest.patterns import ONE_LINE
+from levare.manifest.patterns import LOCK, ONE_LINE, WHOLE_DIGEST
 from levare.manifest.values import WHOLE, Body, Whole
 from levare.model import DeclaredKind
 from levare.model.changes import Change
 
 _MOST_OBJECTS = 100_000
-_DIGEST = "^[0-9a-f]{64}$"
 _LONGEST_LOCK_SECONDS = 3600
 
 Name = Annotated[str, Field(min_length=1, max_length=63)]
 Document = dict[str, JsonValue]
 Reason = Annotated[str, Field(pattern=ONE_LINE, max_length=500)]
 InFlight = Literal["keep", "finish", "requeue"]
-LockId = Annotated[str, Field(pattern="^[A-Za-z0-9_-]{8,64}$")]
+LockId = Annotated[str, Field(pattern=LOCK)]
 Number = Annotated[int, Field(ge=0, le=1 << 31), WHOLE]
 
 
@@ -66,7 +65,7 @@ class SavedPlan(Body):
 
     version: Annotated[Literal[1], Field(description="Of this form.", examples=[1])]
     base: Number = Field(description="The revision that it rests on.", examples=[12])
-    digest: str = Field(pattern=_DIGEST, description="Of the plan.", examples=["0" * 64])
+    digest: str = Field(pattern=WHOLE_DIGEST, description="Of the plan.", examples=["0" * 64])
     in_flight: InFlight = Field(description="What becomes of work in flight.", examples=["keep"])
     rollback_to: Number | None = Field(None, description="The revision that it goes back to.")
     changes: list[ChangeRequest] = Field(max_length=_MOST_OBJECTS, description="In their order.", examples=[[]])

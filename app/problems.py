@@ -27,6 +27,7 @@ from levare.manifest.faults import fields_at, in_words
 
 MEDIA_TYPE = "application/problem+json"
 _MOST = 1 << 63
+_NO_PLACES = ("[", "function-wrap[")  # what pydantic names in a path besides places
 _SHOWN = 200  # characters of a value that an error repeats
 
 
@@ -154,7 +155,7 @@ def shown(value: Any, longest: int | None = _SHOWN) -> Any:
 
 def _as_text(value: Any) -> str:
     try:
-        return json.dumps(value, default=str)
+        return json.dumps(value, default=str, ensure_ascii=False)
     except (ValueError, RecursionError):
         return f"a {type(value).__name__}"
 
@@ -188,8 +189,17 @@ async def on_http_error(request: Request, error: Exception) -> Response:
         fault = Fault("method", "is not known here", request.method, allowed)
         problem = MethodNotAllowed(f"{path} does not know {request.method}.", f"It knows {allowed}.", [fault])
     else:
-        problem = BadRequest(f"{error.detail}.", "/docs shows what this path takes.")
+        problem = BadRequest(_unreadable(error), "/docs shows what this path takes.")
     return response(problem, path, headers)
+
+
+def _unreadable(error: HTTPException) -> str:
+    cause = error.__cause__
+    if isinstance(cause, UnicodeDecodeError):
+        return f"The body is not UTF-8: byte {cause.start} is {cause.object[cause.start]:#04x}."
+    if isinstance(cause, RecursionError):
+        return "The body is nested too deeply."
+    return f"The body is not JSON: {cause}." if isinstance(cause, ValueError) else f"{error.detail}."
 
 
 def allowed_methods(request: Request) -> list[str]:
@@ -206,11 +216,17 @@ def invalid(found: Sequence[Fault]) -> InvalidRequest:
     first, others = found[0], len(found) - 1
     more = f" {others} more: see errors." if others else ""
     has_value = first.value is not None
-    subject = f"{first.field} is {json.dumps(shown(first.value))}:" if has_value else first.field
+    subject = f"{first.field} is {_in_a_sentence(first.value)}:" if has_value else first.field
     end = "" if first.message.endswith("?") else "."
     return InvalidRequest(
         f"{subject} {first.message}{end}{more}", "Correct what `errors` names and send it again.", found
     )
+
+
+def _in_a_sentence(value: Any) -> str:
+    """As JSON writes it, once: text in quotes, a list or an object as it is."""
+    told = shown(value)
+    return told if isinstance(told, str) and not isinstance(value, str) else json.dumps(told, ensure_ascii=False)
 
 
 def unknown(name: str, known: Sequence[str], *, what: str = "field") -> Fault:
@@ -221,7 +237,8 @@ def unknown(name: str, known: Sequence[str], *, what: str = "field") -> Fault:
 
 
 def _fault(error: Mapping[str, Any], known: Sequence[str]) -> Fault:
-    field = ".".join(str(part) for part in error["loc"][1:] if not str(part).startswith("[")) or str(error["loc"][0])
+    outer, *path = map(str, error["loc"])
+    field = ".".join(part for part in path if not part.startswith(_NO_PLACES)) or outer
     kind = error["type"]
     if kind == "missing":
         return Fault(field, "is required", None, "a value")

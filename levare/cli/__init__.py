@@ -24,7 +24,7 @@ levare = Commands(
         Lazy("wait", "Wait until jobs have ended; exit with their code.", "levare.cli.wait"),
         Lazy("cancel", "Cancel jobs.", "levare.cli.jobs"),
         Lazy("priority", "Let a job that waits come earlier or later.", "levare.cli.jobs"),
-        Lazy("pipeline", "Submit, show and cancel pipelines: jobs that need each other.", "levare.cli.pipelines"),
+        Lazy("pipeline", "Submit, wait for, show and cancel pipelines: jobs in an order.", "levare.cli.pipelines"),
         Lazy("pipelines", "List pipelines, newest first.", "levare.cli.pipelines"),
         Lazy(
             "schedules",

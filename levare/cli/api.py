@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from levare.cli import terminal
+from levare.cli.files import text_of
 from levare.cli.kinds import PAIR
 
 _METHODS = ("GET", "POST", "PUT", "DELETE")
@@ -57,7 +58,7 @@ def _body(data: str | None) -> Any:
         return None
     text = data
     if data.startswith("@"):
-        text = sys.stdin.read() if data == "@-" else Path(data[1:]).read_text()
+        text = sys.stdin.read() if data == "@-" else text_of(Path(data[1:]))
     try:
         return json.loads(text)
     except ValueError as error:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from levare.cli import terminal, words
+from levare.cli.files import text_of
 from levare.cli.group import Nouns
 
 
@@ -29,8 +30,8 @@ def list_(kind: str | None, source: str | None, *, limit: int, as_json: bool) ->
     elif not found:
         terminal.note("No such event was received; `levare events send TYPE` sends one.")
     else:
-        rows = [[words.clock(each["received_at"]), *_names(each), _data(each["event"])] for each in found]
-        heads = ("received", "type", "source", "id", "subject", "data")
+        heads = ("id", "received", "type", "source", "subject", "data")
+        rows = [_row(each) for each in found]
         terminal.show(terminal.table(heads, rows, flexible=("source", "id", "subject", "data")))
 
 
@@ -48,8 +49,10 @@ def send(
     """Send an event, and print its id."""
     given = {"id": name, "subject": subject, **dict(map(_extension, extensions))}
     attributes = {key: value for key, value in given.items() if value is not None}
+    content = _read(data)
     with terminal.connect() as client:
-        found = client.send_event(kind, source, data=_read(data), **attributes)
+        found = client.send_event(kind, source, data=content, **attributes)
+    _tell_another(found, {"type": kind, "data": content, **attributes})
     if as_json:
         terminal.document(found)
     else:
@@ -67,15 +70,26 @@ def _read(data: str | None) -> Any:
     """What is no JSON is text."""
     if data is None:
         return None
-    text = Path(data[1:]).read_text() if data.startswith("@") else data
+    text = text_of(Path(data[1:])) if data.startswith("@") else data
     try:
         return json.loads(text)
     except ValueError:
         return text
 
 
-def _names(event: Any) -> list[str]:
-    return [words.plain(event[name] or "") for name in ("type", "source", "id", "subject")]
+def _row(event: Any) -> list[str]:
+    kind, source, subject = (event[name] or "" for name in ("type", "source", "subject"))
+    return [event["id"], words.clock(event["received_at"]), kind, source, subject, _data(event["event"])]
+
+
+def _tell_another(event: Any, sent: dict[str, Any]) -> None:
+    """Whoever sends something else under a name that is taken would wait for what never happens."""
+    if any(event["event"].get(name) != value for name, value in sent.items()):
+        name, at = f"{event['id']} of {event['source']}", words.clock(event["received_at"])
+        terminal.note(
+            f"Event {name} was received before, at {at}, with other content: that one counts, and this one does not. "
+            "Without --id each has an id of its own."
+        )
 
 
 def _data(event: dict[str, Any]) -> str:

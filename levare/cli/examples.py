@@ -27,6 +27,7 @@ EXAMPLES: Mapping[str, str] = {
     "priority": "levare priority k3v9x2m1qa 8",
     "cancel": "levare cancel k3v9x2m1qa a1b2c3d4e5",
     "pipeline submit": "levare pipeline submit pipeline.yaml --dry-run",
+    "pipeline wait": "levare pipeline wait --timeout 2h p7d2m9x4ka && echo done",
     "pipeline show": "levare pipeline show p7d2m9x4ka",
     "pipeline cancel": "levare pipeline cancel p7d2m9x4ka",
     "pipelines": "levare pipelines --limit 10",

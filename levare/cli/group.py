@@ -1,5 +1,6 @@
 """The group of all commands: loads each when it is called for, and tells errors the same way for all."""
 
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -70,7 +71,7 @@ class Commands(click.Group):
             path = error.ctx.command_path if error.ctx else self.name
             sys.exit(_tell(error.format_message(), next_step=f"`{path} --help` tells how.", code=MISUSED))
         except LevareError as error:
-            sys.exit(_tell(error.detail, error.faults, error.next_step))
+            sys.exit(tell(error))
         except click.ClickException as error:
             sys.exit(_tell(error.format_message()))
         except BrokenPipeError:
@@ -103,6 +104,11 @@ def _show_help(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
+def tell(error: LevareError) -> int:
+    """Tell what was refused, to stderr; the code to exit with."""
+    return _tell(error.detail, error.faults, error.next_step)
+
+
 def _tell(detail: str, faults: Sequence[Fault] = (), next_step: str = "", code: int = FAILED) -> int:
     from levare.cli.terminal import paint
     from levare.cli.words import plain
@@ -118,12 +124,18 @@ def _tell(detail: str, faults: Sequence[Fault] = (), next_step: str = "", code: 
 
 def _sentence(fault: Fault) -> str:
     """`field: message (given 99, allowed at most 64)`."""
-    numbers = [f"given {fault.value}"] if fault.value is not None else []
-    numbers += [f"allowed {fault.limit}"] if fault.limit is not None and str(fault.limit) not in fault.message else []
+    value, limit = _written(fault.value), _written(fault.limit)
+    numbers = [f"given {value}"] if value is not None else []
+    numbers += [f"allowed {limit}"] if limit is not None and limit not in fault.message else []
     return f"{fault.field}: {fault.message}" + (f" ({', '.join(numbers)})" if numbers else "")
 
 
 def _is_told(fault: Fault, detail: str) -> bool:
     """Whether the sentence above has already said all of it."""
-    parts = [fault.message, fault.value, fault.limit]
-    return fault.message == detail or all(str(part) in detail for part in parts if part is not None)
+    parts = [fault.message, _written(fault.value), _written(fault.limit)]
+    return fault.message == detail or all(part in detail for part in parts if part is not None)
+
+
+def _written(value: object) -> str | None:
+    """As it was sent: text as it is, anything else as JSON writes it."""
+    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)

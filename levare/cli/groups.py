@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from levare.cli.files import text_of
+
 Value = str | int | float | bool
 _MOST_OF_RANGE = 100_000
 _FIELDS = ("array", "sweep", "sweep_file", "cap")
@@ -33,10 +35,12 @@ class Axis(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         name, _, text = value.partition("=")
-        values = _values(text) if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) else []
-        if not values:
+        if not text or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
             self.fail(f"{value!r} is not a parameter with values such as lr=0.1,0.01 or seed=1..5.", param, ctx)
-        return name, values
+        try:
+            return name, _values(text)
+        except ValueError as error:
+            self.fail(f"{value!r} {error}.", param, ctx)
 
 
 class Parameter(click.ParamType):
@@ -52,11 +56,24 @@ class Parameter(click.ParamType):
 
 
 def _values(text: str) -> list[Value]:
-    span = re.fullmatch(r"(-?\d+)\.\.(-?\d+)", text)
-    if span:
-        first, last = int(span[1]), int(span[2])
-        return list(range(first, last + 1)) if last - first < _MOST_OF_RANGE else []
-    return [_value(part) for part in text.split(",")] if text else []
+    """The values of a list, of which each may be a range; raise ValueError for a range that is none."""
+    return [value for part in text.split(",") for value in _part(part)]
+
+
+def _part(text: str) -> list[Value]:
+    span = re.fullmatch(r"([-+]?\d[-+.\de]*?)\.\.([-+]?\d[-+.\de]*)", text)
+    return _range(*span.groups()) if span else [_value(text)]
+
+
+def _range(first: str, last: str) -> list[Value]:
+    if not all(re.fullmatch(r"-?\d{1,18}", end) for end in (first, last)):
+        raise ValueError("is not a range of whole numbers such as seed=1..5; write other values out: lr=0.1,0.01")
+    size = int(last) - int(first) + 1
+    if size < 1:
+        raise ValueError(f"counts down; write {last}..{first}")
+    if size > _MOST_OF_RANGE:
+        raise ValueError(f"has {size} values, and at most {_MOST_OF_RANGE} are taken; --array N counts further")
+    return list(range(int(first), int(last) + 1))
 
 
 def _value(text: str) -> Value:
@@ -110,9 +127,10 @@ def rows_of(file: Path) -> list[dict[str, Value]]:
     reader = readers.get(file.suffix)
     if reader is None:
         raise click.UsageError(f"{file} ends in {file.suffix or 'nothing'}; .json, .jsonl and .csv are known.")
+    text = text_of(file)
     try:
-        rows = reader(file.read_text("utf-8-sig"))
-    except ValueError as error:
+        rows = reader(text)
+    except (ValueError, csv.Error) as error:
         raise click.ClickException(f"{file} cannot be read: {error}.") from None
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         raise click.ClickException(f"{file} has no rows; it must hold a list of objects, or lines of names and values.")
@@ -120,7 +138,14 @@ def rows_of(file: Path) -> list[dict[str, Value]]:
 
 
 def _json_lines(text: str) -> list[Any]:
-    return [json.loads(line) for line in text.splitlines() if line.strip()]
+    return [_json_line(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+
+
+def _json_line(number: int, line: str) -> Any:
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"line {number}, column {error.colno}: {error.msg}") from None
 
 
 def _csv(text: str) -> list[dict[str, Value]]:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from levare.cli import terminal, words
+from levare.cli.group import tell
 from levare.cli.kinds import JOB
 from levare.cli.show import ending
+from levare.errors import Conflict, Forbidden, LevareError, NotFound
 from levare.model import FAILED, FINAL, JOB_STATES
 from levare.written import FAILURES
 
@@ -54,15 +56,20 @@ def jobs(limit: int, *, failed: bool, everything: bool, as_json: bool, **wanted:
 @click.command()
 @click.argument("jobs", type=JOB, nargs=-1, required=True, metavar="JOB...")
 @terminal.json_option
-def cancel(jobs: Sequence[str], *, as_json: bool) -> None:
-    """Cancel jobs; what runs gets a signal and its grace to end."""
+def cancel(jobs: Sequence[str], *, as_json: bool) -> int:
+    """Cancel jobs; what runs gets a signal and its grace to end. Where one is refused, the others are cancelled."""
+    found, refused = list["Job"](), list[LevareError]()
     with terminal.connect() as client:
-        found = [client.cancel(job) for job in jobs]
+        for job in jobs:
+            try:
+                found.append(client.cancel(job))
+            except (NotFound, Conflict, Forbidden) as error:
+                refused.append(error)
     if as_json:
         terminal.document({"items": found})
-        return
-    for each in found:
-        click.echo(_cancelled(each))
+    else:
+        click.echo("".join(f"{_cancelled(each)}\n" for each in found), nl=False)
+    return max(map(tell, refused), default=0)
 
 
 @click.command()

@@ -45,6 +45,15 @@ class Moment(click.ParamType):
         return moment.astimezone(UTC)
 
 
+class Clock(Moment):
+    """The same, but one that names no zone stays naive: what shows it is said elsewhere."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        moment = super().convert(value, param, ctx)
+        is_naive = isinstance(value, str) and value[:1] != "+" and datetime.fromisoformat(value).tzinfo is None
+        return datetime.fromisoformat(value) if is_naive else moment
+
+
 class Variable(click.ParamType):
     """`NAME=VALUE`, or `NAME` alone for its value here."""
 
@@ -203,7 +212,8 @@ def _member_role(text: str) -> tuple[str, str]:
 
 SIZE, HOURS, WARNING = Written("size", size_mib), Written("hours", hours), Written("signal@duration", _warning)
 LABEL, AMOUNT, ENDING = Written("label=value", label), Written("name=n", amount), Written("ending", ending)
-DURATION, MOMENT, VARIABLE, NEED = Written("duration", duration_seconds), Moment(), Variable(), Need()
+DURATION, MOMENT, CLOCK = Written("duration", duration_seconds), Moment(), Clock()
+VARIABLE, NEED = Variable(), Need()
 SECRET = Written("variable=name", _secret)
 DATA = Written("id", _data)
 AGO, AHEAD = Written("time|duration", _ago), Written("time|duration", _ahead)

@@ -17,7 +17,7 @@ from levare.cli.wait import exit_code
 from levare.model import FINAL
 
 if TYPE_CHECKING:
-    from levare.client import Client, Log, LogEvent
+    from levare.client import Client, Job, Log, LogEvent
 
     Reader = tuple[Callable[[LogEvent], None], Callable[[str], None]]
 
@@ -71,15 +71,24 @@ def follow_to_end(client: "Client", job: str, *, as_json: bool) -> int:
 
 
 def _follow(client: "Client", which: _Which, *, offset: int | None = None, as_json: bool) -> int:
+    last = None
     try:
         with _reader(client, which.job, as_json=as_json) as (take, note):
-            for event in _announced(which.follow(client, offset), note):
-                take(event)
+            for last in _announced(which.follow(client, offset), note):
+                take(last)
     except KeyboardInterrupt:
         return _detached(client, which.job)
     if not as_json:
         terminal.note(standing(client.job(which.job)))
+    elif last is None or last["event"] != "end":
+        terminal.line(_end_without_attempt(client.job(which.job)))
     return 0
+
+
+def _end_without_attempt(job: "Job") -> dict[str, Any]:
+    """What ends the events of an array, or of a job that was cancelled before it began."""
+    about = {name: job[name] for name in ("state", "exit_code", "reason")}
+    return {"event": "end", "attempt": None, **about}
 
 
 def _announced(events: Iterator["LogEvent"], note: Callable[[str], None]) -> Iterator["LogEvent"]:

@@ -8,8 +8,10 @@ import click
 
 from levare.cli import terminal, words
 from levare.cli.files import loaded
+from levare.cli.kinds import DURATION
 from levare.cli.submit import here
-from levare.model import FINAL
+from levare.cli.wait import TIMED_OUT
+from levare.model import FAILED, FINAL, SUCCEEDED
 
 if TYPE_CHECKING:
     from levare.client import Pipeline
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def pipeline() -> None:
-    """Submit, show and cancel pipelines: jobs that need each other."""
+    """Submit, wait for, show and cancel pipelines: jobs that need each other."""
 
 
 @pipeline.command()
@@ -61,6 +63,26 @@ def show(pipeline: str, *, as_json: bool) -> None:
         ("submitted", f"{words.clock(found['created_at'])}, {words.since(found['created_at'])} ago"),
     ]
     terminal.show(terminal.facts(facts), terminal.title("steps"), _step_table(found))
+
+
+@pipeline.command()
+@click.argument("pipeline")
+@click.option("--timeout", type=DURATION, help="Give up after so long, with exit code 124; the jobs run on.")
+@terminal.json_option
+def wait(pipeline: str, timeout: int | None, *, as_json: bool) -> int:
+    """Wait until all its steps have ended; exit with 1 if one has failed, or if it was cancelled."""
+    with terminal.connect() as client:
+        try:
+            found = client.wait_pipeline(pipeline, timeout=timeout)
+        except TimeoutError as error:
+            terminal.note(str(error))
+            return TIMED_OUT
+    if as_json:
+        terminal.document(found)
+    else:
+        failed = [step["step"] for step in found["steps"] if step["state"] == FAILED]
+        click.echo(f"{found['id']} {found['state']}" + (f": {words.listed(failed)}" if failed else ""))
+    return int(found["state"] != SUCCEEDED)
 
 
 @pipeline.command()

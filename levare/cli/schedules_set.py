@@ -1,20 +1,21 @@
 """`levare schedules set`: a schedule from a file, or from options and a command."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import click
 
 from levare.cli import terminal, words
-from levare.cli.files import loaded
+from levare.cli.files import definition_in, loaded, text_of
 from levare.cli.groups import Parameter
-from levare.cli.kinds import DURATION, MOMENT, SCHEDULE
+from levare.cli.kinds import CLOCK, DURATION, SCHEDULE
 from levare.cli.pipelines import completed
 from levare.cli.schedules_load import tell_findings
 from levare.cli.sections import Sectioned
-from levare.cli.submit import SECTIONS, submit, wish_of
+from levare.cli.submit import SECTIONS, as_mapping, submit, wish_of
 
 if TYPE_CHECKING:
     from levare.client import Schedule
@@ -23,6 +24,7 @@ _TIMES = ("cron", "every_seconds", "at", "zone", "starts", "ends", "jitter_secon
 _POLICIES = ("misfire", "max_lateness_seconds", "overlap", "parameters", "description")
 _NOT_HERE = ("start_after", "deadline", "needs", "dry_run", "follow", "as_json", "quietly", "command")
 """What a submit knows and a schedule does not, or says otherwise."""
+_PARAMETER = "A parameter for its jobs; repeatable."
 _DEFINITIONS = (".yaml", ".yml", ".json")
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _JOB_OPTIONS = [param for param in submit.params if param.name not in _NOT_HERE]
@@ -42,10 +44,10 @@ _SECTIONS = {
 )
 @click.option("--cron", metavar="TEXT", help="Minute, hour, day, month, day of week: '0 3 * * *', or @daily.")
 @click.option("--every", "every_seconds", type=DURATION, help="So often: 15m, 6h, 1d.")
-@click.option("--at", type=MOMENT, help="Once: 2030-12-24T20:00, or +2h.")
+@click.option("--at", type=CLOCK, help="Once: 2030-12-24T20:00 by the clocks of --zone, else of this machine; or +2h.")
 @click.option("--zone", metavar="NAME", help="The time zone whose clocks count, such as Europe/Berlin; UTC by default.")
-@click.option("--starts", type=MOMENT, help="Nothing is due before; an interval counts from here.")
-@click.option("--ends", type=MOMENT, help="Nothing is due from then on.")
+@click.option("--starts", type=CLOCK, help="Nothing is due before; an interval counts from here.")
+@click.option("--ends", type=CLOCK, help="Nothing is due from then on.")
 @click.option("--jitter", "jitter_seconds", type=DURATION, help="Start up to so much later, each time another.")
 @click.option("--days", metavar="DAYS", help="Only on these days: MON-FRI, or SAT,SUN.")
 @click.option("--window", "windows", metavar="HH:MM-HH:MM", multiple=True, help="Only in these hours; repeatable.")
@@ -54,7 +56,7 @@ _SECTIONS = {
 @click.option("--misfire", type=click.Choice(["skip", "latest", "all"]), help="What is made up for after a downtime.")
 @click.option("--max-lateness", "max_lateness_seconds", type=DURATION, help="What is later than this never runs.")
 @click.option("--overlap", type=click.Choice(["allow", "forbid", "replace", "queue"]), help="If one still runs.")
-@click.option("--set", "parameters", type=Parameter(), multiple=True, help="A parameter for its jobs; repeatable.")
+@click.option("--set", "parameters", type=Parameter(), multiple=True, callback=as_mapping, help=_PARAMETER)
 @click.option("--description", metavar="TEXT", help="For people.")
 @click.option("--dry-run", is_flag=True, help="Say what would be and what lint finds, and change nothing.")
 @terminal.json_option
@@ -84,7 +86,7 @@ def set_(schedule: str, command: Sequence[str], *, dry_run: bool, as_json: bool,
 
 
 def _is_timed(options: Mapping[str, Any]) -> bool:
-    return any(options[name] for name in ("cron", "every_seconds", "at"))
+    return any(options[name] is not None for name in ("cron", "every_seconds", "at"))
 
 
 def _of_options(options: dict[str, Any], job_options: dict[str, Any], command: Sequence[str]) -> Any:
@@ -98,26 +100,40 @@ def _of_options(options: dict[str, Any], job_options: dict[str, Any], command: S
         "except": list(options.pop("excepted")),
         "holidays": _dates_in(options.pop("holidays")),
     }
-    said = {"calendar": _given(calendar), "parameters": dict(options.pop("parameters")), **options}
-    return {**_given(said), "job": {"command": list(command), **wish_of(job_options)}}
+    said = {"calendar": _given(calendar, None), "parameters": options.pop("parameters"), **options}
+    return {**_given(said, options["zone"]), "job": {"command": list(command), **wish_of(job_options)}}
 
 
-def _given(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What was said, with times as texts."""
-    texts = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}
+def _given(values: Mapping[str, Any], zone: str | None) -> dict[str, Any]:
+    """What was said, with times as texts, by the clocks of the zone that was said."""
+    texts = {name: _as_text(value, zone) if isinstance(value, datetime) else value for name, value in values.items()}
     return {name: value for name, value in texts.items() if value not in (None, [], {})}
+
+
+def _as_text(clock: datetime, zone: str | None) -> str:
+    return (clock if clock.tzinfo else clock.replace(tzinfo=_zone(zone))).astimezone(UTC).isoformat()
+
+
+def _zone(name: str | None) -> tzinfo | None:
+    try:
+        return ZoneInfo(name) if name else None
+    except (KeyError, ValueError, OSError):
+        raise click.UsageError(
+            f"This machine knows no time zone {name!r}: say its name as in Europe/Berlin, or times with their offset, "
+            "as in 2030-12-24T20:00+01:00."
+        ) from None
 
 
 def _dates_in(file: Path | None) -> list[str]:
     """The dates of a file, one a line; what follows a `#` is for people."""
-    lines = file.read_text().splitlines() if file else []
+    lines = text_of(file).splitlines() if file else []
     return [date for line in lines if (date := line.partition("#")[0].strip())]
 
 
 def _of_file(files: Sequence[str]) -> Any:
     if len(files) != 1:
         raise click.UsageError("Say when with --cron, --every or --at, or name one FILE that has the definition.")
-    file = Path(_FILE.convert(files[0], None, click.get_current_context()))
+    file = definition_in(files[0], otherwise="say when with --cron, --every or --at")
     found = loaded(file)
     if not isinstance(found, dict):
         raise click.ClickException(f"{file} has no definition of a schedule; docs/schedules.md shows one.")

@@ -48,8 +48,10 @@ SECTIONS = {
     ),
 }
 
+_OF_RETRIES = {"retry_on": "--retry-on", "backoff_seconds": "--backoff", "memory_growth": "--memory-growth"}
 
-def _as_mapping(ctx: click.Context, param: click.Parameter, pairs: Iterable[tuple[str, Any]]) -> Mapping[str, Any]:
+
+def as_mapping(ctx: click.Context, param: click.Parameter, pairs: Iterable[tuple[str, Any]]) -> Mapping[str, Any]:
     """Each name once: of two values nobody could tell which is meant."""
     found: dict[str, Any] = {}
     for name, value in pairs:
@@ -70,10 +72,10 @@ def _as_mapping(ctx: click.Context, param: click.Parameter, pairs: Iterable[tupl
 @click.option("--cpus", metavar="N", type=click.IntRange(1), help="CPUs it needs; 1 by default.")
 @click.option("--memory", "memory_mib", type=SIZE, help="Memory it needs, such as 64GiB.")
 @click.option("--scratch", "scratch_mib", type=SIZE, help="Disk it needs for its own files, such as 200GiB.")
-@click.option("--resource", "resources", type=AMOUNT, multiple=True, callback=_as_mapping, help=_RESOURCE)
-@click.option("--require", type=LABEL, multiple=True, callback=_as_mapping, help=_REQUIRE)
-@click.option("--prefer", type=LABEL, multiple=True, callback=_as_mapping, help=_PREFER)
-@click.option("--avoid", type=LABEL, multiple=True, callback=_as_mapping, help=_AVOID)
+@click.option("--resource", "resources", type=AMOUNT, multiple=True, callback=as_mapping, help=_RESOURCE)
+@click.option("--require", type=LABEL, multiple=True, callback=as_mapping, help=_REQUIRE)
+@click.option("--prefer", type=LABEL, multiple=True, callback=as_mapping, help=_PREFER)
+@click.option("--avoid", type=LABEL, multiple=True, callback=as_mapping, help=_AVOID)
 @click.option("--nodes", metavar="N", type=click.IntRange(1, 64), help="Machines it runs on at once; 1 by default.")
 @click.option("--spread", is_flag=True, default=None, help="On the emptiest machine that serves, not the fullest.")
 @click.option("--needs", metavar="JOB", multiple=True, type=NEED, help=_NEEDS)
@@ -113,7 +115,7 @@ def submit(command: Sequence[str], *, dry_run: bool, follow: bool, as_json: bool
     wish = wish_of(options) | _code_of(options)
     with terminal.connect() as client:
         if dry_run:
-            return _tell_dry_run(client.dry_run(command, **wish), as_json=as_json)
+            return _tell_dry_run(client.dry_run(command, **wish), is_array="array" in wish, as_json=as_json)
         return tell_submitted(client, client.submit(command, **wish), follow=follow, as_json=as_json)
 
 
@@ -147,6 +149,7 @@ def _wish(
     """What was said, and what goes without saying: where we are, and the variables of SENT."""
     sent = here()["env"]
     said = {name: value for name, value in rest.items() if value not in (None, (), {})}
+    _refuse_idle(said)
     place = str(Path.cwd()) if cwd is None else cwd and str(Path(cwd).absolute())
     later = {"start_after": start_after} if start_after else {}
     warned = {"warning_signal": warning[0], "warning_seconds": warning[1]} if warning else {}
@@ -159,6 +162,15 @@ def _wish(
         "env": {**sent, **named, **dict(env), **_by_name(secrets, dict(env))},
         "cwd": place,
     }
+
+
+def _refuse_idle(said: Mapping[str, Any]) -> None:
+    """Who says how it is tried again believes that it is."""
+    idle = [option for name, option in _OF_RETRIES.items() if name in said and not said.get("retries")]
+    if idle:
+        raise click.UsageError(
+            f"It is not tried again when it fails, so {idle[0]} means nothing; give --retries N too."
+        )
 
 
 def _by_name(secrets: Sequence[tuple[str, str]], env: Mapping[str, str]) -> dict[str, Any]:
@@ -178,11 +190,11 @@ def tell_submitted(client: "Client", job: "Job", *, follow: bool, as_json: bool)
     return follow_to_end(client, job["id"], as_json=as_json)
 
 
-def _tell_dry_run(answer: "DryRun", *, as_json: bool) -> int:
+def _tell_dry_run(answer: "DryRun", *, is_array: bool, as_json: bool) -> int:
     if as_json:
         terminal.document(answer)
         return 0
     from levare.cli.why import of_trial, tell
 
-    tell(of_trial(answer, datetime.now(UTC)))
+    tell(of_trial(answer, datetime.now(UTC), is_array=is_array))
     return 0

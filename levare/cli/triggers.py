@@ -1,5 +1,6 @@
 """`levare triggers`: what starts a job or a pipeline when something happens, and what became of what happened."""
 
+import json
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from levare.cli import terminal, words
+from levare.cli.files import definition_in, loaded
 from levare.cli.group import Nouns
 from levare.cli.kinds import DURATION, MOMENT, NODE, TRIGGER
-from levare.cli.pipelines import completed, loaded
+from levare.cli.pipelines import completed
 
 if TYPE_CHECKING:
     from levare.client import Activation, Simulation, Trigger, WhyNot
 
+_OF_ONE_KIND = {"source": ("event", "--event"), "node": ("files", "--file"), "outcome": ("ended", "--ended")}
 _KNOWN = ("when", "job", "pipeline", "parameters", "brakes", "description")
 
 
@@ -156,9 +159,13 @@ def _when(options: dict[str, Any]) -> dict[str, Any] | None:
         "ended": {"name": options["ended"], "outcome": options["outcome"]},
     }
     whens = {kind: {name: value for name, value in when.items() if value is not None} for kind, when in said.items()}
-    given = [kind for kind, name in (("event", "event"), ("files", "path"), ("ended", "ended")) if options[name]]
+    kinds = {"event": "event", "files": "path", "ended": "ended"}
+    given = [kind for kind, name in kinds.items() if options[name] is not None]
     if len(given) > 1:
         raise click.UsageError("One trigger looks for one thing: say one of --event, --file and --ended.")
+    for option, (kind, of) in _OF_ONE_KIND.items():
+        if options[option] is not None and kind not in given:
+            raise click.UsageError(f"--{option} says more of {of}, and there is none.")
     return {given[0]: whens[given[0]]} if given else None
 
 
@@ -178,10 +185,7 @@ def _of_options(when: dict[str, Any], command: tuple[str, ...], options: dict[st
 def _of_file(rest: tuple[str, ...]) -> dict[str, Any]:
     if len(rest) != 1:
         raise click.UsageError("Name one FILE, or say --event, --file or --ended and a command.")
-    file = Path(rest[0])
-    if not file.is_file():
-        raise click.UsageError(f"There is no file {rest[0]!r}.")
-    return read(file)
+    return read(definition_in(rest[0], otherwise="say --event, --file or --ended"))
 
 
 def read(file: Path) -> dict[str, Any]:
@@ -251,7 +255,11 @@ def _when_text(trigger: "Trigger") -> str:
     """`event type=dataset.* source=/lake`."""
     kind = trigger["kind"]
     when = trigger["definition"]["when"][kind]
-    return " ".join([kind, *(f"{name}={value}" for name, value in when.items() if value is not None)])
+    return " ".join([kind, *(f"{name}={_value(value)}" for name, value in when.items() if value is not None)])
+
+
+def _value(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _starts(trigger: "Trigger") -> str:
@@ -294,6 +302,7 @@ def _simulation(found: "Simulation") -> None:
         terminal.show(terminal.table(heads, rows, flexible=("what", "reason")))
     sums = f"{totals['run']} in runs, {totals['held']} held, {totals['pending']} still waiting"
     click.echo(
-        f"Since {words.clock(found['since'])}: {found['runs']} runs for {found['occurrences']} occurrences ({sums}); "
+        f"Since {words.clock(found['since'])}: {words.counted(found['runs'], 'run')} for "
+        f"{words.counted(found['occurrences'], 'occurrence')} ({sums}); "
         f"from recorded {found['source']}, a run taken to last {words.span(found['run_seconds'])}."
     )

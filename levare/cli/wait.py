@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -27,6 +27,7 @@ def wait(jobs: Sequence[str], timeout: int | None, *, as_json: bool) -> int:
     until = None if timeout is None else time.monotonic() + timeout
     ended: list[Job] = []
     with terminal.connect() as client:
+        _look_at(client, jobs[1:])
         for job in jobs:
             left = None if until is None else max(until - time.monotonic(), 0)
             try:
@@ -40,6 +41,13 @@ def wait(jobs: Sequence[str], timeout: int | None, *, as_json: bool) -> int:
     if as_json:
         terminal.document(ended[0] if len(jobs) == 1 else {"items": ended})
     return next((code for code in map(exit_code, ended) if code), 0)
+
+
+def _look_at(client: "Client", jobs: Sequence[str]) -> None:
+    """A job that is not there is told before hours are spent on one that is named before it."""
+    for job in jobs:
+        with suppress(TimeoutError):
+            client.wait(job, timeout=0)
 
 
 @contextmanager

@@ -40,15 +40,15 @@ def of_job(job: "Job", answer: "Why", now: datetime) -> Iterator[str]:
     if job["state"] not in PENDING or not answer["verdict"]:
         yield from wrapped(standing(job, now) if job["state"] not in PENDING else answer["message"])
         return
-    yield from wrapped(f"{name_of(job)} {_verdict(answer, now)}")
+    yield from wrapped(f"{name_of(job)} {_verdict(answer, now, is_array=bool(job['array']))}")
     since = words.since(job["created_at"], now)
     yield from wrapped(f"It has been {job['state']} for {since} and asks for {words.resources(job)}.")
     yield from _sections(answer)
 
 
-def of_trial(answer: "DryRun", now: datetime) -> Iterator[str]:
+def of_trial(answer: "DryRun", now: datetime, *, is_array: bool) -> Iterator[str]:
     """The same of a job that has not been submitted."""
-    yield from wrapped(f"It would be accepted, and {_verdict(answer, now, 'would')}")
+    yield from wrapped(f"It would be accepted, and {_verdict(answer, now, 'would', is_array=is_array)}")
     yield from _sections(answer)
 
 
@@ -72,11 +72,12 @@ def _cost(answer: "Why") -> Iterator[str]:
         yield from wrapped(f"A run of it costs about {typical}" + (f", at most {most}." if most != typical else "."))
 
 
-def _verdict(answer: "Why", now: datetime, would: str = "") -> str:
+def _verdict(answer: "Why", now: datetime, would: str = "", *, is_array: bool) -> str:
     """How it stands with the time, to follow a name or `it would be accepted, and`."""
     kind = answer["verdict"]
     if kind == "starts-now":
-        return f"{would or 'will'} start at once: there is room for it."
+        how = f". {answer['estimate']['message']}" if is_array else ": there is room for it."
+        return f"{would or 'will'} start at once{how}"
     if kind != "will-wait":
         can = "can never run as it is" if kind == "can-never-run" else "cannot start before something is changed"
         return f"{can}."

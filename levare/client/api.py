@@ -145,14 +145,7 @@ class Client(
 
         The API may be silent for `patience` seconds at a time, as when it is restarted.
         """
-        until = None if timeout is None else time.monotonic() + timeout
-        pause = _FIRST_LOOK
-        while (found := self._get_patiently(f"/v1/jobs/{part(job)}", patience))["state"] not in FINAL:
-            if until and time.monotonic() + pause > until:
-                raise TimeoutError(f"Job {job} is still {found['state']} after {timeout:g} s.")
-            time.sleep(pause)
-            pause = min(1.5 * pause, _LONGEST_LOOK)
-        return found
+        return self._until_final(f"/v1/jobs/{part(job)}", f"Job {job}", timeout, patience)
 
     def submit_pipeline(self, jobs: Sequence[Step], *, name: str = "", idempotency_key: str | None = None) -> Pipeline:
         """Submit several jobs at once, all or none; each has a `step`, and `needs` may name steps."""
@@ -169,6 +162,12 @@ class Client(
 
     def pipeline(self, pipeline: str) -> Pipeline:
         return self._get(f"/v1/pipelines/{part(pipeline)}")
+
+    def wait_pipeline(
+        self, pipeline: str, *, timeout: float | None = None, patience: float = LONG_PATIENCE
+    ) -> Pipeline:
+        """The pipeline once all its steps are final; the rest is as in `wait`."""
+        return self._until_final(f"/v1/pipelines/{part(pipeline)}", f"Pipeline {pipeline}", timeout, patience)
 
     def cancel_pipeline(self, pipeline: str, *, dry_run: bool = False) -> Pipeline:
         """Wish that all jobs of a pipeline be cancelled; those that are over stay as they are."""
@@ -312,6 +311,16 @@ class Client(
                 return 0
             time.sleep(pause)
             pause = min(1.5 * pause, _LONGEST_LOOK)
+
+    def _until_final(self, path: str, what: str, timeout: float | None, patience: float) -> Any:
+        until = None if timeout is None else time.monotonic() + timeout
+        pause = _FIRST_LOOK
+        while (found := self._get_patiently(path, patience))["state"] not in FINAL:
+            if until and time.monotonic() + pause > until:
+                raise TimeoutError(f"{what} is still {found['state']} after {timeout:g} s.")
+            time.sleep(pause)
+            pause = min(1.5 * pause, _LONGEST_LOOK)
+        return found
 
     def _get_patiently(self, path: str, patience: float) -> Any:
         return self._wire.ask("GET", path, patience=patience)

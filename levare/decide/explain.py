@@ -47,7 +47,11 @@ class Weight:
 
 @dataclass(frozen=True)
 class Explanation:
-    """`reasons` is empty if the job starts at the next decision; `is_least` says that even more come first."""
+    """
+    `reasons` is empty if the job starts at the next decision, or of an array at least one element.
+
+    `is_least` says that even more come first.
+    """
 
     reasons: Sequence[Reason]
     estimate: Estimate
@@ -98,10 +102,11 @@ class _Facts:
     def explain(self, cut: Collection[str]) -> Explanation:
         decision = place(self.waiting, self.nodes, now=self.now, sharing=self.sharing)
         line = list(self._ahead())
-        reasons = list(self._reasons(decision, [other for other, _ in line]))
+        started = sum(1 for each in decision.placements if each.job_id == self.job.job_id and each.rank == 0)
+        reasons = [] if started else list(self._reasons(decision, [other for other, _ in line]))
         return Explanation(
             reasons=reasons,
-            estimate=self._estimate(decision, verdict(reasons)),
+            estimate=self._estimate(decision, verdict(reasons), started),
             change=self._change() if reasons else None,
             ahead=[Ahead(other.job_id, why) for other, why in line[:MOST_AHEAD]],
             jobs_ahead=sum(other.count for other, _ in line),
@@ -151,9 +156,9 @@ class _Facts:
         left = None if nominal is None else max(0.0, nominal - held)
         yield Reason("borrowing", WILL_WAIT, message, job.request.gpus * job.request.nodes, left)
 
-    def _estimate(self, decision: Decision, verdict: str) -> Estimate:
+    def _estimate(self, decision: Decision, verdict: str, started: int) -> Estimate:
         if verdict == STARTS_NOW:
-            return Estimate(self.now, self.now, NOW)
+            return Estimate(self.now, self.now, _starts(started, self.job.count))
         if verdict != WILL_WAIT:
             return Estimate(None, None, NEVER)
         promise = decision.promises.get(self.job.job_id)
@@ -172,6 +177,14 @@ class _Facts:
             from_deadline=urgency(self.job, self.now),
             team=books.standing(self.job.team),
         )
+
+
+def _starts(started: int, count: int) -> str:
+    if started == count:
+        return NOW
+    return (
+        f"{started} of its elements {'starts' if started == 1 else 'start'} at the next decision, others as room comes."
+    )
 
 
 def _behind(line: Sequence[Waiting]) -> Iterator[Reason]:

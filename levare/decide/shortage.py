@@ -52,6 +52,8 @@ def _unsuited(request: Request, rooms: Sequence[Room], suited: int) -> Reason:
         message = f"Asks for {request.nodes} nodes; there {'is' if suited == 1 else 'are'} only {suited}."
         return Reason("too-few-nodes", "can-never-run", message, request.nodes, suited)
     where = f"{_who_has(request, suited)}" if suited else "No node has"
+    if not suited and len(wanted) == len(request.avoid):
+        where, wanted = "No node is without", [f"the label {name}={value}" for name, value in request.avoid]
     message = " ".join([f"{where} {joined(wanted)}.", *hints(request, rooms)])
     return Reason("no-such-node", "can-never-run", message, request.nodes, suited)
 
@@ -110,7 +112,7 @@ def _gpus(request: Request, rooms: Sequence[Room]) -> Reason | None:
     most, _ = _nth(request, [(_when_empty(request, room), room.name) for room in rooms])
     wish = f"Asks for {describe_gpus(request)} {_where(request)}"
     if most < request.gpus:
-        message = f"{wish}; {_largest(request)} has {most or 'none'}."
+        message = f"{wish}; {_most_in_all(request, rooms, most)}."
         return Reason("too-many-gpus", "can-never-run", message, request.gpus, most)
     best = _best(request.gpus, free)
     if not there and request.gpu_memory_mib:
@@ -122,6 +124,14 @@ def _most_of_one(rooms: Iterable[Room]) -> str:
     """Where no GPU has as much memory free as is asked for: how much there is."""
     most, name = max((max(room.free.values(), default=0), room.name) for room in rooms)
     return f"no GPU has more than {size(most)} free ({name})" if most else "none has any free"
+
+
+def _most_in_all(request: Request, rooms: Iterable[Room], most: int) -> str:
+    """Of GPUs that even empty nodes do not have: how many there are, or how large the largest is."""
+    sizes = [device.memory_mib for room in rooms for device in room.node.devices if request.gpu_memory_mib]
+    return (
+        f"the largest GPU has {size(max(sizes))}" if sizes and not most else f"{_largest(request)} has {most or 'none'}"
+    )
 
 
 def _when_empty(request: Request, room: Room) -> int:

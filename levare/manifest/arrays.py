@@ -3,11 +3,21 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 from levare.decide.arrays import INDEX, MOST_ELEMENTS, size_of
 from levare.errors import Fault, InvalidArray
+from levare.manifest.faults import in_words
 from levare.manifest.patterns import NO_NUL, VARIABLE
+from levare.manifest.values import refusal
 from levare.model import Elements, Parameter
 
 _MOST_ROWS = 100_000
@@ -20,10 +30,21 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def _told_once(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    """What is wrong with a value is what its own kind says of it, not what each kind in turn does."""
+    try:
+        return check(value)
+    except ValidationError as error:
+        found = error.errors(include_url=False)
+        if isinstance(value, str | float):
+            raise refusal(str(in_words(found[0 if isinstance(value, str) else -1])[1])) from None
+        raise refusal("text, a number, true or false") from None
+
+
 Name = Annotated[str, Field(pattern=VARIABLE, max_length=100)]
 Text = Annotated[str, Field(pattern=NO_NUL, max_length=1000)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
-Value = Text | bool | int | Number
+Value = Annotated[Text | bool | int | Number, WrapValidator(_told_once)]
 Row = Annotated[
     dict[Name, Value],
     Field(min_length=1, max_length=_MOST_NAMES, json_schema_extra={"additionalProperties": False}),

@@ -25,6 +25,7 @@ _LIMITS = {
     "int_from_float": "a whole number",
     "int_parsing_size": "a whole number of at most 18 digits",
     "float_type": "a number",
+    "finite_number": "a finite number",
     "bool_type": "true or false",
     "bool_parsing": "true or false",
     "list_type": "a list",

@@ -29,6 +29,10 @@ DOTTED = r"^[A-Za-z_][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*$"
 FILES = r"^/[^\x00]*$"
 COMMIT = r"^[0-9a-f]{7,64}$"
 DIGEST = r"^[0-9a-f]{1,64}$"
+WHOLE_DIGEST = r"^[0-9a-f]{64}$"
+LOCK = r"^[A-Za-z0-9_-]{8,64}$"
+ANCHOR = r"^[1-9][0-9]{0,17}:[0-9a-f]{12,64}$"
+AGO = r"^([0-9]{1,4}[smhdw]){1,3}$"
 
 _WORDS = {
     LABEL: "1 to 63 letters, digits and . _ -, beginning with a letter or a digit",
@@ -58,6 +62,11 @@ _WORDS = {
     FILES: "an absolute path",
     COMMIT: "a commit: 7 to 64 hexadecimal digits",
     DIGEST: "a digest: 1 to 64 hexadecimal digits",
+    WHOLE_DIGEST: "a digest: 64 hexadecimal digits",
+    LOCK: "the id of a lock: 8 to 64 letters, digits and _ -",
+    ANCHOR: "a number and a digest such as 12:819046616ea3, as `levare audit verify` tells",
+    AGO: "a duration such as 12h or 30d",
+    NEWS_ID: "the id of an event such as 0-17",
 }
 
 

@@ -39,6 +39,8 @@ WRONG = [
     ({"command": ["true"], "start_after": "2030-01-01T00:00:00"}, "start_after", "2030-01-01T00:00:00", "with a zone"),
     ({"command": ["true"], "start_after": 1790000000}, "start_after", 1790000000, "a time such as"),
     ({"command": ["true"], "start_after": "9999-12-31T23:59:59-23:59"}, "start_after", None, "from 2000 to 2199"),
+    ({"command": ["true"], "array": {"list": [{"a": [2]}]}}, "array.list.0.a", "[2]", "text, a number, true or false"),
+    ({"command": ["true"], "array": {"grid": {"a": ["\0"]}}}, "array.grid.a.0", "\0", "text without NUL"),
     ({"command": ["true"], "start_after": "soon"}, "start_after", "soon", "a time such as"),
 ]
 
@@ -59,6 +61,21 @@ def test_a_wrong_field_is_named_with_its_value_and_its_limit(
     assert (refusing_api.count("jobs"), refusing_api.count("audit")) == (0, 1)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"command": [""]}, 'command is [""]: must be'),
+        ({"command": ["a"], "name": 'ü"\n'}, 'name is "ü\\"\\n": must be'),
+        ({"command": ["a"], "gpus": None}, "gpus must be"),
+        ({"command": ["a"], "gpus": "1"}, 'gpus is "1": must be'),
+    ],
+)
+def test_a_wrong_value_stands_in_the_sentence_as_json_writes_it(refusing_api: Api, wrong: Any, told: str):
+    problem = refused(refusing_api.client.post("/v1/jobs", json=wrong), 422, "invalid-request")
+
+    assert problem["detail"].startswith(told)
+
+
 def test_all_wrong_fields_are_named_at_once(refusing_api: Api):
     problem = refused(refusing_api.client.post("/v1/jobs", json={"gpus": -1, "nmae": "x"}), 422, "invalid-request")
 
@@ -73,6 +90,20 @@ def test_what_is_no_json_is_refused(refusing_api: Api, body: str):
 
     refused(answer, 422 if body == "" else 400, "invalid-request" if body == "" else "bad-request")
     assert refusing_api.count("jobs") == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b'{"command": ["\xff"]}', "The body is not UTF-8: byte 14 is 0xff."),
+        (b"[" * 100_000, "The body is nested too deeply."),
+        (b"1" * 10_000, "The body is not JSON: Exceeds the limit (4300 digits)"),
+    ],
+)
+def test_what_cannot_be_read_is_told_with_what_is_wrong(refusing_api: Api, body: bytes, told: str):
+    answer = refusing_api.client.post("/v1/jobs", content=body, headers={"Content-Type": "application/json"})
+
+    assert refused(answer, 400, "bad-request")["detail"].startswith(told)
 
 
 @pytest.mark.parametrize("body", ["[]", "null", '"x"', "1"])
@@ -193,6 +224,7 @@ def test_filters_and_fields_narrow_a_list(api: Api):
         ("fields=", "", "is no field"),
         ("order=best", "order", "'newest' or 'oldest'"),
         ("team=%00", "team", "without NUL"),
+        ("team=a&team=b", "team", "given once"),
     ],
 )
 def test_a_wrong_parameter_lists_nothing(local_api: Api, query: str, field: str, hint: str):

@@ -139,6 +139,18 @@ def test_a_fault_that_the_sentence_has_told_already_is_not_told_again():
     assert result.stderr == "error: gpus is 99: must be at most 64.\n"
 
 
+def test_what_a_fault_was_given_is_told_as_it_was_sent():
+    fault = {"field": "command.0", "value": False, "limit": ["text"], "message": "must be text"}
+    problem = a_problem("invalid-request", 422, detail="Two are wrong.", errors=[fault, fault | {"value": ["ü"]}])
+
+    result = levare_run(Api().on("POST /v1/jobs", problem), "submit", "--", "x")
+
+    assert result.stderr.splitlines()[1:3] == [
+        '  command.0: must be text (given false, allowed ["text"])',
+        '  command.0: must be text (given ["ü"], allowed ["text"])',
+    ]
+
+
 def test_an_api_that_is_not_there_is_told_without_a_traceback():
     api = Api().on("GET /v1/jobs", httpx.ConnectError("[Errno 111] Connection refused"))
 

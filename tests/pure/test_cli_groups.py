@@ -89,6 +89,9 @@ def test_a_sweep_may_come_from_a_file(tmp_path: Path, name: str, text: str):
         (("--sweep", "lr=1", "--sweep", "lr=2"), "names lr twice"),
         (("--array", "5", "--sweep", "lr=1"), "Give one of"),
         (("--cap", "5"), "--cap is for an array"),
+        (("--sweep", "lr=0.1..0.5"), "write other values out"),
+        (("--sweep", "seed=5..1"), "counts down; write 1..5"),
+        (("--sweep", "seed=1..200000"), "has 200000 values, and at most 100000"),
     ],
 )
 def test_what_makes_no_array_is_a_misuse(options: tuple[str, ...], hint: str):
@@ -96,6 +99,22 @@ def test_what_makes_no_array_is_a_misuse(options: tuple[str, ...], hint: str):
 
     assert result.exit_code == 2
     assert hint in result.stderr
+
+
+def test_a_sweep_takes_ranges_beside_values():
+    assert sent("--sweep", "seed=1..3,7,10..11") == {"grid": {"seed": [1, 2, 3, 7, 10, 11]}}
+    assert sent("--sweep", "place=../a,a..b") == {"grid": {"place": ["../a", "a..b"]}}
+
+
+def test_a_row_that_cannot_be_read_is_told_with_its_line(tmp_path: Path):
+    (tmp_path / "p.jsonl").write_text('{"lr": 0.1}\n\n{"lr" 0.2}\n')
+    (tmp_path / "p.csv").write_bytes(b"lr\n\xff\n")
+
+    told = [levare_run(Api(), "submit", "--sweep-file", str(file), "--", "a") for file in sorted(tmp_path.iterdir())]
+
+    assert [each.exit_code for each in told] == [1, 1]
+    assert "p.csv, line 2 is not UTF-8" in told[0].stderr
+    assert "p.jsonl cannot be read: line 3, column 7" in told[1].stderr
 
 
 def test_an_array_is_one_line_with_how_many_have_ended():
@@ -191,3 +210,19 @@ def test_a_group_alone_shows_what_it_can_do():
     assert (result.exit_code, result.stderr) == (2, "")
     assert result.stdout.startswith("Usage:")
     assert "\n  submit " in result.stdout
+
+
+@pytest.mark.parametrize(("state", "code", "told"), [("succeeded", 0, ""), ("failed", 1, ": prepare")])
+def test_a_pipeline_is_waited_for_to_its_end(state: str, code: int, told: str):
+    steps = [PIPELINE["steps"][0] | {"state": state}, PIPELINE["steps"][1] | {"state": "cancelled"}]
+    over = PIPELINE | {"state": state, "steps": steps}
+
+    result = levare_run(Api().on("GET /v1/pipelines/p7d2m9x4ka", PIPELINE, over), "pipeline", "wait", "p7d2m9x4ka")
+
+    assert (result.exit_code, result.stdout) == (code, f"p7d2m9x4ka {state}{told}\n")
+
+
+def test_waiting_for_a_pipeline_gives_up_with_124():
+    api = Api().on("GET /v1/pipelines/p7d2m9x4ka", PIPELINE)
+
+    assert levare_run(api, "pipeline", "wait", "p7d2m9x4ka", "--timeout", "0s").exit_code == 124

@@ -8,6 +8,7 @@ from tests.pure.scripted import (
     JOB,
     Api,
     a_job,
+    a_problem,
     an_attempt,
     an_ended_job,
     levare_run,
@@ -39,6 +40,16 @@ def test_wait_for_several_exits_with_the_first_code_that_is_not_0():
 
     assert result.exit_code == 4
     assert [job["exit_code"] for job in json.loads(result.stdout)["items"]] == [0, 4, 5]
+
+
+def test_wait_tells_of_a_job_that_is_not_there_before_it_waits_for_others():
+    refusal = a_problem("not-found", 404, detail="There is no job 'b'.")
+    api = Api().on("GET /v1/jobs/a", a_job(state="running")).on("GET /v1/jobs/b", refusal)
+
+    result = levare_run(api, "wait", "a", "b")
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "There is no job 'b'." in result.stderr
 
 
 def test_wait_gives_up_with_124():
@@ -187,6 +198,18 @@ def test_a_job_that_waits_is_given_another_priority():
 
     assert levare_run(api, "priority", JOB, "8").stdout.startswith(f"{JOB} has priority 8;")
     assert levare_run(api, "priority", JOB, "12").exit_code == 2
+
+
+def test_a_cancel_that_is_refused_keeps_no_other_from_being_cancelled():
+    api = Api().on("DELETE /v1/jobs/b", an_ended_job("cancelled", None, id="b"))
+    api.on("DELETE /v1/jobs/a", a_problem("not-found", 404, detail="There is no job 'a'."))
+
+    told, documents = levare_run(api, "cancel", "a", "b"), levare_run(api, "cancel", "a", "b", "--json")
+
+    assert (told.exit_code, documents.exit_code) == (1, 1)
+    assert told.stdout.startswith("b ")
+    assert "There is no job 'a'." in told.stderr
+    assert [each["id"] for each in json.loads(documents.stdout)["items"]] == ["b"]
 
 
 def test_cancel_tells_a_wish_from_what_had_ended_before():

@@ -101,6 +101,16 @@ def test_following_as_json_is_a_line_for_each_event():
     assert result.stderr == ""
 
 
+def test_what_had_no_attempt_ends_as_json_too():
+    api = Api().on(f"GET /v1/jobs/{JOB}", an_ended_job("failed", None, attempt=0, reason="1 of 3 elements failed: 2."))
+
+    result = levare_run(api, "logs", "-f", JOB, "--json")
+
+    told = json.loads(result.stdout)
+    assert told.pop("reason") == "1 of 3 elements failed: 2."
+    assert told == {"event": "end", "attempt": None, "state": "failed", "exit_code": None}
+
+
 def test_a_submit_that_is_followed_exits_with_the_jobs_code():
     failed = an_ended_job("failed", 7)
     api = Api().on("POST /v1/jobs", a_job()).on(f"GET /v1/jobs/{JOB}", a_job(attempt=1), failed)

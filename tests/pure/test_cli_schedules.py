@@ -181,6 +181,7 @@ def test_a_file_that_cannot_be_read_is_told_with_its_place(tmp_path: Path):
         ["--cron", "@daily", "nightly.yaml"],
         ["--cron", "@daily", "--set", "7", "--", "true"],
         ["--every", "soon", "--", "true"],
+        ["--cron", "@daily", "--set", "days=7", "--set", "days=30", "--", "true"],
     ],
 )
 def test_a_schedule_without_times_or_without_work_is_misuse(args: list[str]):
@@ -219,6 +220,16 @@ def test_a_run_prints_its_jobs_and_can_be_followed_to_its_code():
     assert api.body(0) == {"parameters": {"days": 30}}
     assert tried.stdout == "it would run resnet-50\n"
     assert followed.exit_code == 3
+
+
+@pytest.mark.parametrize(("state", "code"), [("succeeded", 0), ("failed", 1)])
+def test_a_run_of_a_pipeline_succeeds_though_a_step_was_skipped(state: str, code: int):
+    skipped = an_ended_job("cancelled", None, attempt=0)
+    made = {"schedule": "nightly", "pipeline": "p7d2m9x4ka", "jobs": [skipped]}
+    api = Api().on("POST /v1/schedules/nightly/run", httpx.Response(201, json=made))
+    api.on(f"GET /v1/jobs/{skipped['id']}", skipped).on("GET /v1/pipelines/p7d2m9x4ka", {"state": state})
+
+    assert levare_run(api, "schedules", "run", "nightly", "--follow").exit_code == code
 
 
 def test_next_tells_the_times_of_one_or_what_is_next_of_all():
@@ -335,3 +346,40 @@ def test_the_job_of_a_schedule_says_when_it_was_due():
     api.on(f"GET /v1/jobs/{job['id']}/metrics", {"items": [], "next_cursor": None, "summary": {}})
 
     assert "nightly, due 2030-01-01 12:00:00" in levare_run(api, "show", job["id"]).stdout
+
+
+def test_a_time_that_names_no_zone_is_one_of_the_zone_that_was_said():
+    times = ["--at", "2030-07-01T02:30", "--starts", "2030-01-01", "--ends", "2031-01-01T00:00:00Z"]
+
+    made = levare_run(api := declaring(), "schedules", "set", "nightly", *times, "--zone", "Europe/Berlin", "--", "a")
+    refused = levare_run(Api(), "schedules", "set", "nightly", *times, "--zone", "Europe/Berln", "--", "a")
+
+    assert made.exit_code == 0, made.stderr
+    assert [api.body()[name] for name in ("at", "starts", "ends")] == [
+        "2030-07-01T00:30:00+00:00",
+        "2029-12-31T23:00:00+00:00",
+        "2031-01-01T00:00:00+00:00",
+    ]
+    assert (refused.exit_code, "no time zone 'Europe/Berln'" in refused.stderr) == (2, True)
+
+
+def test_what_would_be_ignored_beside_a_file_is_misuse(tmp_path: Path):
+    file = tmp_path / "nightly.yaml"
+    file.write_text("cron: '@daily'\njob: {command: [a]}\n")
+
+    refused = levare_run(Api(), "schedules", "set", "nightly", str(file), "--zone", "Europe/Berlin", "--gpus", "1")
+    taken = levare_run(declaring(), "schedules", "set", "nightly", str(file), "--dry-run", "--json", "-q")
+
+    assert refused.exit_code == 2
+    assert "write into it what --gpus, --zone said" in refused.stderr
+    assert taken.exit_code == 0, taken.stderr
+
+
+def test_holidays_that_are_no_text_are_told_with_their_line(tmp_path: Path):
+    file = tmp_path / "holidays"
+    file.write_bytes(b"2030-12-25\n\xe4\n")
+
+    result = levare_run(Api(), "schedules", "set", "nightly", "--cron", "@daily", "--holidays", str(file), "--", "a")
+
+    assert result.exit_code == 1
+    assert "line 2 is not UTF-8" in result.stderr

@@ -173,3 +173,15 @@ def test_the_shell_completes_commands_and_the_teams_there_are():
         "plain,set",
         "plain,show",
     ]
+
+
+def test_a_window_ends_at_a_time_or_lasts_from_its_start():
+    add = ["windows", "add", "upgrade", "--node", "a", "--from", "2030-01-01T12:00Z"]
+
+    made = levare_run(api := Api().on("PUT /v1/windows/upgrade", a_window()), *add, "--for", "1d12h")
+    wrong = [[], ["--for", "1h", "--until", "+1h"], ["--for", "9999999d"]]
+    refused = [levare_run(Api(), *add, *more) for more in wrong]
+
+    assert made.exit_code == 0, made.stderr
+    assert api.body()["ends"] == "2030-01-03T00:00:00+00:00"
+    assert [each.exit_code for each in refused] == [2, 2, 2]

@@ -126,6 +126,16 @@ def test_a_dry_run_says_why_it_would_wait():
     assert json.loads(levare_run(api, "submit", "--dry-run", "--json", "--", "x").stdout) == answer
 
 
+def test_a_dry_run_of_an_array_says_how_many_elements_would_start():
+    message = "2 of its elements start at the next decision, others as room comes."
+    estimate = {"typical": "2030-01-01T12:00:00Z", "latest": "2030-01-01T12:00:00Z", "message": message}
+    api = Api().on("POST /v1/jobs", a_why(job=None, verdict="starts-now", estimate=estimate) | {"accepted": True})
+
+    told = levare_run(api, "submit", "--dry-run", "--array", "3", "--", "x").stdout
+
+    assert " ".join(told.splitlines()) == f"It would be accepted, and would start at once. {message}"
+
+
 def test_submit_names_secrets_seeds_and_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     api = Api().on("POST /v1/jobs", a_job())
@@ -160,6 +170,7 @@ def test_submit_sends_what_jobs_rarely_ask_for():
     said = "--scratch 2TiB --gpu-model H100 --resource licence=2 --resource port=1 --require zone=a --require disk=nvme"
     more = "--prefer rack=7 --avoid node=atlas --nodes 4 --spread --retry-on exit:64-78 --retry-on lost --backoff 1m"
     rest = "--memory-growth 1.5 --no-preempt --min-runtime 2h --signal-before sigusr1@60s --only-between 22:00-06:00"
+    more += " --retries 2"
 
     result = levare_run(
         api, "submit", *said.split(), *more.split(), *rest.split(), "--deadline", "2190-01-01T00:00Z", "--", "true"
@@ -175,6 +186,7 @@ def test_submit_sends_what_jobs_rarely_ask_for():
         "avoid": {"node": "atlas"},
         "nodes": 4,
         "spread": True,
+        "retries": 2,
         "retry_on": ["exit:64-78", "lost"],
         "backoff_seconds": 60,
         "memory_growth": 1.5,
@@ -185,6 +197,14 @@ def test_submit_sends_what_jobs_rarely_ask_for():
         "deadline": "2190-01-01T00:00:00+00:00",
         "only_between": "22:00-06:00",
     }
+
+
+@pytest.mark.parametrize("option", [("--retry-on", "lost"), ("--backoff", "30s"), ("--memory-growth", "1.5")])
+def test_how_it_is_tried_again_means_nothing_without_retries(option: tuple[str, str]):
+    result = levare_run(api := Api(), "submit", *option, "--", "true")
+
+    assert (result.exit_code, api.asked) == (2, [])
+    assert f"so {option[0]} means nothing; give --retries N too" in result.stderr
 
 
 def test_submit_sends_nothing_that_was_not_said():

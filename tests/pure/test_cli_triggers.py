@@ -52,6 +52,15 @@ def an_activation(**other: Any) -> dict[str, Any]:
     return activation | other
 
 
+def test_what_a_trigger_looks_for_is_told_as_it_was_sent():
+    when = {"absence": {"event": {"type": "sensor.*"}, "for_seconds": 3}}
+    absent = a_trigger(kind="absence", definition={"when": when, "job": {"command": ["a"]}})
+
+    told = levare_run(Api().on("GET /v1/triggers/absent", absent), "triggers", "absent").stdout
+
+    assert 'absence event={"type": "sensor.*"} for_seconds=3' in told
+
+
 def test_triggers_are_listed_and_shown():
     broken = a_trigger(name="broken", problem="/data is no folder.", paused_at=AT, paused_by="ada", paused_reason="x")
     api = Api().on("GET /v1/triggers", {"items": [a_trigger(), broken], "next_cursor": None})
@@ -177,7 +186,7 @@ def test_a_simulation_is_summed_up():
     said = levare_run(api, "triggers", "simulate", "t", "--since", "7d").stdout
 
     assert api.asked[-1].url.query == b"since=7d"
-    assert "1 runs for 2 occurrences (1 in runs, 1 held, 0 still waiting)" in said
+    assert "1 run for 2 occurrences (1 in runs, 1 held, 0 still waiting)" in said
     assert "a run taken to last 1m30s" in said
 
 
@@ -204,3 +213,43 @@ def test_events_are_sent_and_listed(tmp_path: Path):
     assert levare_run(api, "events", "send", "t", "--set", "x").exit_code == 2
     nothing = Api().on("GET /v1/events", {"items": [], "next_cursor": None})
     assert "No such event" in levare_run(nothing, "events").stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["trigger.yaml", "--in-flight", "1"], "write into it what --in-flight said"),
+        (["--ended", "etl", "--source", "/lake", "--", "a"], "--source says more of --event, and there is none"),
+        (["--event", "x", "--node", "atlas", "--", "a"], "--node says more of --file, and there is none"),
+        (["--outcome", "any", "--", "a"], "--outcome says more of --ended, and there is none"),
+        (["--", "a"], "There is no file 'a'; before a command say --event, --file or --ended"),
+    ],
+)
+def test_an_option_that_would_be_ignored_is_misuse(
+    options: list[str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    Path("trigger.yaml").write_text("when: {event: {type: a}}\njob: {command: [a]}\n")
+
+    result = levare_run(Api(), "triggers", "set", "new-data", *options)
+
+    assert result.exit_code == 2
+    assert told in result.stderr
+
+
+def test_an_event_under_a_name_that_another_has_is_told(tmp_path: Path):
+    row = {"number": 1, "id": "a1", "source": "/lake", "type": "data.ready", "subject": None, "event": EVENT}
+    api = Api().on("POST /v1/events", row | {"received_at": AT, "sender": "ada"})
+    send = ["events", "send", "data.ready", "--source", "/lake", "--id", "a1", "--data"]
+    (tmp_path / "bytes").write_bytes(b"\n\xff")
+
+    again, other = levare_run(api, *send, '{"n": 1}'), levare_run(api, *send, '{"n": 2}')
+    refused = [levare_run(api, *send, f"@{tmp_path / name}") for name in ("bytes", "nothing", ".")]
+
+    assert (again.stdout, again.stderr) == ("a1\n", "")
+    assert other.stdout == "a1\n"
+    assert "was received before, at 2030-01-01 12:00:00, with other content" in other.stderr
+    assert [each.exit_code for each in refused] == [1, 1, 1]
+    assert "line 2 is not UTF-8" in refused[0].stderr
+    assert "There is no file" in refused[1].stderr
+    assert "Is a directory" in refused[2].stderr

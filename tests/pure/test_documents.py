@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from levare import model, settings
 from levare.cli import levare as command_line
+from levare.manifest import patterns
 from tests.reference import pages
 
 ROOT = Path(__file__).parent.parent.parent
@@ -28,6 +29,11 @@ def variables() -> list[str]:
 @pytest.mark.parametrize("variable", variables())
 def test_every_setting_has_a_sentence_in_the_reference(variable: str):
     assert f"| `{variable}` | " in (ROOT / "docs" / "reference" / "settings.md").read_text()
+
+
+@pytest.mark.parametrize("name", sorted(name for name in vars(patterns) if name.isupper() and name != "_WORDS"))
+def test_every_pattern_is_told_in_words_to_whoever_sends_something_else(name: str):
+    assert not patterns.in_words(vars(patterns)[name]).startswith("text that matches")
 
 
 @pytest.mark.parametrize("state", sorted({*model.JOB_STATES, *model.ENDINGS}))

@@ -100,16 +100,19 @@ def test_a_gang_is_told_how_many_nodes_have_enough():
     ("asked", "said"),
     [
         ({"require": (("disk", "ssd"),)}, "Here disk is hdd or nvme."),
-        ({"require": (("dsk", "nvme"),)}, "The labels here are disk and zone; did you mean disk?"),
+        ({"require": (("dsk", "nvme"),)}, "The labels here are disk, rack and zone; did you mean disk?"),
         ({"gpu_model": "h1000"}, "The only model of a GPU here is NVIDIA H100; did you mean H100?"),
         ({"gpu_model": "B200"}, "The only model of a GPU here is NVIDIA H100."),
         ({"resources": (("fpag", 1),)}, "The only resource here is fpga; did you mean fpga?"),
         ({"resources": (("zzz", 1),)}, "The only resource here is fpga."),
+        ({"gpus": 1, "gpu_memory_mib": 100 * GIB}, "the largest GPU has 80 GiB."),
+        ({"gpus": 5, "gpu_memory_mib": 40 * GIB}, "the largest node has 4."),
+        ({"avoid": (("rack", "7"),)}, "No node is without the label rack=7."),
         ({"avoid": (("zone", "a"),), "nodes": 2}, "Only 1 of the 2 nodes that it asks for has no label zone=a."),
     ],
 )
 def test_what_nobody_has_is_said_with_what_there_is_and_the_nearest_name(asked: dict[str, Any], said: str):
-    labels = [{"disk": "nvme", "zone": "a"}, {"disk": "hdd"}]
+    labels = [{"disk": "nvme", "zone": "a", "rack": "7"}, {"disk": "hdd", "rack": "7"}]
     nodes = [a_node(f"n{number}", labels=each, resources={"fpga": 1}) for number, each in enumerate(labels)]
 
     [reason] = Situation(a_job("mine", **asked), nodes).explain().reasons
@@ -311,3 +314,20 @@ def test_every_wait_is_explained_in_full(jobs: list[Waiting], nodes: list[Node],
     assert not (typical and latest) or NOON <= typical <= latest
     assert found.jobs_ahead <= len(others)
     assert found.estimate.message
+
+
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [
+        (3, "2 of its elements start at the next decision, others as room comes."),
+        (2, "It starts at the next decision."),
+    ],
+)
+def test_an_array_starts_when_its_first_elements_do(count: int, told: str):
+    array = replace(a_job("a", gpus=1), count=count)
+
+    found = explain(array, [], [a_node("atlas", gpus=2)], now=NOON, sharing=Sharing())
+    full = explain(array, [], [a_node("atlas", a_run("x", 0), gpus=1)], now=NOON, sharing=Sharing())
+
+    assert (found.reasons, found.change, found.estimate.typical, found.estimate.message) == ([], None, NOON, told)
+    assert verdict(full.reasons) == "will-wait"
