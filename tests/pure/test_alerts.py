@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 
 from benchmarks.alerts import EXPECTED, tally
 from levare.decide.alerts.activity import activity
+from levare.decide.alerts.course import Course
 from levare.decide.alerts.deciding import LONGEST_OPEN, Open, Outcome, decide
 from levare.decide.alerts.defaults import DEFAULTS
 from levare.decide.alerts.endings import failure
@@ -42,6 +43,8 @@ from tests.alarming import (
     some_points,
     told_in,
 )
+
+MISSED = {"absent_seconds": 600}
 
 
 class Watched:
@@ -363,8 +366,52 @@ def test_a_metric_of_a_run_is_watched_by_every_test(when: Any, values: list[floa
     assert bool(Watched(a_rule(metric={"metric": "loss", **when})).look(live=[a_live(course)])) is begins
 
 
+def a_course_of_two_stages(*, epochs: int, steps: int, val: Any) -> Course:
+    """Each epoch many lines of training and one of validation."""
+    course, epoch = Course(), timedelta(seconds=steps)
+    for number in range(epochs):
+        at = NOON - epoch * (epochs - number)
+        course.add(some_points(steps=steps, every=1, begun_at=at, loss=lambda step: 0.1 + step % 7 / 100), now=None)
+        course.add(some_points(steps=1, every=1, begun_at=at + epoch, stage="val", loss=val(number)), now=None)
+    return course
+
+
+def test_a_metric_is_watched_in_each_stage_by_itself():
+    watched = Watched(a_rule(metric={"metric": "loss", "zscore": 4, "over": 10}))
+    steady = a_course_of_two_stages(epochs=12, steps=10, val=lambda epoch: 5 + epoch % 3 / 10)
+    jumps = a_course_of_two_stages(epochs=12, steps=10, val=lambda epoch: 50 if epoch == 11 else 5 + epoch % 3 / 10)
+
+    assert not watched.look(live=[a_live(steady)])
+    assert watched.look(live=[a_live(jumps)])
+    assert watched.outcome.starts[0].sight.message.startswith("val loss of resnet")
+
+
+def test_what_a_run_tells_seldom_is_remembered_beside_what_it_tells_often():
+    course = a_course_of_two_stages(epochs=4, steps=900, val=float)
+    rises, absent = ({"metric": "loss", "stage": "val", **test} for test in ({"above": 0, "runs": 3}, MISSED))
+
+    assert Watched(a_rule(metric=rises)).look(live=[a_live(course)])
+    assert not Watched(a_rule(metric=absent)).look(live=[a_live(course)])
+
+
+def test_what_nobody_has_read_may_have_been_told():
+    rule = a_rule(metric={"metric": "loss", **MISSED})
+
+    assert Watched(rule).look(live=[a_live()])
+    assert not Watched(rule).look(live=[a_live(unread_before=NOON - MINUTE)])
+
+
+def test_of_very_many_kinds_of_lines_few_are_remembered():
+    course = Course()
+    for number in range(120):
+        course.add(some_points(steps=300, every=1, begun_at=NOON, stage="", **{f"m{number}": 1.0}), now=None)
+
+    assert len(course.recent) == 51 * 200
+    assert course.recent[-1].values == {"m119": 1.0}
+
+
 def test_a_metric_that_is_not_told_any_more_is_missed():
-    rule = a_rule(metric={"metric": "loss", "absent_seconds": 600})
+    rule = a_rule(metric={"metric": "loss", **MISSED})
     told = a_live(a_course(begun_at=NOON - 5 * MINUTE, steps=3), started=HOUR)
 
     assert not Watched(rule).look(live=[told])

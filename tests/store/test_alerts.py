@@ -123,6 +123,16 @@ def lose(watched: Watched, state: str = "lost") -> None:
         connection.execute(update(nodes).values(state=state))
 
 
+def test_a_beat_that_comes_late_misses_nothing_that_it_has_not_read(watched: Watched):
+    watched.run("train", points=alert_facts.MOST_POINTS + 100)
+    watched.rule("untold", metric={"metric": "accuracy", "absent_seconds": 600})
+    watched.look(650)
+    assert watched.all() == []
+    watched.look(720)
+
+    assert [alert["rule"] for alert in watched.all() if alert["rule"] == "untold"] == ["untold"]
+
+
 def test_a_lost_node_is_one_alert_however_often_and_whoever_looks(watched: Watched):
     watched.channel("ops")
     lose(watched)

@@ -68,7 +68,9 @@ class Live:
     activity: Activity | None = None
     """None where that is not known."""
     points: Sequence[Point] = ()
-    """The newest, oldest first."""
+    """The newest of each kind, oldest first."""
+    unread_before: datetime | None = None
+    """Of what it told before then not all was read; None if all was."""
     gpu_percent: float | None = None
     """How busy its GPUs are now, on average."""
     lines: Mapping[str, str] = field(default_factory=dict)
