@@ -28,6 +28,7 @@ from app.pages import (
 from app.trigger_answers import Activation, Activations, Simulation, Trigger, Triggers, WhyNot
 from levare.decide.belonging import NOBODY, teams_of_work, watched_by
 from levare.errors import InvalidPipeline
+from levare.manifest.patterns import SINCE
 from levare.manifest.triggers import TriggerRequest
 from levare.manifest.values import Label, Time
 from levare.model.access import ADMIN, VIEWER
@@ -46,7 +47,7 @@ Outcome = Annotated[
 ]
 Since = Annotated[
     str,
-    Query(pattern=r"^([0-9]{1,4}[smhdw]){1,3}$", description="How far back, such as 12h or 30d.", examples=["30d"]),
+    Query(pattern=SINCE, description="How far back, such as 12h or 30d.", examples=["30d"]),
 ]
 Moment = Annotated[Time | None, Query(description="The time that is asked about; now by default.")]
 _FIELDS = tuple(Trigger.model_fields)

@@ -9,6 +9,7 @@ MODEL = r"^[!-~]([ -~]*[!-~])?$"
 CAPITALS = r"^[A-Z][A-Z0-9_]{0,62}$"
 JOB_ID = r"^[0-9A-Za-z_-]{1,64}$"
 DIRECTORY = r"^(/[^\x00]*)?$"
+SINCE = r"^([0-9]{1,4}[smhdw]){1,3}$"
 STEP = r"^[A-Za-z][A-Za-z0-9_-]{0,62}$"
 NODE = r"^[a-z0-9-]{1,63}$"
 POOL = r"^[a-z0-9]([a-z0-9-]{0,22}[a-z0-9])?$"
@@ -21,7 +22,7 @@ SIMULATED = r"^([1-9]|[1-5][0-9]|6[0-4])x([1-9][0-9]{0,6}([MmGgTt]|[MmGgTt]i[Bb]
 NEWS_ID = r"^[0-9]{1,18}-[0-9]{1,18}$"
 SOMETHING = r"^[^\x00]+$"
 VISIBLE = r"^[^\x00-\x1f\x7f]+$"
-SAMPLE = r"^[a-z0-9_*?/.-]+$"
+SAMPLE = r"^[a-z0-9_*?/.-]+(:[^\x00-\x1f\x7f]+)?$"
 HOST = r"^[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?$"
 ADDRESS = r"^[^\s@<>\x00-\x1f\x7f]+@[^\s@<>\x00-\x1f\x7f]+$"
 URL = r"^https?://[^\s/?#@]+([/?][^\s#]*)?$"
@@ -31,6 +32,7 @@ COMMIT = r"^[0-9a-f]{7,64}$"
 DIGEST = r"^[0-9a-f]{1,64}$"
 
 _WORDS = {
+    SINCE: "how far back, such as 12h or 30d",
     LABEL: "1 to 63 letters, digits and . _ -, beginning with a letter or a digit",
     NO_NUL: "text without NUL",
     ONE_LINE: "one line of text without control characters",

@@ -113,7 +113,11 @@ def test_a_default_rule_is_one_that_somebody_could_declare(name: str):
         ({"metric": {"metric": "loss"}}, "when.metric"),
         ({"metric": {"metric": "loss", "below": 1, "above": 2}}, "when.metric"),
         ({"metric": {"metric": "loss", "above": 1, "rearm": 2}}, "when.metric.rearm"),
-        ({"sample": {"sample": "x", "change": 0}}, "when.sample.change"),
+        ({"sample": {"sample": "threads", "change": 0}}, "when.sample.change"),
+        ({"sample": {"sample": "gpu*_temperature", "above": 90}}, "when.sample.sample"),
+        ({"sample": {"sample": "mount_free:/data", "below": 9}}, "when.sample.sample"),
+        ({"degraded": {"metric": "drift", "bound": 0.2}}, "when.degraded.goal"),
+        ({"hang": {"most_seconds": 60}}, "when.hang.most_seconds"),
         ({"log": {"pattern": r"(a)\1"}}, "when.log.pattern"),
         ({"log": {"pattern": r"(?=a)b"}}, "when.log.pattern"),
         ({"absence": {"for_seconds": 5}}, "when.absence"),
@@ -125,6 +129,24 @@ def test_a_rule_that_cannot_be_meant_is_refused_by_name(when: Any, field: str):
         AlertRuleRequest.model_validate({"when": when}).definition()
 
     assert refused.value.faults[0].field == field
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("threads", "gpu0_power_watts", "gpu63_xid", "gpu?_power_watts", "*_percent", "cpu*_percent", "cpu12_percent"),
+        *("mount_free_gib:/Data/my disk", "mount_used_percent:*", "mount_free_gib*", "mount_used_percent?/data", "*"),
+    ],
+)
+def test_whatever_a_node_may_tell_can_be_watched(name: str):
+    assert AlertRuleRequest.model_validate({"when": {"sample": {"sample": name, "above": 1}}}).definition()
+
+
+def test_a_counter_that_there_is_not_is_refused_with_the_nearest_that_there_is():
+    with pytest.raises(Contradiction) as refused:
+        AlertRuleRequest.model_validate({"when": {"sample": {"sample": "gpu3_temprature", "above": 1}}}).definition()
+
+    assert "gpu*_temperature_celsius" in str(refused.value.faults[0].limit)
 
 
 def a_still(minutes: float, **more: Any) -> Live:
@@ -185,7 +207,7 @@ def test_an_alert_of_a_job_is_open_until_it_is_decided_what_becomes_of_the_job_w
     assert watched.ended == []
 
     watched.look()
-    assert watched.ended == [f"Job {JOB.id} is no longer in that state."]
+    assert watched.ended == [f"Job {JOB.id} no longer runs."]
 
 
 def test_another_beat_that_takes_over_begins_nothing_anew():

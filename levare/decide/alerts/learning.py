@@ -81,7 +81,7 @@ def _wanted(rule: Degraded, summary: Summary) -> Iterator[Key]:
 
 
 def _judge(rule: Degraded, key: Key, summary: Summary, profile: Profile) -> tuple[_Worse, bool] | None:
-    goal = rule.goal or direction(key[1]) or MIN
+    goal = rule.goal or direction(key[1]) or MIN  # a rule names one wherever the metric does not
     value, before = _best(summary, key, goal), [_best(run, key, goal) for run in profile.runs if key in run.metrics]
     if rule.bound is not None:
         return _Worse(key, value, rule.bound, rule.bound, 0), _is_beyond(value, rule.bound, goal)
