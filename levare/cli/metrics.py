@@ -231,8 +231,10 @@ def _value(trend: "Trend | None") -> float | str | None:
 
 
 def _cell(metric: "ComparedMetric", place: int) -> Any:
-    text = words.number(_value(metric["runs"][place]))
-    return terminal.cell(f"{text} *", "bold green") if metric["best_run"] == place else text
+    value, best = _value(metric["runs"][place]), metric["best_run"]
+    is_best = best is not None and value == _value(metric["runs"][best])
+    text = words.number(value)
+    return terminal.cell(f"{text} *", "bold green") if is_best else text
 
 
 def _differences(runs: "Sequence[ComparedRun]") -> list[tuple[str, list[str]]]:

@@ -12,7 +12,8 @@ from tests.browser.chromium import Browser, Tab, binary, chromium
 from tests.fleet import ROOT, Fleet, eventually, fleet
 
 LONG = "import time; print('begun', flush=True); time.sleep(900)"
-COLOURED = "print('\\x1b[31mred\\x1b[0m <img src=x onerror=alert(1)>'); raise ValueError('broken')"
+TOLD = "import levare; levare.log(stage='test', accuracy=0.5); "
+COLOURED = TOLD + "print('\\x1b[31mred\\x1b[0m <img src=x onerror=alert(1)>'); raise ValueError('broken')"
 
 
 @dataclass

@@ -75,6 +75,18 @@ def test_few_runs_stand_beside_each_other_with_the_best_marked_and_what_differs(
     assert not any("same" in row for row in rows)
 
 
+def test_runs_that_are_equally_good_are_all_marked():
+    told = a_comparison(2)
+    told["metrics"][0]["runs"] = [a_trend(0.5, 0.5), a_trend(0.7, 0.5)]
+
+    rows = [
+        line.split()
+        for line in levare_run(Api().on("GET /v1/compare", told), "compare", "j0", "j1").stdout.splitlines()
+    ]
+
+    assert ["val", "loss", "0.5", "*", "0.5", "*"] in rows
+
+
 def test_many_runs_are_rows_over_time_with_a_curve_of_each_metric():
     api = Api().on("GET /v1/compare", a_comparison(8))
 
