@@ -133,6 +133,16 @@ def test_a_beat_that_comes_late_misses_nothing_that_it_has_not_read(watched: Wat
     assert [alert["rule"] for alert in watched.all() if alert["rule"] == "untold"] == ["untold"]
 
 
+def test_what_never_succeeded_is_missed_since_the_rule_was_declared_whoever_looks(watched: Watched):
+    watched.rule("never", absence={"name": "x", "for_seconds": 20})
+    watched.look(10)
+    watched.look(25, watched.another())
+    watched.look(30, watched.another())
+
+    [alert] = watched.all()
+    assert (alert["rule"], alert["state"], alert["begun_at"]) == ("never", "open", NOON)
+
+
 def test_a_lost_node_is_one_alert_however_often_and_whoever_looks(watched: Watched):
     watched.channel("ops")
     lose(watched)
