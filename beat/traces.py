@@ -23,15 +23,24 @@ class Trace:
         self._points, self._offset = 0, -1
         self._log_bytes, self._log_offset, self._rest = 0, -1, ""
         self._unread_before: datetime | None = None
+        self._watched_since: datetime | None = None
         self._is_new = True
 
     def read(self, connection: Connection, run: Running, *, now: datetime) -> None:
         """What it has told since the last look."""
         if run.log_bytes != self._log_bytes:
-            self._log_bytes, self.log_at = run.log_bytes, now
+            self._note_log(run.log_bytes, now)
         if run.points != self._points:
             self._read_points(connection, run, now)
         self._is_new = False
+
+    def _note_log(self, size: int, now: datetime) -> None:
+        """At the first look nobody knows when it grew."""
+        self._log_bytes = size
+        if self._is_new:
+            self._watched_since = now
+        else:
+            self.log_at = now
 
     def _read_points(self, connection: Connection, run: Running, now: datetime) -> None:
         news = alert_facts.points(connection, run.attempt, after=self._offset)
@@ -83,6 +92,7 @@ class Trace:
             pace=self.course.pace,
             gpus=len(run.devices),
             log_at=self.log_at,
+            watched_since=self._watched_since,
             saved_at=run.saved_at,
             activity=self.activity,
             points=self.course.recent,

@@ -142,6 +142,19 @@ def test_whatever_a_node_may_tell_can_be_watched(name: str):
     assert AlertRuleRequest.model_validate({"when": {"sample": {"sample": name, "above": 1}}}).definition()
 
 
+def test_a_disk_of_which_little_is_known_ends_no_alert_of_one_that_fills():
+    watched = Watched(a_rule(disk={"for_seconds": 0}))
+    node = a_node(sample={"disk_used_percent": 85.0})
+    fills = Filling([(60.0 * minute, 55 + 0.5 * minute) for minute in range(61)])
+    place = ("atlas", "disk_used_percent")
+
+    assert watched.look(nodes=[node], filling={place: fills})
+    watched.look(nodes=[node])
+    assert len(watched.open) == 1
+    watched.look(nodes=[node], filling={place: Filling([(60.0 * minute, 85.0) for minute in range(61)])})
+    assert watched.open == []
+
+
 def test_a_counter_that_there_is_not_is_refused_with_the_nearest_that_there_is():
     with pytest.raises(Contradiction) as refused:
         AlertRuleRequest.model_validate({"when": {"sample": {"sample": "gpu3_temprature", "above": 1}}}).definition()

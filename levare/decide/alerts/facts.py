@@ -63,6 +63,8 @@ class Live:
     gpus: int = 0
     log_at: datetime | None = None
     """When its log last grew, as far as anybody saw it."""
+    watched_since: datetime | None = None
+    """When somebody began to look, if it had written something before: nobody knows when."""
     saved_at: datetime | None = None
     """When it last saved a checkpoint."""
     activity: Activity | None = None
@@ -81,7 +83,7 @@ class Live:
     @property
     def told_at(self) -> datetime:
         """When it last gave any sign of life: a step, a line, a checkpoint, its start."""
-        signs = (self.started_at, self.pace.seen_at, self.log_at, self.saved_at)
+        signs = (self.started_at, self.pace.seen_at, self.log_at, self.watched_since, self.saved_at)
         return max(at for at in signs if at is not None)
 
 
@@ -150,6 +152,8 @@ class Node:
     renewed_at: datetime
     silent: timedelta = timedelta()
     """Since its lease was last renewed, by the watch of whoever looks."""
+    renews: bool = True
+    """Whether it has renewed its lease since somebody looks."""
     sample: Sample | None = None
     """Its last heartbeat; None if there is none."""
     heartless: timedelta | None = None
