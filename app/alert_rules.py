@@ -1,5 +1,6 @@
 """Rules of alerts: what is worth an alert, and what they would have done."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated
 
@@ -12,13 +13,14 @@ from app.bodies import Activity
 from app.call import Asked, DryRun
 from app.document import refusals
 from app.pages import fields_of, picked, selected
+from app.problems import invalid
 from app.triggers import Since
 from levare.decide.belonging import teams_of_rule
-from levare.errors import Contradiction
+from levare.errors import Contradiction, Fault
 from levare.manifest.alerts import AlertRuleRequest
 from levare.manifest.values import Label
 from levare.model.access import ADMIN, VIEWER
-from levare.store import alert_rules, backtest, versions
+from levare.store import alert_rules, backtest, channels, versions
 from levare.written import duration_seconds
 
 router = APIRouter(prefix="/v1/alert-rules", tags=["alerts"])
@@ -58,8 +60,21 @@ def set_alert_rule(name: RuleName, body: AlertRuleRequest, call: Asked, dry_run:
     definition = body.definition()
     call.refuse_unless(ADMIN, teams_of_rule(definition), what="The rule")
     with call.writing(dry_run=dry_run) as connection:
+        _refuse_unknown(body.channels, [each["name"] for each in channels.every(connection)])
         row = alert_rules.put(connection, name, definition, actor=call.actor, now=call.now)
     return answer(picked(row, _FIELDS))
+
+
+def _refuse_unknown(named: Sequence[str], known: Sequence[str]) -> None:
+    """A rule that tells a channel that is not there tells nobody."""
+    limit = f"one of {', '.join(known)}" if known else "no name: no channel is declared"
+    faults = [
+        Fault(f"channels.{place}", "is no channel", name, limit)
+        for place, name in enumerate(named)
+        if name not in known
+    ]
+    if faults:
+        raise invalid(faults)
 
 
 @router.put("/{name}/state", response_model=AlertRule)

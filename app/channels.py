@@ -1,5 +1,6 @@
 """Channels: ways to tell people of alerts, and what became of each message."""
 
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
@@ -13,10 +14,10 @@ from app.call import Asked, Call, DryRun
 from app.document import refusals
 from app.once import OnceOnly
 from app.pages import Cursor, Limit, cursor_after, fields_of, page, picked, picking, place_of, selected
-from levare.errors import Contradiction
+from levare.errors import Conflict, Contradiction
 from levare.manifest.channels import ChannelRequest
 from levare.manifest.values import Label
-from levare.store import channels, deliveries, versions
+from levare.store import alert_rules, channels, deliveries, versions
 from levare.store.ids import new_id
 
 router = APIRouter(prefix="/v1/channels", tags=["alerts"])
@@ -94,12 +95,20 @@ def set_channel(name: ChannelName, body: ChannelRequest, call: Asked, dry_run: D
     return answer(picked(row, _FIELDS))
 
 
-@router.delete("/{name}", response_model=Channel)
+@router.delete("/{name}", response_model=Channel, responses=refusals(Conflict))
 def remove_channel(name: ChannelName, call: Asked, dry_run: DryRun = False) -> Response:
-    """Remove a channel, as a revision. What it was still to say is never said."""
+    """Remove a channel that no rule names, as a revision. What it was still to say is never said."""
     with call.writing(dry_run=dry_run) as connection:
+        _refuse_named(name, alert_rules.every(connection))
         row = channels.remove(connection, name, actor=call.actor, now=call.now)
     return answer(picked(row, _FIELDS))
+
+
+def _refuse_named(channel: str, rules: Sequence[Mapping[str, Any]]) -> None:
+    naming = [rule["name"] for rule in rules if channel in rule["definition"].get("channels", ())]
+    if naming:
+        what = f"Channel {channel!r} is named by the rules {', '.join(naming)}, which would tell nobody then."
+        raise Conflict(what, "Let them name another one: `levare alerts set`.")
 
 
 @router.post("/{name}/test", response_model=Delivery, status_code=202, responses=_TRYING)

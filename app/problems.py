@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
@@ -24,6 +24,7 @@ from levare.errors import (
     Unavailable,
 )
 from levare.manifest.faults import fields_at, in_words
+from levare.manifest.values import UNNAMED
 
 MEDIA_TYPE = "application/problem+json"
 _MOST = 1 << 63
@@ -167,7 +168,8 @@ async def on_invalid(request: Request, error: Exception) -> Response:
     if first["type"] == "json_invalid":
         where = f"{first['ctx']['error']} at character {first['loc'][-1]}"
         return response(BadRequest(f"The body is not JSON: {where}.", "Send a JSON object."), request.url.path)
-    faults = [_fault(each, _known_fields(request, each["loc"][1:-1])) for each in error.errors()]
+    found = _telling([_At(each, _place(each, error.body)) for each in error.errors()])
+    faults = [_fault(each.error, each.place, _known_fields(request, each.place[:-1])) for each in found]
     return response(invalid(faults), request.url.path)
 
 
@@ -236,13 +238,39 @@ def unknown(name: str, known: Sequence[str], *, what: str = "field") -> Fault:
     return Fault(str(shown(name)), f"is no {what} of this request{hint}", None, ", ".join(known))
 
 
-def _fault(error: Mapping[str, Any], known: Sequence[str]) -> Fault:
-    outer, *path = map(str, error["loc"])
-    field = ".".join(part for part in path if not part.startswith(_NO_PLACES)) or outer
+class _At(NamedTuple):
+    error: Mapping[str, Any]
+    place: tuple[str | int, ...]
+
+
+def _place(error: Mapping[str, Any], body: Any) -> tuple[str | int, ...]:
+    """The way to what is wrong; the branches of a union, which pydantic names on it, are no part of the request."""
+    part_of, *way = error["loc"]
+    if part_of != "body":
+        return tuple(part for part in way if not str(part).startswith(_NO_PLACES))
+    place, node, is_absent = list[str | int](), body, error["type"] == "missing"
+    for number, part in enumerate(way):
+        is_there = part in node if isinstance(node, dict) else isinstance(node, list) and isinstance(part, int)
+        if is_there:
+            node = node[part]
+        if is_there or (is_absent and number == len(way) - 1):
+            place.append(part)
+    return tuple(place)
+
+
+def _telling(found: Sequence[_At]) -> list[_At]:
+    """Of one value that is wrong for several types the first fault, and none where the faults are further inside."""
+    first = {each.place: each for each in reversed(found)}
+    deeper = {place[:length] for place in first for length in range(len(place))}
+    return [each for each in found if first[each.place] is each and each.place not in deeper]
+
+
+def _fault(error: Mapping[str, Any], place: Sequence[str | int], known: Sequence[str]) -> Fault:
+    field = ".".join(map(str, place)) or str(error["loc"][0])
     kind = error["type"]
     if kind == "missing":
         return Fault(field, "is required", None, "a value")
     if kind == "extra_forbidden":
         return unknown(field, known)
     message, limit = in_words(error)
-    return Fault(field, message, error.get("input"), limit)
+    return Fault(field, message, None if kind == UNNAMED else error.get("input"), limit)

@@ -18,6 +18,7 @@ _FILLING_EVERY = timedelta(seconds=30)
 class NodesSeen:
     def __init__(self) -> None:
         self._renewals: dict[str, tuple[int, datetime]] = {}
+        self._renewing: set[str] = set()
         self._heartless: dict[str, datetime] = {}
         self._series: dict[tuple[str, str], deque[float]] = {}
         self._filling: dict[tuple[str, str], deque[tuple[float, float]]] = {}
@@ -32,6 +33,7 @@ class NodesSeen:
         now: datetime,
     ) -> list[Node]:
         """`runs` is node -> jobs there; without `redis` nobody knows whether a heart has stopped."""
+        self._renewing |= {row.name for row in rows if self._renewals.get(row.name, (row.renewals,))[0] != row.renewals}
         self._renewals = {row.name: self._renewal(row, now) for row in rows}
         missing = {row.name for row in rows if redis and row.name not in heartbeats}
         self._heartless = {name: self._heartless.get(name, now) for name in missing}
@@ -41,6 +43,7 @@ class NodesSeen:
                 state=row.state,
                 renewed_at=row.renewed_at,
                 silent=now - self._renewals[row.name][1],
+                renews=row.name in self._renewing,
                 sample=heartbeats.get(row.name),
                 heartless=now - self._heartless[row.name] if row.name in missing else None,
                 jobs=runs.get(row.name, ()),

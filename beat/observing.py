@@ -142,12 +142,13 @@ class Observer:
         return self._waiting[1]
 
     def _read_successes(self, connection: Connection, view: View, rules: Sequence[Rule], now: datetime) -> None:
-        """When what is missed last happened: read once, and then kept by what ends."""
+        """When what is missed last happened, or since when it is missed: read once, and then kept by what ends."""
         known, self._successes = self._successes, {}
         for rule in rules:
             if isinstance(rule.when, Absence):
                 of, place = rule.when.of, (rule.name, repr(rule.when))
-                before = known.get(place) or ended_runs.last_success(connection, of, until=now) or now
+                last = known.get(place) or ended_runs.last_success(connection, of, until=now)
+                before = last or rule.declared_at or now
                 news = [o.at for o in view.over if o.state == SUCCEEDED and concerns(of, o.job)]
                 self._successes[place] = max([before, *news])
 

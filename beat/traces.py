@@ -22,19 +22,30 @@ class Trace:
         self.asked_at: datetime | None = None
         self._points, self._offset = 0, -1
         self._log_bytes, self._log_offset, self._rest = 0, -1, ""
-        self._is_whole, self._is_new = True, True
+        self._unread_before: datetime | None = None
+        self._watched_since: datetime | None = None
+        self._is_new = True
 
     def read(self, connection: Connection, run: Running, *, now: datetime) -> None:
         """What it has told since the last look."""
         if run.log_bytes != self._log_bytes:
-            self._log_bytes, self.log_at = run.log_bytes, now
+            self._note_log(run.log_bytes, now)
         if run.points != self._points:
             self._read_points(connection, run, now)
         self._is_new = False
 
+    def _note_log(self, size: int, now: datetime) -> None:
+        """At the first look nobody knows when it grew."""
+        self._log_bytes = size
+        if self._is_new:
+            self._watched_since = now
+        else:
+            self.log_at = now
+
     def _read_points(self, connection: Connection, run: Running, now: datetime) -> None:
         news = alert_facts.points(connection, run.attempt, after=self._offset)
-        self._is_whole = self._is_whole and len(news) < MOST_POINTS
+        if len(news) == MOST_POINTS:
+            self._unread_before = news[0][1].at
         self.course.add((point for _, point in news), now=None if self._is_new else now)
         self._points = run.points
         self._offset = news[-1][0] if news else self._offset
@@ -63,7 +74,7 @@ class Trace:
 
     def summary(self, connection: Connection, run: Running) -> Summary:
         """What the run came to; read again from SQL if not all of it was seen."""
-        if self._is_whole:
+        if self._unread_before is None:
             return self.course.summary(run.started_at)
         course = Course()
         found = alert_facts.points(connection, run.attempt, after=-1, most=MOST_OF_A_RUN)
@@ -81,9 +92,11 @@ class Trace:
             pace=self.course.pace,
             gpus=len(run.devices),
             log_at=self.log_at,
+            watched_since=self._watched_since,
             saved_at=run.saved_at,
             activity=self.activity,
-            points=tuple(self.course.recent),
+            points=self.course.recent,
+            unread_before=self._unread_before,
             gpu_percent=gpu_percent,
             lines=lines,
             is_over=ended_at is not None,

@@ -15,12 +15,14 @@ import structlog
 from flower.options import default_options
 from flower.urls import settings as pages
 from flower.views.monitor import Metrics
+from tornado.ioloop import PeriodicCallback
 
 from levare import broker
 from levare.process import running_as
 from levare.settings import Settings
 
 USER = "levare"
+_MEET_EVERY_MS = 3000
 
 
 def main() -> None:
@@ -37,6 +39,7 @@ def run(settings: Settings) -> None:
     _close_metrics()
     server = make_server(settings)
     port = server.start_http_server()
+    PeriodicCallback(lambda: _meet(server), _MEET_EVERY_MS).start()
     structlog.get_logger().info("flower.started", address=f"http://127.0.0.1:{port}", user=USER)
     try:
         server.start()
@@ -53,6 +56,13 @@ def make_server(settings: Settings) -> flower.app.Flower:
     default_options.persistent = False
     default_options.enable_events = False  # workers send them always, and take no such command
     return flower.app.Flower(capp=broker.make_app(settings), options=default_options, **pages)
+
+
+def _meet(server: flower.app.Flower) -> None:
+    """Ask workers which queues they have: Flower itself asks only those that were there when it started."""
+    state = server.events.state
+    if state and {worker.hostname for worker in state.alive_workers()} - server.workers.keys():
+        server.update_workers()
 
 
 def _close_metrics() -> None:

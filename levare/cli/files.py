@@ -1,6 +1,7 @@
 """Files that people write: YAML or JSON, of which every text stays as it was written."""
 
 from functools import cache
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from click.core import ParameterSource
 from levare.cli import words
 
 _OF_THE_ANSWER = ("dry_run", "as_json", "quietly")
-_TIMESTAMP = "tag:yaml.org,2002:timestamp"
+_TIMESTAMP, _FLOAT = "tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:float"
 
 
 def definition_in(text: str, *, otherwise: str) -> Path:
@@ -46,7 +47,7 @@ def text_of(file: Path) -> str:
 
 
 def loaded(file: Path) -> Any:
-    """What a file holds; dates and times stay texts, for they are sent as such. Errors name line and column."""
+    """What a file holds; dates and times stay texts, and JSON has no NaN. Errors name line and column."""
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     text = text_of(file)
@@ -64,12 +65,17 @@ def loaded(file: Path) -> Any:
 @cache
 def _reader() -> Any:
     from ruamel.yaml import YAML
-    from ruamel.yaml.constructor import SafeConstructor
+    from ruamel.yaml.constructor import ConstructorError, SafeConstructor
 
     class AsWritten(SafeConstructor):
-        pass
+        def construct_finite(self, node: Any) -> float:
+            value: float = self.construct_yaml_float(node)
+            if not isfinite(value):
+                raise ConstructorError(None, None, f"{node.value} is no number that can be sent", node.start_mark)
+            return value
 
     AsWritten.add_constructor(_TIMESTAMP, AsWritten.construct_scalar)
+    AsWritten.add_constructor(_FLOAT, AsWritten.construct_finite)
     reader = YAML(typ="safe", pure=True)
     reader.Constructor = AsWritten
     return reader

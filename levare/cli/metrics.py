@@ -10,7 +10,7 @@ from levare.cli.kinds import FAMILY, JOB, SCHEDULE
 from levare.cli.sparks import spark
 
 if TYPE_CHECKING:
-    from levare.client import ComparedMetric, ComparedRun, Comparison, Metrics, Trend
+    from levare.client import Attempt, ComparedMetric, ComparedRun, Comparison, Metrics, Trend
     from levare.client.metrics import Direction
 
 _WIDTH, _POINTS = 30, 120
@@ -69,10 +69,11 @@ def metrics(
     """Show what a training tells: each metric in a few numbers and a curve."""
     with terminal.connect() as client:
         told = client.metrics(job, attempt=attempt, stage=stage, name=metric, points=points, best=dict(best))
+        attempts = () if told["summary"] or as_json else client.attempts(job)
     if as_json:
         terminal.document(told)
     elif not told["summary"]:
-        terminal.note(_nothing(job, stage, metric))
+        terminal.note("\n".join([_nothing(job, stage, metric), *left_out(attempts, attempt)]))
     else:
         terminal.show(_table(told))
         _notes(told)
@@ -83,6 +84,14 @@ def _nothing(job: str, stage: str | None, metric: str | None) -> str:
     return (
         f"{job} has told no metric{of} yet. `levare.log(loss=0.3, step=1)` in its code tells one; see docs/metrics.md."
     )
+
+
+def left_out(attempts: "Sequence[Attempt]", number: int | None = None) -> list[str]:
+    """How many lines of an attempt, the last by default, were no metrics; nothing where all were."""
+    wanted = number or max((each["number"] for each in attempts), default=0)
+    lines = sum(each["points_dropped"] for each in attempts if each["number"] == wanted)
+    were = "1 line that it told was none, and is" if lines == 1 else f"{lines} lines that it told were none, and are"
+    return [f"{were} left out: docs/metrics.md says what a line of metrics is."] if lines else []
 
 
 def _table(told: "Metrics") -> Any:
@@ -231,8 +240,10 @@ def _value(trend: "Trend | None") -> float | str | None:
 
 
 def _cell(metric: "ComparedMetric", place: int) -> Any:
-    text = words.number(_value(metric["runs"][place]))
-    return terminal.cell(f"{text} *", "bold green") if metric["best_run"] == place else text
+    value, best = _value(metric["runs"][place]), metric["best_run"]
+    is_best = best is not None and value == _value(metric["runs"][best])
+    text = words.number(value)
+    return terminal.cell(f"{text} *", "bold green") if is_best else text
 
 
 def _differences(runs: "Sequence[ComparedRun]") -> list[tuple[str, list[str]]]:

@@ -10,7 +10,7 @@ import click
 from levare.cli import pinned, terminal, usage, wishes, words
 from levare.cli.failure import of_dossier
 from levare.cli.kinds import JOB
-from levare.cli.metrics import given
+from levare.cli.metrics import given, left_out
 from levare.cli.paragraphs import of_reasons
 from levare.model import BLOCKED, FINAL, WAITING
 from levare.model.failures import FAILURE_CLASSES
@@ -55,6 +55,7 @@ def show(job: str, *, with_samples: bool, failure: bool, pins: bool, attempt: in
     parts += ["\n".join(words.plain(line) for line in of_reasons(reasons))] if reasons else []
     parts += [terminal.title("attempts"), _attempt_table(attempts)] if attempts else []
     parts += [terminal.title("metrics"), _metric_table(metrics)] if metrics["summary"] else []
+    parts += left_out(attempts)
     parts += [terminal.title("used"), usage.attempt_table(used)] if used else []
     parts += ["Nothing of what it used is kept."] if with_samples and not used else []
     terminal.show(*parts)

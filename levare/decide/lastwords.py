@@ -23,7 +23,7 @@ _ESCAPES = re.compile(
     r"|\x1b[@-_]?"
 )
 _BACKSPACES = re.compile(r".?\x08")
-_STRANGE = re.compile("[^\\t\\x20-\\x7e\\xa0-\\ufffc]")
+_STRANGE = re.compile("[^\\t\\x20-\\x7e\\xa0-\\ufffc\\U00010000-\\U0003fffd]")
 _RANK = re.compile(
     r"\s*(?:"
     r"\[rank\s?(?P<torch>\d+)\]:?"  # torch

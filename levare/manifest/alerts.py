@@ -6,10 +6,12 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from levare.decide import patterns
+from levare.decide.summaries import direction
 from levare.errors import Contradiction, Fault
 from levare.manifest.patterns import NO_NUL, NODE, SAMPLE, SOMETHING, VISIBLE
 from levare.manifest.triggers import Bound, Few, Percent, Text
 from levare.manifest.values import MOST_SECONDS, WHOLE, Body, Label, distinct
+from levare.model import counters
 
 Severity = Literal["info", "warning", "critical"]
 Seconds = Annotated[int, Field(ge=0, le=MOST_SECONDS), WHOLE]
@@ -228,6 +230,9 @@ def _contradictions(body: AlertRuleRequest) -> Iterator[Fault]:
     for kind in ("metric", "sample"):
         if getattr(body.when, kind) is not None:
             yield from _of_test(f"when.{kind}", getattr(body.when, kind))
+    yield from _of_sample(body.when)
+    yield from _of_degraded(body.when)
+    yield from _of_hang(body.when)
     yield from _of_log(body.when)
     yield from _of_absence(body.when)
     yield from _of_disk(body.when)
@@ -246,6 +251,26 @@ def _of_test(field: str, when: MetricWhen | SampleWhen) -> Iterator[Fault]:
         if when.rearm < bound if falls else when.rearm > bound:
             limit = f"at {'least' if falls else 'most'} {bound:g}"
             yield Fault(f"{field}.rearm", "must lie where it is well again", when.rearm, limit)
+
+
+def _of_sample(when: RuleWhen) -> Iterator[Fault]:
+    if when.sample and not counters.is_of_node(when.sample.sample):
+        near = counters.nearest(when.sample.sample)
+        limit = f"a counter of docs/monitoring-samples.md, such as {near[0] if near else 'gpu*_temperature_celsius'}"
+        yield Fault("when.sample.sample", "is nothing that a node tells", when.sample.sample, limit)
+
+
+def _of_degraded(when: RuleWhen) -> Iterator[Fault]:
+    rule = when.degraded
+    if rule and rule.metric and not (rule.goal or direction(rule.metric)):
+        message = f"must be said, for {rule.metric} does not say what is better"
+        yield Fault("when.degraded.goal", message, None, "min or max")
+
+
+def _of_hang(when: RuleWhen) -> Iterator[Fault]:
+    if when.hang and when.hang.most_seconds < when.hang.least_seconds:
+        limit = f"at least {when.hang.least_seconds}"
+        yield Fault("when.hang.most_seconds", "must not be less than least_seconds", when.hang.most_seconds, limit)
 
 
 def _of_log(when: RuleWhen) -> Iterator[Fault]:

@@ -5,13 +5,15 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from levare.manifest.patterns import CAPITALS
 from levare.written import ENDINGS_IN_WORDS, HOURS, LABEL, MOST_OF_RESOURCE, RETRY_ON
 
 MOST_SECONDS = 10 * 365 * 24 * 3600
+UNNAMED = "unnamed_secret"
+"""The type of the error of a secret that is written where only its name may be."""
 _FIRST_YEAR, _LAST_YEAR = 2000, 2199
 _MOST_ENTRIES = 64
 
@@ -28,6 +30,13 @@ class Secret(Body):
     secret: Annotated[str, Field(pattern=CAPITALS)] = Field(
         description="Its name: capitals, digits and _.", examples=["OPS_WEBHOOK"]
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_named(cls, value: Any) -> Any:
+        if not isinstance(value, Secret | dict):
+            raise PydanticCustomError(UNNAMED, "must be {limit}", {"limit": "{secret: NAME}"})
+        return value  # pyright: ignore[reportUnknownVariableType]
 
 
 def refusal(limit: str) -> PydanticCustomError:

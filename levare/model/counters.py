@@ -1,7 +1,10 @@
 """Every counter that a sample may have, and what it means; units are in names, rates are since the sample before."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from functools import cache
 from typing import NamedTuple
 
 NODE: Mapping[str, str] = {
@@ -118,4 +121,24 @@ def parts(name: str) -> Parts:
     return Parts(rest, gpu=int(number)) if kind == "gpu" else Parts(f"core_{rest}", core=int(number))
 
 
+def is_of_node(pattern: str) -> bool:
+    """Whether a node may ever tell a counter of such a name, in which `*` and `?` stand for anything."""
+    before, slash, _ = pattern.partition("/")
+    of_mount = before + "*" if slash else pattern
+    return any(fnmatchcase(name, pattern) for name in _names()) or any(fnmatchcase(f"{n}:/", of_mount) for n in MOUNT)
+
+
+def nearest(pattern: str) -> Sequence[str]:
+    """The counter of a node that looks most like this, if one does."""
+    known = [*NODE, *(f"{name}:*" for name in MOUNT), *(f"gpu*_{name}" for name in GPU), CORE.replace("{N}", "*")]
+    return get_close_matches(re.sub(r"^(gpu|cpu)\d+_", r"\1*_", pattern), known, 1)
+
+
+@cache
+def _names() -> Sequence[str]:
+    gpus = (f"gpu{number}_{name}" for number in range(_MOST_GPUS) for name in GPU)
+    return (*NODE, *gpus, *(CORE.format(N=number) for number in range(_MOST_CORES)))
+
+
+_MOST_GPUS, _MOST_CORES = 64, 1024
 _NUMBERED = re.compile(r"(gpu|cpu)(\d+)_(.+)")

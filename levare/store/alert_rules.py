@@ -68,7 +68,8 @@ def every(connection: Connection) -> list[Row]:
 
 def in_force(connection: Connection) -> list[Rule]:
     """Those that are not paused, as decisions read them."""
-    return [declared(row["name"], row["definition"]) for row in every(connection) if row["paused_at"] is None]
+    rows = [row for row in every(connection) if row["paused_at"] is None]
+    return [declared(row["name"], row["definition"], at=row["changed_at"]) for row in rows]
 
 
 def _kinds(_connection: Connection, changed: Sequence[Change], _made: Made) -> Mapping[str, Row]:

@@ -125,7 +125,8 @@ def _rows(connection: Connection, since: datetime, until: datetime) -> list[Any]
 
 
 def _past(connection: Connection, rule: Rule, row: Any, *, with_points: bool) -> Past:
-    points = alert_facts.points(connection, row.attempt_id, after=-1, most=_MOST_POINTS) if with_points else []
+    found = alert_facts.points(connection, row.attempt_id, after=-1, most=_MOST_POINTS) if with_points else []
+    points = sorted((point for _, point in found), key=lambda point: point.at)
     return Past(
         job=_job(row),
         started_at=row.started_at,
@@ -133,7 +134,8 @@ def _past(connection: Connection, rule: Rule, row: Any, *, with_points: bool) ->
         state=row.state,
         reason=row.reason or "",
         node=row.node,
-        points=sorted((point for _, point in points), key=lambda point: point.at),
+        points=points,
+        unread_before=points[0].at if len(points) == _MOST_POINTS else None,
         lines=_lines(connection, rule, row) if isinstance(rule.when, Log) else {},
     )
 

@@ -12,7 +12,8 @@ from tests.browser.chromium import Browser, Tab, binary, chromium
 from tests.fleet import ROOT, Fleet, eventually, fleet
 
 LONG = "import time; print('begun', flush=True); time.sleep(900)"
-COLOURED = "print('\\x1b[31mred\\x1b[0m <img src=x onerror=alert(1)>'); raise ValueError('broken')"
+TOLD = "import levare; levare.params(data='x' * 500); levare.log({'accuracy': 0.5, 'm' * 128: 1}, stage='test'); "
+COLOURED = TOLD + "print('\\x1b[31mred\\x1b[0m <img src=x onerror=alert(1)>'); raise ValueError('broken')"
 
 
 @dataclass

@@ -208,6 +208,13 @@ def test_curves_of_all_stages_stand_over_what_was_used_on_one_axis(site: Site):
     )
 
 
+def test_a_value_that_was_told_once_is_seen(site: Site):
+    tab = site.tab(f"/jobs/{site.jobs['failed']}")
+
+    tab.until("document.querySelectorAll('.chart path.lone').length === 2")
+    assert tab.js("getComputedStyle(document.querySelector('.chart path.lone')).strokeLinecap") == "round"
+
+
 def test_keys_lead_to_pages_and_list_themselves(site: Site):
     tab = site.tab("/")
 

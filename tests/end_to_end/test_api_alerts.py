@@ -12,6 +12,7 @@ WEBHOOK = {"webhook": {"url": "https://hooks.example.org/levare", "key": {"secre
 
 def test_a_rule_is_declared_read_switched_off_and_removed(api: Api):
     rule = {"when": {"hang": {"team": "vision", "for_seconds": 900}}, "severity": "critical", "channels": ["ops"]}
+    assert api.client.put("/v1/channels/ops", json=WEBHOOK).status_code == 200
 
     made = api.client.put("/v1/alert-rules/vision-hangs", json=rule)
 
@@ -29,6 +30,33 @@ def test_a_rule_is_declared_read_switched_off_and_removed(api: Api):
     assert {"name": "vision-hangs"} in api.get("/v1/alert-rules", fields="name")["items"]
     assert api.client.delete("/v1/alert-rules/vision-hangs", params={"dry_run": True}).status_code == 200
     assert api.get("/v1/alert-rules/vision-hangs")["name"] == "vision-hangs"
+
+
+def test_a_rule_names_only_channels_that_there_are_and_that_stay(api: Api):
+    rule = {"when": {"failure": {}}, "channels": ["ops", "opps"]}
+    assert api.client.put("/v1/channels/ops", json=WEBHOOK).status_code == 200
+
+    [fault] = refused(api.client.put("/v1/alert-rules/r", json=rule), 422, "invalid-request")["errors"]
+    assert (fault["field"], fault["value"], fault["limit"]) == ("channels.1", "opps", "one of ops")
+    assert api.client.put("/v1/alert-rules/r", json=rule | {"channels": ["ops"]}).status_code == 200
+    assert "rules r," in refused(api.client.delete("/v1/channels/ops"), 409, "conflict")["detail"]
+    assert api.client.delete("/v1/alert-rules/r").status_code == 200
+    assert api.client.delete("/v1/channels/ops").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("webhook", "fields"),
+    [
+        ({"url": "ftp://x"}, ["webhook.url"]),
+        ({"url": 5}, ["webhook.url"]),
+        ({"url": {"sekret": "X"}}, ["webhook.url.secret", "webhook.url.sekret"]),
+        ({"url": {"secret": "x"}}, ["webhook.url.secret"]),
+    ],
+)
+def test_a_value_of_several_types_is_refused_once_where_it_stands(refusing_api: Api, webhook: Any, fields: list[str]):
+    problem = refused(refusing_api.client.put("/v1/channels/c", json={"webhook": webhook}), 422, "invalid-request")
+
+    assert [each["field"] for each in problem["errors"]] == fields
 
 
 def test_a_pattern_that_could_take_for_ever_is_refused_with_what_is_wrong(api: Api):
@@ -74,6 +102,10 @@ def test_a_secret_cannot_be_written_into_a_channel_only_its_name(refusing_api: A
     refused(refusing_api.client.put("/v1/channels/ops", json=in_the_url), 422, "invalid-request")
     bare = {"webhook": {"url": "https://example.org", "key": "s3cret"}}
     refused(refusing_api.client.put("/v1/channels/ops", json=bare), 422, "invalid-request")
+    whole = {"apprise": {"url": "slack://s3cret"}}
+    problem = refused(refusing_api.client.put("/v1/channels/ops", json=whole), 422, "invalid-request")
+    assert problem["detail"] == "apprise.url must be {secret: NAME}."
+    assert problem["errors"][0]["value"] is None
 
 
 def test_a_channel_is_declared_tried_and_removed(api: Api):

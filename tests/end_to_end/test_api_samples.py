@@ -272,6 +272,8 @@ def test_the_scrape_file_asks_for_what_there_is(api: Api):
 
     assert api.client.get(job["metrics_path"]).status_code == 200
     assert job["static_configs"] == [{"targets": ["127.0.0.1:8420"]}]
+    own = {label for family in prometheus(scraped(api)[1]) for sample in family.samples for label in sample.labels}
+    assert job["honor_labels"] or not own & {"job", "instance"}
 
 
 def test_a_token_for_metrics_reads_metrics_and_nothing_else(api: Api):

@@ -24,8 +24,10 @@ def running(
 ) -> Iterator[Fleet]:
     settings = {"LEVARE_FLOWER_PORT": str(port), "LEVARE_DATABASE": make_database_url(request.param)}
     with fleet(tmp_path_factory.mktemp("flower"), **settings) as deployment:
-        deployment.start_all()
-        deployment.start("flower")
+        deployment.start("redis", "web", "beat", "flower")
+        eventually(lambda: "flower.started" in deployment.output("flower"), within=60)
+        deployment.start("worker")
+        deployment.await_ready()
         yield deployment
 
 
@@ -98,6 +100,12 @@ def test_an_attempt_is_still_shown_rightly_after_a_restart_of(
 
     eventually(lambda: shows(flower, attempt_id, "SUCCESS"), within=40)
     assert listed(flower, attempt_id)["routing_key"] == "gpu.n1"
+
+
+def test_the_queues_of_a_worker_that_came_after_it_are_listed(flower: httpx.Client):
+    listed_queues = flower.get("/api/queues/length").json()["active_queues"]
+
+    assert {each["name"] for each in listed_queues} == {"cpu.n1", "gpu.n1"}
 
 
 def test_flower_is_closed_and_read_only(running: Fleet, flower: httpx.Client, gate: Path):

@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 
 from benchmarks.alerts import EXPECTED, tally
 from levare.decide.alerts.activity import activity
+from levare.decide.alerts.course import Course
 from levare.decide.alerts.deciding import LONGEST_OPEN, Open, Outcome, decide
 from levare.decide.alerts.defaults import DEFAULTS
 from levare.decide.alerts.endings import failure
@@ -42,6 +43,8 @@ from tests.alarming import (
     some_points,
     told_in,
 )
+
+MISSED = {"absent_seconds": 600}
 
 
 class Watched:
@@ -110,7 +113,11 @@ def test_a_default_rule_is_one_that_somebody_could_declare(name: str):
         ({"metric": {"metric": "loss"}}, "when.metric"),
         ({"metric": {"metric": "loss", "below": 1, "above": 2}}, "when.metric"),
         ({"metric": {"metric": "loss", "above": 1, "rearm": 2}}, "when.metric.rearm"),
-        ({"sample": {"sample": "x", "change": 0}}, "when.sample.change"),
+        ({"sample": {"sample": "threads", "change": 0}}, "when.sample.change"),
+        ({"sample": {"sample": "gpu*_temperature", "above": 90}}, "when.sample.sample"),
+        ({"sample": {"sample": "mount_free:/data", "below": 9}}, "when.sample.sample"),
+        ({"degraded": {"metric": "drift", "bound": 0.2}}, "when.degraded.goal"),
+        ({"hang": {"most_seconds": 60}}, "when.hang.most_seconds"),
         ({"log": {"pattern": r"(a)\1"}}, "when.log.pattern"),
         ({"log": {"pattern": r"(?=a)b"}}, "when.log.pattern"),
         ({"absence": {"for_seconds": 5}}, "when.absence"),
@@ -122,6 +129,37 @@ def test_a_rule_that_cannot_be_meant_is_refused_by_name(when: Any, field: str):
         AlertRuleRequest.model_validate({"when": when}).definition()
 
     assert refused.value.faults[0].field == field
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("threads", "gpu0_power_watts", "gpu63_xid", "gpu?_power_watts", "*_percent", "cpu*_percent", "cpu12_percent"),
+        *("mount_free_gib:/Data/my disk", "mount_used_percent:*", "mount_free_gib*", "mount_used_percent?/data", "*"),
+    ],
+)
+def test_whatever_a_node_may_tell_can_be_watched(name: str):
+    assert AlertRuleRequest.model_validate({"when": {"sample": {"sample": name, "above": 1}}}).definition()
+
+
+def test_a_disk_of_which_little_is_known_ends_no_alert_of_one_that_fills():
+    watched = Watched(a_rule(disk={"for_seconds": 0}))
+    node = a_node(sample={"disk_used_percent": 85.0})
+    fills = Filling([(60.0 * minute, 55 + 0.5 * minute) for minute in range(61)])
+    place = ("atlas", "disk_used_percent")
+
+    assert watched.look(nodes=[node], filling={place: fills})
+    watched.look(nodes=[node])
+    assert len(watched.open) == 1
+    watched.look(nodes=[node], filling={place: Filling([(60.0 * minute, 85.0) for minute in range(61)])})
+    assert watched.open == []
+
+
+def test_a_counter_that_there_is_not_is_refused_with_the_nearest_that_there_is():
+    with pytest.raises(Contradiction) as refused:
+        AlertRuleRequest.model_validate({"when": {"sample": {"sample": "gpu3_temprature", "above": 1}}}).definition()
+
+    assert "gpu*_temperature_celsius" in str(refused.value.faults[0].limit)
 
 
 def a_still(minutes: float, **more: Any) -> Live:
@@ -182,7 +220,7 @@ def test_an_alert_of_a_job_is_open_until_it_is_decided_what_becomes_of_the_job_w
     assert watched.ended == []
 
     watched.look()
-    assert watched.ended == [f"Job {JOB.id} is no longer in that state."]
+    assert watched.ended == [f"Job {JOB.id} no longer runs."]
 
 
 def test_another_beat_that_takes_over_begins_nothing_anew():
@@ -363,8 +401,52 @@ def test_a_metric_of_a_run_is_watched_by_every_test(when: Any, values: list[floa
     assert bool(Watched(a_rule(metric={"metric": "loss", **when})).look(live=[a_live(course)])) is begins
 
 
+def a_course_of_two_stages(*, epochs: int, steps: int, val: Any) -> Course:
+    """Each epoch many lines of training and one of validation."""
+    course, epoch = Course(), timedelta(seconds=steps)
+    for number in range(epochs):
+        at = NOON - epoch * (epochs - number)
+        course.add(some_points(steps=steps, every=1, begun_at=at, loss=lambda step: 0.1 + step % 7 / 100), now=None)
+        course.add(some_points(steps=1, every=1, begun_at=at + epoch, stage="val", loss=val(number)), now=None)
+    return course
+
+
+def test_a_metric_is_watched_in_each_stage_by_itself():
+    watched = Watched(a_rule(metric={"metric": "loss", "zscore": 4, "over": 10}))
+    steady = a_course_of_two_stages(epochs=12, steps=10, val=lambda epoch: 5 + epoch % 3 / 10)
+    jumps = a_course_of_two_stages(epochs=12, steps=10, val=lambda epoch: 50 if epoch == 11 else 5 + epoch % 3 / 10)
+
+    assert not watched.look(live=[a_live(steady)])
+    assert watched.look(live=[a_live(jumps)])
+    assert watched.outcome.starts[0].sight.message.startswith("val loss of resnet")
+
+
+def test_what_a_run_tells_seldom_is_remembered_beside_what_it_tells_often():
+    course = a_course_of_two_stages(epochs=4, steps=900, val=float)
+    rises, absent = ({"metric": "loss", "stage": "val", **test} for test in ({"above": 0, "runs": 3}, MISSED))
+
+    assert Watched(a_rule(metric=rises)).look(live=[a_live(course)])
+    assert not Watched(a_rule(metric=absent)).look(live=[a_live(course)])
+
+
+def test_what_nobody_has_read_may_have_been_told():
+    rule = a_rule(metric={"metric": "loss", **MISSED})
+
+    assert Watched(rule).look(live=[a_live()])
+    assert not Watched(rule).look(live=[a_live(unread_before=NOON - MINUTE)])
+
+
+def test_of_very_many_kinds_of_lines_few_are_remembered():
+    course = Course()
+    for number in range(120):
+        course.add(some_points(steps=300, every=1, begun_at=NOON, stage="", **{f"m{number}": 1.0}), now=None)
+
+    assert len(course.recent) == 51 * 200
+    assert course.recent[-1].values == {"m119": 1.0}
+
+
 def test_a_metric_that_is_not_told_any_more_is_missed():
-    rule = a_rule(metric={"metric": "loss", "absent_seconds": 600})
+    rule = a_rule(metric={"metric": "loss", **MISSED})
     told = a_live(a_course(begun_at=NOON - 5 * MINUTE, steps=3), started=HOUR)
 
     assert not Watched(rule).look(live=[told])

@@ -121,7 +121,12 @@ def test_rules_are_listed_shown_set_switched_off_and_removed(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("text", "error"), [("severity: info\n", "does not say `when`"), ("when: {hang: {}}\nwehn: 1\n", "has wehn;")]
+    ("text", "error"),
+    [
+        ("severity: info\n", "does not say `when`"),
+        ("when: {hang: {}}\nwehn: 1\n", "has wehn;"),
+        ("when:\n  degraded: {bound: .nan}\n", "line 2, column 21: .nan is no number that can be sent."),
+    ],
 )
 def test_a_file_that_is_no_rule_is_refused_with_what_is_wrong(tmp_path: Path, text: str, error: str):
     file = tmp_path / "rule.yaml"

@@ -113,7 +113,7 @@ def test_show_tells_the_request_the_attempts_the_metrics_and_the_reason():
     }
     reason = {"code": "x", "kind": "will-wait", "message": "No room.", "asked": None, "available": None}
     api = Api().on(f"GET /v1/jobs/{JOB}", a_job(attempt=1)).on(f"GET /v1/jobs/{JOB}/metrics", metrics)
-    api.on(f"GET /v1/jobs/{JOB}/attempts", {"items": [an_attempt()]})
+    api.on(f"GET /v1/jobs/{JOB}/attempts", {"items": [an_attempt(points_dropped=3)]})
     api.on(f"GET /v1/jobs/{JOB}/why", {"job": JOB, "state": "waiting", "reasons": [reason]})
 
     text = levare_run(api, "show", JOB).stdout
@@ -139,6 +139,7 @@ def test_show_tells_the_request_the_attempts_the_metrics_and_the_reason():
     ] in rows
     assert ["train", "loss", "0.3123", "0.3", "90", "0.3", "2.3", "1,200"] in rows
     assert ["val", "acc", "NaN", "0.3", "90", "0.3", "2.3", "1,200"] in rows
+    assert "3 lines that it told were none, and are left out" in text
 
 
 def test_show_tells_what_few_jobs_ask_for_and_nothing_of_it_for_the_others():

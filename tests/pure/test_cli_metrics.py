@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from levare.cli.sparks import spark
-from tests.pure.scripted import JOB, Api, levare_run
+from tests.pure.scripted import JOB, Api, an_attempt, levare_run
 
 
 def a_trend(last: float, best: float | None, **other: Any) -> dict[str, Any]:
@@ -53,8 +53,14 @@ def test_which_way_is_better_can_be_said_and_a_wrong_word_is_refused_with_an_exa
 
 def test_a_job_that_told_nothing_says_how_to_tell():
     api = Api().on(f"GET /v1/jobs/{JOB}/metrics", METRICS | {"summary": {}, "curves": []})
+    api.on(
+        f"GET /v1/jobs/{JOB}/attempts", {"items": [an_attempt(1, points_dropped=9), an_attempt(2, points_dropped=1)]}
+    )
 
-    assert "levare.log(" in levare_run(api, "metrics", JOB).stderr
+    note = levare_run(api, "metrics", JOB).stderr
+    assert "levare.log(" in note
+    assert "1 line that it told was none, and is left out" in note
+    assert "9 lines that it told were none" in levare_run(api, "metrics", JOB, "--attempt", "1").stderr
 
 
 def a_comparison(count: int) -> dict[str, Any]:
@@ -73,6 +79,18 @@ def test_few_runs_stand_beside_each_other_with_the_best_marked_and_what_differs(
     assert ["val", "loss", "1", "0.5", "*"] in rows
     assert ["-", "lr", "0.5", "-"] in rows
     assert not any("same" in row for row in rows)
+
+
+def test_runs_that_are_equally_good_are_all_marked():
+    told = a_comparison(2)
+    told["metrics"][0]["runs"] = [a_trend(0.5, 0.5), a_trend(0.7, 0.5)]
+
+    rows = [
+        line.split()
+        for line in levare_run(Api().on("GET /v1/compare", told), "compare", "j0", "j1").stdout.splitlines()
+    ]
+
+    assert ["val", "loss", "0.5", "*", "0.5", "*"] in rows
 
 
 def test_many_runs_are_rows_over_time_with_a_curve_of_each_metric():

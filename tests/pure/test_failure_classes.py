@@ -158,6 +158,12 @@ def test_every_class_is_named_titled_and_has_a_next_step():
         assert each.next_step.endswith((".", "requeue.", "it."))
 
 
+def test_letters_of_all_planes_stay_in_the_last_lines():
+    text = "\N{HUGGING FACE} Transformers: ünï 漢 \N{CJK UNIFIED IDEOGRAPH-2000B}"
+
+    assert [line.text for line in lines_of(f"{text}\x00\x7f\n".encode())] == [text]
+
+
 def test_control_characters_do_not_reach_the_evidence():
     found = of("\x1b]0;title\x07\x1b[31mValueError: a\x00b\x08c\x1b[K\n")
 

@@ -78,7 +78,7 @@ WRONG = {
     "a relative folder": ("version: 1\njobs: {a: {command: [ls], cwd: §here}}\n", "cwd must be an absolute path"),
     "a secret as it is": (
         "version: 1\nchannels: {ops: {webhook: {url: 'https://a.example', key: §hunter2}}}\n",
-        "webhook.key must be a mapping",
+        "webhook.key must be {secret: NAME}",
     ),
     "a secret of a job by a name that is none": (
         "version: 1\njobs: {a: {command: [ls], env: {KEY: {secret: §key}}}}\n",

@@ -123,6 +123,26 @@ def lose(watched: Watched, state: str = "lost") -> None:
         connection.execute(update(nodes).values(state=state))
 
 
+def test_a_beat_that_comes_late_misses_nothing_that_it_has_not_read(watched: Watched):
+    watched.run("train", points=alert_facts.MOST_POINTS + 100)
+    watched.rule("untold", metric={"metric": "accuracy", "absent_seconds": 600})
+    watched.look(650)
+    assert watched.all() == []
+    watched.look(720)
+
+    assert [alert["rule"] for alert in watched.all() if alert["rule"] == "untold"] == ["untold"]
+
+
+def test_what_never_succeeded_is_missed_since_the_rule_was_declared_whoever_looks(watched: Watched):
+    watched.rule("never", absence={"name": "x", "for_seconds": 20})
+    watched.look(10)
+    watched.look(25, watched.another())
+    watched.look(30, watched.another())
+
+    [alert] = watched.all()
+    assert (alert["rule"], alert["state"], alert["begun_at"]) == ("never", "open", NOON)
+
+
 def test_a_lost_node_is_one_alert_however_often_and_whoever_looks(watched: Watched):
     watched.channel("ops")
     lose(watched)
@@ -288,6 +308,28 @@ def test_a_hang_needs_what_redis_says_and_is_told_once(watched: Watched):
 
     [alert] = watched.all()
     assert "does nothing on n1: no step, no line and no checkpoint for" in alert["message"]
+
+
+def test_another_beat_ends_no_alert_before_it_has_seen_that_all_is_well(watched: Watched):
+    def still_open() -> set[str]:
+        return {alert["rule"] for alert in watched.all() if alert["state"] == "open"}
+
+    watched.rule("hang", hang={"for_seconds": 10})
+    watched.run("a", points=5, log=b"begun")
+    watched.pulse.of_attempts["a-1"] = [{"cpu_percent": 0.0, "memory_mib": 10.0}] * 3
+    for seconds in (6, 20, 40):
+        watched.watch.look(now=NOON + seconds * SECOND)
+    assert still_open() == {"hang", "unhealthy"}
+
+    other = watched.another()
+    other.look(now=NOON + 44 * SECOND)
+    assert still_open() == {"hang", "unhealthy"}
+    watched.look(48, other)
+    assert still_open() == {"hang"}
+    with watched.database.writing() as connection:
+        connection.execute(update(attempts).values(log_bytes=20))
+    watched.look(52, other)
+    assert still_open() == set()
 
 
 def test_a_log_is_matched_where_it_is_new_and_also_that_of_a_job_that_was_short(watched: Watched):

@@ -101,14 +101,16 @@ class Panel {
       tag("span", "", this.scale, short(isLog ? 10 ** tick : tick)).style.top = `${at}%`;
     }
     this.series.forEach((each, index) => {
-      let path = "", isDown = false;
+      const ys = each.shown.map(y), isTold = (i) => Number.isFinite(ys[i]);
+      let path = "", lone = "";
       each.xs.forEach((at, i) => {
-        const value = y(each.shown[i]);
-        if (!Number.isFinite(value)) { isDown = false; return; }
-        path += `${isDown ? "L" : "M"}${x(at).toFixed(1)} ${value.toFixed(2)}`;
-        isDown = true;
+        if (!isTold(i)) return;
+        const place = `${x(at).toFixed(1)} ${ys[i].toFixed(2)}`;
+        path += `${isTold(i - 1) ? "L" : "M"}${place}`;
+        if (!isTold(i - 1) && !isTold(i + 1)) lone += `M${place}h0`;
       });
       draw("path", { class: `k${index % 6 + 1}`, d: path || "M0 0" }, this.svg);
+      if (lone) draw("path", { class: `lone k${index % 6 + 1}`, d: lone }, this.svg);
     });
     this.cross = draw("line", { class: "cross", y1: 0, y2: 100, x1: -1, x2: -1, "vector-effect": "non-scaling-stroke" }, this.svg);
     draw("rect", { class: "plot", width: WIDTH, height: 100 }, this.svg);

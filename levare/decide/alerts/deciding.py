@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from levare.decide.alerts.facts import Facts
 from levare.decide.alerts.look import MOMENTARY, look
-from levare.decide.alerts.rules import Rule
+from levare.decide.alerts.rules import QUEUE, Rule
 from levare.decide.alerts.sight import Sight
 from levare.decide.conditions import BREACH, CLEAR, Standing, lasting
 
@@ -90,7 +90,7 @@ def _of_rule(rule: Rule, facts: Facts, opened: Sequence[Open], standings: Mappin
         elif alert is not None and sight.level == CLEAR:
             ends.append(End(alert, sight.message))
     gone = [alert for alert in mine.values() if _job_of(alert) not in facts.settling]
-    ends += [End(alert, _gone(alert, facts), is_recovery=_job_of(alert) is not None) for alert in gone]
+    ends += [End(alert, _gone(alert, rule, facts), is_recovery=_job_of(alert) is not None) for alert in gone]
     return Outcome(starts, ends, kept)
 
 
@@ -112,12 +112,13 @@ def _job_of(alert: Open) -> str | None:
     return name if kind == "job" else None
 
 
-def _gone(alert: Open, facts: Facts) -> str:
+def _gone(alert: Open, rule: Rule, facts: Facts) -> str:
     kind, _, name = alert.subject.partition(":")
     over = next((over for over in facts.over if over.job.id == name), None)
     if over is not None:
         return f"{over.job.title} has {over.state}: {over.reason or 'no reason is known.'}"
-    return f"Job {name} is no longer in that state." if kind == "job" else f"{name or alert.subject} is gone."
+    does = "waits" if rule.kind == QUEUE else "runs"
+    return f"Job {name} no longer {does}." if kind == "job" else f"{name or alert.subject} is gone."
 
 
 _OLD = f"Nothing has ended it for {LONGEST_OPEN.days} days."

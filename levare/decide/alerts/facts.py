@@ -63,12 +63,16 @@ class Live:
     gpus: int = 0
     log_at: datetime | None = None
     """When its log last grew, as far as anybody saw it."""
+    watched_since: datetime | None = None
+    """When somebody began to look, if it had written something before: nobody knows when."""
     saved_at: datetime | None = None
     """When it last saved a checkpoint."""
     activity: Activity | None = None
     """None where that is not known."""
     points: Sequence[Point] = ()
-    """The newest, oldest first."""
+    """The newest of each kind, oldest first."""
+    unread_before: datetime | None = None
+    """Of what it told before then not all was read; None if all was."""
     gpu_percent: float | None = None
     """How busy its GPUs are now, on average."""
     lines: Mapping[str, str] = field(default_factory=dict)
@@ -79,7 +83,7 @@ class Live:
     @property
     def told_at(self) -> datetime:
         """When it last gave any sign of life: a step, a line, a checkpoint, its start."""
-        signs = (self.started_at, self.pace.seen_at, self.log_at, self.saved_at)
+        signs = (self.started_at, self.pace.seen_at, self.log_at, self.watched_since, self.saved_at)
         return max(at for at in signs if at is not None)
 
 
@@ -148,6 +152,8 @@ class Node:
     renewed_at: datetime
     silent: timedelta = timedelta()
     """Since its lease was last renewed, by the watch of whoever looks."""
+    renews: bool = True
+    """Whether it has renewed its lease since somebody looks."""
     sample: Sample | None = None
     """Its last heartbeat; None if there is none."""
     heartless: timedelta | None = None

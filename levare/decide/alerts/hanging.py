@@ -7,7 +7,7 @@ from levare.decide.alerts.facts import Live, Profile
 from levare.decide.alerts.rules import Hang
 from levare.decide.alerts.sight import Sight
 from levare.decide.alerts.words import clock, span
-from levare.decide.conditions import BREACH, CLEAR
+from levare.decide.conditions import BETWEEN, BREACH, CLEAR
 
 BUSY = 3
 """What computes all the time may be still so many times as long: a silent computation looks the same."""
@@ -54,7 +54,7 @@ def sight(rule: Hang, live: Live, profile: Profile, *, now: datetime) -> Sight:
     hangs = does is not None and (does.is_idle or (does.is_steady and live.pace.steps > 0)) and still >= may_be
     return Sight(
         subject=f"job:{live.job.id}",
-        level=BREACH if hangs else CLEAR,
+        level=BREACH if hangs else BETWEEN if live.told_at == live.watched_since else CLEAR,
         message=_message(live, still, bound) if hangs else f"{live.job.title} goes on.",
         job=live.job,
         node=live.node,

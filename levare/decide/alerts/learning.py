@@ -18,6 +18,7 @@ from levare.decide.conditions import BETWEEN, BREACH, CLEAR, Reading, read
 from levare.decide.summaries import direction
 
 _NOTHING = Reading(BETWEEN, "It was not told yet.")
+_BADNESS = (BREACH, BETWEEN, CLEAR)
 _TRAINS = ("train", "training")
 """What comes of these stages is no measure of the model where there is another."""
 
@@ -80,7 +81,7 @@ def _wanted(rule: Degraded, summary: Summary) -> Iterator[Key]:
 
 
 def _judge(rule: Degraded, key: Key, summary: Summary, profile: Profile) -> tuple[_Worse, bool] | None:
-    goal = rule.goal or direction(key[1]) or MIN
+    goal = rule.goal or direction(key[1]) or MIN  # a rule names one wherever the metric does not
     value, before = _best(summary, key, goal), [_best(run, key, goal) for run in profile.runs if key in run.metrics]
     if rule.bound is not None:
         return _Worse(key, value, rule.bound, rule.bound, 0), _is_beyond(value, rule.bound, goal)
@@ -143,9 +144,9 @@ def _diverged(live: Live, first: Point) -> str:
 def metric(rule: Metric, live: Live, *, now: datetime) -> Sight:
     told = [p for p in live.points if rule.metric in p.values and rule.stage in (None, p.stage)]
     if rule.absent is not None:
-        return _absent(rule, live, told[-1].at if told else live.started_at, now)
-    where = f"{rule.stage} {rule.metric}" if rule.stage else rule.metric
-    reading = read(rule.test, [point.values[rule.metric] for point in told]) if rule.test and told else _NOTHING
+        return _absent(rule, live, _last_at(live, told), now)
+    stage, reading = _worst(rule, told)
+    where = f"{stage} {rule.metric}" if stage else rule.metric
     is_breach = reading.level == BREACH
     return Sight(
         subject=f"job:{live.job.id}",
@@ -161,6 +162,21 @@ def metric(rule: Metric, live: Live, *, now: datetime) -> Sight:
         lasts=rule.lasts,
         detail={"value": reading.value},
     )
+
+
+def _worst(rule: Metric, told: Sequence[Point]) -> tuple[str, Reading]:
+    """Where the stages stand, each by itself: the first that is beyond the bound, else the first that is not back."""
+    values: dict[str, list[float]] = defaultdict(list)
+    for point in told:
+        values[point.stage].append(point.values[rule.metric])
+    readings = [(stage, read(rule.test, each)) for stage, each in values.items()] if rule.test else []
+    known = [(stage, reading) for stage, reading in readings if reading.value is not None]
+    return min(known, key=lambda each: _BADNESS.index(each[1].level), default=("", _NOTHING))
+
+
+def _last_at(live: Live, told: Sequence[Point]) -> datetime:
+    """The latest time at which it may have told it."""
+    return max(live.started_at, live.unread_before or live.started_at, *(point.at for point in told[-1:]))
 
 
 def _absent(rule: Metric, live: Live, last_at: datetime, now: datetime) -> Sight:

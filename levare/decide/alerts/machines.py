@@ -51,9 +51,10 @@ def _worker(rule: Unhealthy, node: Node) -> Sight:
         ill = f"has not renewed its lease for {span(node.silent)}"
     elif node.heartless is not None and node.heartless >= rule.lasts:
         ill = f"has sent no heartbeat for {span(node.heartless)}, though it renews its lease"
+    is_well = node.renews and node.heartless is None
     return Sight(
         subject=f"worker:{node.name}",
-        level=BREACH if ill else CLEAR,
+        level=BREACH if ill else CLEAR if is_well else BETWEEN,
         message=(
             f"The worker of {node.name} {ill}; {span(rule.lasts)} is the limit. Look at its output and at the load of "
             f"the machine; `levare doctor` there checks what it needs."
@@ -157,7 +158,7 @@ def _disk(rule: Disk, node: Node, name: str, used: float, filling: Filling) -> S
     what = f"is {used:.1f} % full, more than {rule.above:g} %"
     if will_be and not is_full:
         what = f"will be full in {span(full_in or timedelta())}: it is {used:.1f} % full and grows steadily"
-    is_clear = used <= min(rule.rearm, rule.above)
+    is_clear = used <= min(rule.rearm, rule.above) and (rule.full_within is None or _is_known(filling))
     return Sight(
         subject=f"disk:{node.name}/{name}",
         level=BREACH if is_full or will_be else CLEAR if is_clear else BETWEEN,
@@ -173,10 +174,16 @@ def _disk(rule: Disk, node: Node, name: str, used: float, filling: Filling) -> S
     )
 
 
+def _is_known(filling: Filling) -> bool:
+    """Whether it was looked at for long enough to say how it fills."""
+    points = filling.points
+    return len(points) >= _FEWEST_FOR_LINE and points[-1][0] - points[0][0] >= _LEAST_SECONDS
+
+
 def _full_in(rule: Disk, filling: Filling) -> timedelta | None:
     """Until it is full, if it fills so steadily that this can be said, and soon enough to matter."""
     points = filling.points
-    if rule.full_within is None or len(points) < _FEWEST_FOR_LINE or points[-1][0] - points[0][0] < _LEAST_SECONDS:
+    if rule.full_within is None or not _is_known(filling):
         return None
     slope, at, explained = line(points)
     if slope <= 0 or explained < _LEAST_EXPLAINED or at < _LEAST_USED:

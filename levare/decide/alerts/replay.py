@@ -28,6 +28,8 @@ class Past:
     reason: str = ""
     node: str = "node"
     points: Sequence[Point] = ()
+    unread_before: datetime | None = None
+    """When the first of these points was told, where there were more."""
     wrote_at: Sequence[datetime] = ()
     """When its log grew."""
     works: Sequence[tuple[datetime, datetime]] | None = None
@@ -148,7 +150,8 @@ def _live(past: Past, course: Course, log_at: datetime | None, at: datetime) -> 
         gpus=past.gpus,
         log_at=log_at,
         activity=past.activity(at),
-        points=tuple(course.recent),
+        points=course.recent,
+        unread_before=past.unread_before,
         lines=past.lines if at >= past.ended_at else {},
     )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from levare.decide.alerts.facts import Job
@@ -197,9 +197,11 @@ class Rule:
     channels: Sequence[str] = ()
     """Empty for all whose routes take it."""
     definition: Document = field(default_factory=dict)
+    declared_at: datetime | None = None
+    """None for a default."""
 
 
-def declared(name: str, definition: Document) -> Rule:
+def declared(name: str, definition: Document, *, at: datetime | None = None) -> Rule:
     """The rule of a definition that has been checked."""
     [(kind, when)] = definition["when"].items()
     return Rule(
@@ -209,6 +211,7 @@ def declared(name: str, definition: Document) -> Rule:
         severity=definition.get("severity", WARNING),
         channels=tuple(definition.get("channels", ())),
         definition=definition,
+        declared_at=at,
     )
 
 
