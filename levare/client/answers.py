@@ -486,3 +486,5 @@ class Health(TypedDict):
     skew_seconds: float | None
     database: str
     redis: str
+    beat: NotRequired[str]
+    """Not told by older servers."""
