@@ -30,6 +30,7 @@ from levare.model import (
     Sharing,
     Turn,
     Waiting,
+    Window,
 )
 from levare.model.decisions import NO_ROOM
 
@@ -287,11 +288,7 @@ class _Round:
             elif room.name in job.shunned:
                 yield Reason("node-shunned", "will-wait", f"Node {room.name} has room, but the job has failed there.")
             elif window := self.fleet.window_in_the_way(room, job):
-                until = f"from {window.starts:%Y-%m-%d %H:%M} to {window.ends:%Y-%m-%d %H:%M} UTC"
-                message = (
-                    f"Node {room.name} is kept for the window {window.name!r} {until}, and this could run into it."
-                )
-                yield Reason("window", "will-wait", message)
+                yield _kept_by(window, room.name, self.now)
             elif (kept := self.fleet.kept.get(room.name)) and kept.job_id != job.job_id:
                 yield Reason(
                     "node-kept", "will-wait", f"Node {room.name} is kept for {kept.job_id}{_by_when(kept.at)}."
@@ -313,6 +310,14 @@ class _Reasons(Mapping[str, Sequence[Reason]]):
 
     def __len__(self) -> int:
         return len(self._jobs)
+
+
+def _kept_by(window: Window, node: str, now: datetime) -> Reason:
+    ends, kept = f"{window.ends:%Y-%m-%d %H:%M} UTC", f"Node {node} is kept for the window {window.name!r}"
+    if window.starts <= now:
+        return Reason("window", "will-wait", f"{kept} until {ends}.")
+    span = f"from {window.starts:%Y-%m-%d %H:%M} to {ends}"
+    return Reason("window", "will-wait", f"{kept} {span}, and this could run into it.")
 
 
 def _off_hours(job: Waiting, now: datetime) -> list[Reason]:
