@@ -22,6 +22,8 @@ _SHORTEST_HALF_LIFE, _LONGEST_HALF_LIFE = timedelta(hours=1), timedelta(days=366
 _COMPANIONS = "Xorg,Xwayland,gnome-shell,kwin_wayland,nvidia-cuda-mps-server"
 _UNIX_PATH_LIMIT = 100  # sun_path holds 108 bytes with its end mark
 _LONGEST_CURRENCY = 8
+_DATABASES = ("postgresql://", "postgresql+psycopg://", "postgres://", "sqlite:///")
+_REDIS = ("redis://", "rediss://", "unix://")
 _GIVEN_LABELS = ("node", "gpu")  # the worker sets them
 
 
@@ -151,8 +153,8 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
     return Settings(
         home=home,
         secrets=Path(environ.get("LEVARE_SECRETS") or home / "secrets").absolute(),
-        database=_absolute(environ.get("LEVARE_DATABASE") or f"sqlite:///{home / 'levare.db'}"),
-        redis=environ.get("LEVARE_REDIS") or "",
+        database=_absolute(_url(environ, "LEVARE_DATABASE", _DATABASES) or f"sqlite:///{home / 'levare.db'}"),
+        redis=_url(environ, "LEVARE_REDIS", _REDIS),
         host=environ.get("LEVARE_HOST") or "127.0.0.1",
         port=_whole(environ, "LEVARE_PORT", 8420, low=0, high=65535),
         names=tuple(name.lower() for name in _names(environ, "LEVARE_NAMES", "")),
@@ -174,8 +176,8 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         licences=_listed(environ, "LEVARE_LICENCES", amount),
         simulated_gpus=_simulated(environ),
         gpus=_gpus(environ),
-        node_database=environ.get("LEVARE_NODE_DATABASE") or "",
-        node_redis=environ.get("LEVARE_NODE_REDIS") or "",
+        node_database=_url(environ, "LEVARE_NODE_DATABASE", _DATABASES),
+        node_redis=_url(environ, "LEVARE_NODE_REDIS", _REDIS),
         gpu_companions=_names(environ, "LEVARE_GPU_COMPANIONS", _COMPANIONS),
         mlflow=_whole(environ, "LEVARE_MLFLOW", 1, low=0, high=1) == 1,
         reap_orphans=_whole(environ, "LEVARE_REAP_ORPHANS", 0, low=0, high=1) == 1,
@@ -206,6 +208,16 @@ def socket_path(folder: Path, name: str) -> Path:
         return folder / name
     digest = sha256(str(folder).encode()).hexdigest()[:16]
     return Path(f"/tmp/levare-{os.getuid()}-{digest}") / name  # noqa: S108 - its maker checks its owner
+
+
+def _url(environ: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> str:
+    """Empty where it is not set. It may hold a password, so that a wrong one is not repeated beyond its beginning."""
+    url = environ.get(name) or ""
+    if url and not url.startswith(allowed):
+        scheme, mark, _ = url.partition("://")
+        begins = f"begins with {scheme + mark!r}" if mark else "is no URL"
+        raise InvalidSetting(f"{name} {begins}.", f"It begins with {' or '.join(allowed)}.")
+    return url
 
 
 def _absolute(database: str) -> str:

@@ -66,7 +66,7 @@ def running(
 ) -> Iterator[Processes]:
     """Run processes as long as the context lasts; Ctrl-C, TERM and a closed terminal end it as KeyboardInterrupt."""
     refuse_without_server()
-    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _make_home(settings.home)
     wanted = {name: command for name, command in commands(deployment() / "Procfile").items() if name in names}
     stop_on(signal.SIGTERM, signal.SIGHUP)
     with _alone(settings):
@@ -171,6 +171,15 @@ class Output:
         """To whoever still reads; the processes must not stop because nobody does."""
         with self._turn, suppress(OSError):
             click.echo(text)
+
+
+def _make_home(home: Path) -> None:
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (home / "up.lock").touch()
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise InvalidSetting(f"{home} cannot be used: {why}.", "Set LEVARE_HOME to a folder of yours.") from None
 
 
 @contextmanager

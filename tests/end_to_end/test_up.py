@@ -176,6 +176,18 @@ def test_a_port_that_another_program_has_is_told_before_anything_starts(start: C
     assert not up.deployment.of_this_home()
 
 
+@pytest.mark.parametrize(("name", "why"), [("file", "file exists"), ("file/below", "not a directory")])
+def test_a_home_that_cannot_be_one_is_named_with_what_to_set(tmp_path: Path, name: str, why: str):
+    (tmp_path / "file").touch()
+    variables = environment(Fleet(tmp_path / ".levare"), LEVARE_HOME=str(tmp_path / name))
+
+    done = subprocess.run([LEVARE, "up"], env=variables, capture_output=True, text=True, check=False, timeout=60)
+
+    assert done.returncode == 1
+    assert f"{tmp_path / name} cannot be used: {why}." in done.stderr
+    assert "LEVARE_HOME" in done.stderr
+
+
 def test_a_process_that_does_not_exist_cannot_be_chosen(start: Callable[..., Up]):
     up = start("--without", "flour")
 

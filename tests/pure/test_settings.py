@@ -40,6 +40,11 @@ def test_an_address_is_an_ip_or_a_host_name(address: str):
 @pytest.mark.parametrize(
     ("name", "text", "hint"),
     [
+        ("LEVARE_DATABASE", "mysql://me:pass@db/levare", "begins with 'mysql://'. It begins with postgresql://"),
+        ("LEVARE_DATABASE", "levare.db", "is no URL. It begins with postgresql://"),
+        ("LEVARE_NODE_DATABASE", "oracle://db", "sqlite:///"),
+        ("LEVARE_REDIS", "localhost:6379", "is no URL. It begins with redis://"),
+        ("LEVARE_NODE_REDIS", "http://localhost", "unix://"),
         ("LEVARE_LABELS", "zone", "disk=nvme"),
         ("LEVARE_LABELS", "zone=", "disk=nvme"),
         ("LEVARE_LABELS", "zone=a b", "disk=nvme"),
