@@ -397,6 +397,8 @@ class Team(TypedDict):
     queued: int
     rank: int
     why: str
+    revision: NotRequired[int]
+    """0 where nothing is declared; not told by older servers."""
     updated_at: str | None
 
 
