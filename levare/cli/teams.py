@@ -148,7 +148,6 @@ def _row(team: "Team") -> list[Any]:
 
 
 def _whole(team: "Team") -> list[Any]:
-    days = team["quota"]["period_seconds"] / _DAY_SECONDS
     facts = [
         ("team", team["name"]),
         ("weight", words.number(team["weight"])),
@@ -157,7 +156,7 @@ def _whole(team: "Team") -> list[Any]:
         ("GPUs", f"{words.number(team['gpus'])}, {words.number(team['borrowed_gpus'])} of them borrowed"),
         ("jobs", f"{team['running']} running, {team['queued']} queued"),
         ("use", f"{team['used_gpu_hours']:.1f} weighted GPU-hours lately, with what runs"),
-        ("GPU-hours", f"{team['period_gpu_hours']:.1f} ended in the last {days:g} days"),
+        ("GPU-hours", f"{team['period_gpu_hours']:.1f} ended in the last {_period(team['quota'])}"),
         *((f"member {name}", role) for name, role in sorted(team["members"].items())),
         *((f"project {name}", _limits(quota)) for name, quota in sorted(team["projects"].items())),
         *((f"user {name}", _limits(quota)) for name, quota in sorted(team["users"].items())),
@@ -168,12 +167,16 @@ def _whole(team: "Team") -> list[Any]:
 def _limits(quota: "Quota", nothing: str = "none") -> str:
     """`8 GPUs, 20 running, 2,000 GPU-hours in 30 days`."""
     borrows = "" if quota["borrow"] else " without borrowing"
-    days = quota["period_seconds"] / _DAY_SECONDS
     gpus = "GPU" if quota["gpus"] == 1 else "GPUs"
     texts = {
         f"{{}} {gpus}{borrows}": quota["gpus"],
         "{} running": quota["running"],
         "{} queued": quota["queued"],
-        f"{{}} GPU-hours in {days:g} days": quota["gpu_hours"],
+        f"{{}} GPU-hours in {_period(quota)}": quota["gpu_hours"],
     }
     return ", ".join(text.format(words.number(limit)) for text, limit in texts.items() if limit is not None) or nothing
+
+
+def _period(quota: "Quota") -> str:
+    days = quota["period_seconds"] / _DAY_SECONDS
+    return f"{days:g} day{'s' * (days != 1)}"

@@ -91,7 +91,8 @@ def _hour_limit(ledger: Ledger, _gpus: float, hours: float) -> Reason | None:
         return None
     most = quota.gpu_hours or 0.0
     has = f"{_who(ledger)} has used {ledger.gpu_hours:.1f} of the {most:g} GPU-hours of its quota for "
-    has += f"{quota.period / _DAY:g} days, and this counts for {hours:.3g} at once"
+    days = quota.period / _DAY
+    has += f"{days:g} day{'s' * (days != 1)}, and this counts for {hours:.3g} at once"
     return _refused(
         "quota-gpu-hours", has, "Older use has to leave that time first", asked=hours, limit=most, used=ledger.gpu_hours
     )
