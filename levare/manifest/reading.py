@@ -60,13 +60,16 @@ def check(
     environment: str | None = None,
     variables: Mapping[str, str] | None = None,
 ) -> Manifest:
-    """As `read`, with warnings; without an environment what holds for all, and each environment too."""
+    """
+    As `read`, with warnings; without an environment what holds for all, and each environment too.
+
+    Where nothing holds for all, as some variable has its value from environments alone, it is what the first declares.
+    """
     files, root, findings = _loaded(paths)
     others = [] if environment else [name for name, each in _section(root, "environments").value.items() if each.value]
     found = _Reading(root, findings, now, is_partial=bool(others)).run(environment, variables or {})
-    for other in others:
-        _Reading(root, findings, now).run(other, variables or {})
-    return _manifest(files, root, found, findings)
+    each = [_Reading(root, findings, now).run(other, variables or {}) for other in others]
+    return _manifest(files, root, found or next(filter(None, each), []), findings)
 
 
 def _loaded(paths: Sequence[Path]) -> tuple[list[Path], Node, Findings]:
