@@ -189,6 +189,20 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
     )
 
 
+def is_loopback(host: str) -> bool:
+    """Whether nobody outside of this machine can reach what listens there."""
+    return host == "localhost" or (_is_ip(host) and ip_address(host).is_loopback)
+
+
+def refuse_open(settings: Settings) -> None:
+    """Beyond loopback anybody on the way reads the tokens of what is not encrypted."""
+    if not (settings.tls_cert or settings.insecure or is_loopback(settings.host)):
+        raise InvalidSetting(
+            f"LEVARE_HOST is {settings.host}: the API would be reached from other machines without encryption.",
+            "Set LEVARE_TLS_CERT and LEVARE_TLS_KEY, or LEVARE_INSECURE=1 if something before it speaks TLS.",
+        )
+
+
 def kept_secret(path: Path) -> str:
     """The secret in a 0600 file, made if there is none; whoever comes first decides, all others read the same."""
     if not path.exists():

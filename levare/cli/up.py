@@ -1,5 +1,6 @@
 """`levare up`: the processes of the Procfile on this machine, until Ctrl-C."""
 
+import errno
 import fcntl
 import json
 import os
@@ -19,7 +20,7 @@ import click
 
 from levare.errors import Conflict, InvalidSetting, LevareError, Unavailable
 from levare.procfile import Processes, Say, commands, deployment
-from levare.settings import Settings, load
+from levare.settings import Settings, load, refuse_open
 
 if TYPE_CHECKING:
     from levare.client import Client
@@ -69,6 +70,8 @@ def running(
     _make_home(settings.home)
     wanted = {name: command for name, command in commands(deployment() / "Procfile").items() if name in names}
     stop_on(signal.SIGTERM, signal.SIGHUP)
+    if "web" in names:
+        refuse_open(settings)
     with _alone(settings):
         _refuse_taken_ports(settings, names)
         with Processes(wanted, cwd=deployment(), env=environment(settings, environ), say=say) as processes:
@@ -101,8 +104,11 @@ def with_ports(settings: Settings) -> Settings:
 
 
 def free_port(host: str) -> int:
-    with listening(host, 0) as server:
-        return server.getsockname()[1]
+    try:
+        with listening(host, 0) as server:
+            return server.getsockname()[1]
+    except OSError as error:
+        raise _no_port(host, 0, error) from None
 
 
 def listening(host: str, port: int) -> socket.socket:
@@ -216,21 +222,29 @@ def _refuse_taken_ports(settings: Settings, names: list[str]) -> None:
         ("web", "LEVARE_PORT", settings.host, settings.port),
         ("flower", "LEVARE_FLOWER_PORT", "127.0.0.1", settings.flower_port),
     ):
-        if name in names and not _becomes_free(host, port):
-            raise Conflict(f"Port {port} of {host} is taken.", f"Set {variable}, or to 0 for any free port.")
+        if name in names and (error := _refusal(host, port)):
+            if error.errno == errno.EADDRINUSE:
+                raise Conflict(f"Port {port} of {host} is taken.", f"Set {variable}, or to 0 for any free port.")
+            raise _no_port(host, port, error)
 
 
-def _becomes_free(host: str, port: int, *, seconds: float = 3.0) -> bool:
-    """A process of an earlier `levare up` may be just ending."""
+def _no_port(host: str, port: int, error: OSError) -> InvalidSetting:
+    why = (error.strerror or str(error)).partition(" (while")[0].lower()
+    return InvalidSetting(f"Nothing can listen on port {port} of {host}: {why}.", "Set LEVARE_HOST and LEVARE_PORT.")
+
+
+def _refusal(host: str, port: int, *, seconds: float = 3.0) -> OSError | None:
+    """Why nobody can listen there. An earlier `levare up` may be just ending, so that it is tried for a while."""
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    while True:
         try:
             listening(host, port).close()
-        except OSError:
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
+                return error
             time.sleep(0.1)
         else:
-            return True
-    return False
+            return None
 
 
 def client_of(settings: Settings, **options: Any) -> "Client":
