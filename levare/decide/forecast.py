@@ -121,11 +121,19 @@ def starts(
 def ends(nodes: Iterable[Node], now: datetime) -> dict[str, datetime]:
     """When each attempt that runs ends, if it takes as long as usual; without those of which nothing tells."""
     return {
-        held.attempt_id: held.placed_at + whole.typical
+        held.attempt_id: at
         for node in nodes
         for held in node.held
-        if held.placed_at and (whole := expected_of(held, now))
+        if (at := _end_of(held, now, lambda duration: duration.typical))
     }
+
+
+def _end_of(held: Held, now: datetime, lasts: Callable[[Duration], timedelta]) -> datetime | None:
+    """By when it ends as it was told to, or else by how long it lasts; None where nothing tells."""
+    if held.ends_by:
+        return held.ends_by
+    whole = expected_of(held, now)
+    return held.placed_at + lasts(whole) if whole and held.placed_at else None
 
 
 def _words(typical: datetime | None, latest: datetime | None) -> str:
@@ -280,9 +288,8 @@ class _World:
         return held.attempt_id
 
     def _expect(self, held: Held, node: str) -> None:
-        whole = expected_of(held, self.now)
-        if whole and held.placed_at:
-            heappush(self._moments, (held.placed_at + self._lasts(whole), node, held.attempt_id))
+        if at := _end_of(held, self.now, self._lasts):
+            heappush(self._moments, (at, node, held.attempt_id))
 
     def _end(self, attempt_id: str) -> None:
         for name, node in self._nodes.items():

@@ -154,6 +154,15 @@ def test_nothing_is_estimated_from_runs_of_which_nothing_is_known():
     assert "1 job that runs has no limit (--timeout)" in found.message
 
 
+def test_what_has_been_told_to_end_ends_for_that_though_nothing_tells_how_long_it_would_have_run():
+    leaving = a_run("low", 0, 1, 2, 3, expected=None, is_ending=True, ending_for="mine", ends_by=NOON + 2 * MINUTE)
+
+    found = Situation(a_job(gpus=2, priority=9), [a_node("atlas", leaving)]).explain()
+
+    assert [reason.code for reason in found.reasons] == ["making-room", "gpus-busy"]
+    assert found.estimate.typical == NOON + 2 * MINUTE
+
+
 def test_a_job_behind_one_of_which_nothing_is_known_is_told_so():
     """Its end is what nobody knows, though it has not even begun: to say that no end would help were wrong."""
     first = a_job("first", waited=HOUR, gpus=4, team="t")
