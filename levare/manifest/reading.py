@@ -25,6 +25,7 @@ FILE = "levare.yaml"
 ENDINGS = (".yaml", ".yml")
 SECTIONS = (*OF_SECTION, "environments", "variables")
 KEYS = ("version", *SECTIONS)
+_OF_A_PLAN = {"base", "digest", "changes"}
 _MOST_FILES = 1000
 _TEMPLATES = {"job": JobTemplate, "pipeline": PipelineTemplate}
 
@@ -118,6 +119,9 @@ def _is_manifest(tree: Node, findings: Findings) -> bool:
     if not isinstance(tree.value, dict):
         said = "is empty" if tree.value is None else f"must be a mapping, and is {tree.kind}"
         findings.add(tree, f"the manifest {said}", limit=f"version: {VERSION}, and what is declared")
+        return False
+    if tree.value.keys() >= _OF_A_PLAN:
+        findings.add(tree, "is a saved plan, and no manifest", limit="`levare apply`, which takes one as it is")
         return False
     for name, key in tree.keys.items():
         if name not in KEYS:

@@ -88,6 +88,7 @@ WRONG = {
         "version: 1\nchannels: {ops: {email: {host: a, sender: §me, to: [a@b.example]}}}\n",
         "email.sender must be an address",
     ),
+    "a plan": ('§{"version": 1, "base": 3, "digest": "a", "changes": []}\n', "is a saved plan, and no manifest"),
     # what cannot be meant
     "two kinds of times": (
         f"version: 1\nschedules: {{a: {{cron: §0 3 * * *, every: 1h, {JOB}}}}}\n",
