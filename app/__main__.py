@@ -21,11 +21,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.auth import register_admin
 from app.connection import Connection
-from app.limits import is_loopback
 from app.main import create
 from levare.errors import InvalidSetting, Unavailable
 from levare.process import running_as
-from levare.settings import Settings
+from levare.settings import Settings, refuse_open
 from levare.store import migrate
 from levare.store.engine import Database
 
@@ -67,7 +66,7 @@ def _leave(_signal: int, _frame: FrameType | None) -> None:
 
 def listen(settings: Settings) -> socket.socket:
     """The socket to serve on, bound first so that nothing is touched when another has the port."""
-    _refuse_open(settings)
+    refuse_open(settings)
     try:
         found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
         family, kind, protocol, _, address = found[0]
@@ -81,15 +80,6 @@ def listen(settings: Settings) -> socket.socket:
         ) from None
     listener.listen(128)
     return listener
-
-
-def _refuse_open(settings: Settings) -> None:
-    """Beyond loopback anybody on the way reads the tokens of what is not encrypted."""
-    if not (settings.tls_cert or settings.insecure or is_loopback(settings.host)):
-        raise InvalidSetting(
-            f"LEVARE_HOST is {settings.host}: the API would be reached from other machines without encryption.",
-            "Set LEVARE_TLS_CERT and LEVARE_TLS_KEY, or LEVARE_INSECURE=1 if something before it speaks TLS.",
-        )
 
 
 def prepare(settings: Settings) -> None:

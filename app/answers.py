@@ -420,6 +420,9 @@ class Readiness(BaseModel):
 
     database: str = Field(examples=["ok"])
     redis: str = Field(examples=["ok"])
+    beat: str = Field(
+        description="Whether somebody decides what starts; does not count for the status.", examples=["ok"]
+    )
 
 
 def answer(content: Any, status: int = HTTPStatus.OK, headers: Mapping[str, str] | None = None) -> Response:

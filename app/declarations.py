@@ -9,7 +9,8 @@ from app import problems
 from levare.decide.plan import Document
 from levare.errors import Fault, InvalidDeclaration, LevareError
 from levare.manifest import declared
-from levare.manifest.faults import in_words
+from levare.manifest.faults import fields_at, in_words
+from levare.manifest.kinds import OF_KIND
 from levare.model import Declared
 from levare.store.kinds import KINDS
 
@@ -27,7 +28,7 @@ def checked(given: Iterable[tuple[str, str, Mapping[str, Any]]]) -> list[Declare
         try:
             known = declared(kind, name, document)
         except (ValidationError, LevareError) as error:
-            faults += _faults(f"{kind}.{name}", error)
+            faults += _faults(kind, f"{kind}.{name}", error)
             continue
         if (kind, name) in found:
             faults.append(Fault(f"{kind}.{name}", "is declared twice", name, "each name once"))
@@ -46,12 +47,16 @@ def normal(kind: str, document: Document) -> Document:
         return document
 
 
-def _faults(place: str, error: ValidationError | LevareError) -> Iterator[Fault]:
+def _faults(kind: str, place: str, error: ValidationError | LevareError) -> Iterator[Fault]:
     if isinstance(error, LevareError):
         faults = error.faults or [Fault("", error.detail)]
         yield from (Fault(_joined(place, each.field), each.message, each.value, each.limit) for each in faults)
         return
     for each in error.errors(include_url=False):
+        if each["type"] == "extra_forbidden":
+            known = fields_at(OF_KIND[kind].model, each["loc"][:-1])
+            yield problems.unknown(_joined(place, ".".join(map(str, each["loc"]))), known)
+            continue
         message, limit = in_words(each)
         yield Fault(_joined(place, ".".join(map(str, each["loc"]))), message, each.get("input"), limit)
 

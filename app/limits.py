@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app import problems
 from app.deprecation import headers_of
 from levare.errors import Fault, Forbidden, LevareError, NotFound, TooLarge, Unavailable
+from levare.settings import is_loopback
 
 MOST_BODY_BYTES = 1 << 20
 MOST_PLAN_BYTES = 1 << 26
@@ -195,11 +196,6 @@ def our_names(host: str, others: Collection[str] = ()) -> frozenset[str]:
     with suppress(OSError):
         names |= {str(address[4][0]) for address in socket.getaddrinfo(host, None)}
     return frozenset(names)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether nobody outside of this machine can reach what listens there."""
-    return host in _LOOPBACK or (_is_address(host) and ip_address(host).is_loopback)
 
 
 def _is_address(name: str) -> bool:

@@ -49,7 +49,7 @@ class UsedAtMost(BaseModel):
 
     cpus: float | None = Field(description="CPUs that were kept busy on average.", examples=[2.1])
     memory_mib: float | None = Field(description="MiB at its peak.", examples=[11264.0])
-    gpu_memory_mib: float | None = Field(description="MiB at its peak.", examples=[18000.0])
+    gpu_memory_mib: float | None = Field(description="MiB of all its GPUs at its peak.", examples=[18000.0])
     gpu_utilisation_percent: float | None = Field(description="Half of the runs were busier.", examples=[71.5])
     seconds: float | None = Field(description="From start to end.", examples=[7200.0])
 

@@ -179,9 +179,13 @@ def _refuse_unplayed(wanted: Sequence[Any]) -> None:
 def _said(changes: Sequence[Change], nodes: Mapping[str, int]) -> Iterator[str]:
     for change in changes:
         for each in fields(change, normal):
-            yield f"{change.kind} {change.name}: {each.path} {written(each.before)} -> {written(each.after)}"
+            yield f"{change.kind} {change.name}: {each.path} {_in_words(each.before)} -> {_in_words(each.after)}"
     for name, count in sorted(nodes.items()):
         yield f"nodes like {name}: 1 -> {count}"
+
+
+def _in_words(value: Any) -> str:
+    return "(none)" if value is None else written(value)
 
 
 def _told(found: Tallies) -> dict[str, Any]:

@@ -62,6 +62,10 @@ class Team(BaseModel):
             "Is owed 2 of 3 parts of the fleet and has had 61% of what was used lately, so it comes after 1 other team."
         ],
     )
+    revision: int = Field(
+        description="The revision that declared it so, for `If-Match`; 0 for one of which nothing is declared.",
+        examples=[12],
+    )
     updated_at: At | None = Field(description="When it was last declared.")
 
 

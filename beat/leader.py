@@ -21,7 +21,7 @@ from levare.store.engine import Database
 
 log = get_logger()
 
-ROLE = "beat"
+ROLE = leases.BEAT
 LEASE = timedelta(seconds=2.5)
 RENEW_EVERY = LEASE * 0.3
 

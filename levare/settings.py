@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
+from ipaddress import ip_address
 from pathlib import Path
 from secrets import token_hex, token_urlsafe
 
@@ -150,7 +151,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         home=home,
         secrets=Path(environ.get("LEVARE_SECRETS") or home / "secrets").absolute(),
         database=variables.database(environ, "LEVARE_DATABASE", home=home),
-        redis=variables.redis(environ, "LEVARE_REDIS"),
+        redis=variables.url(environ, "LEVARE_REDIS", variables.REDISES),
         host=environ.get("LEVARE_HOST") or "127.0.0.1",
         port=variables.whole(environ, "LEVARE_PORT", 8420, low=0, high=65535),
         names=tuple(name.lower() for name in variables.names(environ, "LEVARE_NAMES", "")),
@@ -172,8 +173,8 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         licences=variables.listed(environ, "LEVARE_LICENCES", amount),
         simulated_gpus=variables.simulated(environ, "LEVARE_SIMULATED_GPUS"),
         gpus=variables.gpus(environ, "LEVARE_GPUS"),
-        node_database=environ.get("LEVARE_NODE_DATABASE") or "",
-        node_redis=environ.get("LEVARE_NODE_REDIS") or "",
+        node_database=variables.url(environ, "LEVARE_NODE_DATABASE", variables.DATABASES),
+        node_redis=variables.url(environ, "LEVARE_NODE_REDIS", variables.REDISES),
         gpu_companions=variables.names(environ, "LEVARE_GPU_COMPANIONS", _COMPANIONS),
         mlflow=variables.whole(environ, "LEVARE_MLFLOW", 1, low=0, high=1) == 1,
         reap_orphans=variables.whole(environ, "LEVARE_REAP_ORPHANS", 0, low=0, high=1) == 1,
@@ -183,6 +184,20 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         log_limit_mib=variables.size(environ, "LEVARE_LOG_LIMIT") or 8,
         log_format=variables.log_format(environ, "LEVARE_LOG_FORMAT"),
     )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether nobody outside of this machine can reach what listens there."""
+    return host == "localhost" or (variables.is_ip(host) and ip_address(host).is_loopback)
+
+
+def refuse_open(settings: Settings) -> None:
+    """Beyond loopback anybody on the way reads the tokens of what is not encrypted."""
+    if not (settings.tls_cert or settings.insecure or is_loopback(settings.host)):
+        raise InvalidSetting(
+            f"LEVARE_HOST is {settings.host}: the API would be reached from other machines without encryption.",
+            "Set LEVARE_TLS_CERT and LEVARE_TLS_KEY, or LEVARE_INSECURE=1 if something before it speaks TLS.",
+        )
 
 
 def kept_secret(path: Path) -> str:

@@ -7,7 +7,6 @@ from datetime import timedelta
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 from levare.errors import InvalidSetting
 from levare.written import duration_seconds, label, simulated_devices, size_mib
@@ -18,40 +17,28 @@ Environ = Mapping[str, str]
 _SHORTEST_HALF_LIFE, _LONGEST_HALF_LIFE = timedelta(hours=1), timedelta(days=366)
 _LONGEST_CURRENCY = 8
 _GIVEN_LABELS = ("node", "gpu")  # the worker sets them
-_DATABASES = ("sqlite", "postgresql", "postgres")
-_REDISES = ("redis", "rediss", "unix")
+DATABASES = ("postgresql://", "postgresql+psycopg://", "postgres://", "sqlite:///")
+REDISES = ("redis://", "rediss://", "unix://")
 
 
 def database(environ: Environ, name: str, *, home: Path) -> str:
     """An SQLAlchemy URL, of SQLite in `home` by default; a file keeps its place when the working directory changes."""
-    url = environ.get(name) or f"sqlite:///{home / 'levare.db'}"
-    scheme, mark, path = url.partition(":///")
-    if url.partition(":")[0].partition("+")[0] not in _DATABASES:
-        raise InvalidSetting(
-            f"{name} is {_without_password(url)!r}.", "Set postgresql://USER:PASSWORD@HOST/NAME or sqlite:////PATH."
-        )
+    scheme, mark, path = (url(environ, name, DATABASES) or f"sqlite:///{home / 'levare.db'}").partition(":///")
     if not scheme.startswith("sqlite"):
-        return url
-    if not mark or not path or path == ":memory:":
-        raise InvalidSetting(f"{name} is {url!r}, which names no file.", "Set it to sqlite:////path/to/file.")
+        return f"{scheme}{mark}{path}"
+    if not path or path == ":memory:":
+        raise InvalidSetting(f"{name} names no file.", "Set it to sqlite:////path/to/file.")
     return f"{scheme}{mark}{Path(path).absolute()}"
 
 
-def redis(environ: Environ, name: str) -> str:
-    """The URL of a Redis; empty for the embedded one."""
-    url = environ.get(name) or ""
-    if url and url.partition("://")[0] not in _REDISES:
-        raise InvalidSetting(f"{name} is {_without_password(url)!r}.", "Set redis://HOST:PORT/0 or unix:///PATH.")
-    return url
-
-
-def _without_password(url: str) -> str:
-    """As it may be shown."""
-    try:
-        password = urlsplit(url).password
-    except ValueError:
-        return url.partition(":")[0] + ":…"
-    return url.replace(f":{password}@", ":…@") if password else url
+def url(environ: Environ, name: str, allowed: tuple[str, ...]) -> str:
+    """Empty where it is not set. It may hold a password, so that a wrong one is not repeated beyond its beginning."""
+    found = environ.get(name) or ""
+    if found and not found.startswith(allowed):
+        scheme, mark, _ = found.partition("://")
+        begins = f"begins with {scheme + mark!r}" if mark else "is no URL"
+        raise InvalidSetting(f"{name} {begins}.", f"It begins with {' or '.join(allowed)}.")
+    return found
 
 
 def whole(environ: Environ, name: str, default: int, *, low: int, high: int) -> int:
@@ -162,14 +149,14 @@ def listed(environ: Environ, name: str, read: Callable[[str], tuple[str, Value]]
 
 def address(environ: Environ, name: str) -> str:
     text = environ.get(name) or ""
-    if text and not _is_ip(text) and not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", text):
+    if text and not is_ip(text) and not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", text):
         raise InvalidSetting(
             f"{name} is {text!r}.", "Set an IP address or a host name without a port, such as 10.0.0.7."
         )
     return text
 
 
-def _is_ip(text: str) -> bool:
+def is_ip(text: str) -> bool:
     try:
         return bool(ip_address(text))
     except ValueError:

@@ -70,6 +70,9 @@ def examine(client: "Client") -> Iterator[Check]:
     yield _part(
         "redis", health["redis"], "Look at the log of process redis, and at LEVARE_REDIS; jobs start later without."
     )
+    if "beat" in health:
+        step = "Look at the log of process beat, or start it: nothing begins until it decides."
+        yield _part("beat", health["beat"], step, well="decides")
     yield _clock("clock", "the API's clock", health["skew_seconds"])
     try:
         nodes = client.nodes()
@@ -82,8 +85,8 @@ def examine(client: "Client") -> Iterator[Check]:
     yield from _home(address)
 
 
-def _part(name: str, answer: str, next_step: str) -> Check:
-    return Check(name, answer == "ok", "answers" if answer == "ok" else answer, "" if answer == "ok" else next_step)
+def _part(name: str, answer: str, next_step: str, *, well: str = "answers") -> Check:
+    return Check(name, True, well) if answer == "ok" else Check(name, False, answer, next_step)
 
 
 def _clock(name: str, whose: str, skew: float | None) -> Check:

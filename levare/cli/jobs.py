@@ -118,4 +118,5 @@ def _cancelled(job: "Job") -> str:
         return f"{job['id']} is being cancelled; it is still {job['state']}{where}"
     if job["cancel_requested_at"]:
         return f"{job['id']} is cancelled" if job["state"] == "cancelled" else f"{job['id']} had {ending(job)} before"
-    return f"{job['id']} had {ending(job)} already; nothing changed"
+    had = "" if job["state"] == "cancelled" else "had "
+    return f"{job['id']} {had}{ending(job)} already; nothing changed"

@@ -12,7 +12,7 @@ from levare.cli.group import Nouns
 from levare.cli.kinds import POOL
 
 if TYPE_CHECKING:
-    from levare.client import Pool
+    from levare.client import Client, Pool
 
 _STATES = ("starting", "ready", "draining", "stopping", "lost")
 _KNOWN = ("workers", "select", "offers", "labels", "price", "zone", "calendar", "description")
@@ -64,10 +64,15 @@ def scale(pool: str, workers: int, *, most: int | None, dry_run: bool, as_json: 
     """Have a pool have so many workers, or with --max as many as the queue needs; all else of it stays."""
     if most is None and extra["queue_per_worker"]:
         raise click.UsageError("--queue-per-worker goes with --max.")
+
+    def scaled(client: "Client") -> "Pool":
+        before = client.pool(pool)
+        wanted = _scaled(before["definition"]["workers"], workers, most, extra["queue_per_worker"])
+        definition = {**before["definition"], "workers": wanted}
+        return client.set_pool(pool, definition, dry_run=dry_run, if_match=before["revision"])
+
     with terminal.connect() as client:
-        definition = dict(client.pool(pool)["definition"])
-        definition["workers"] = _scaled(definition["workers"], workers, most, extra["queue_per_worker"])
-        found = client.set_pool(pool, definition, dry_run=dry_run)
+        found = terminal.on_the_newest(lambda: scaled(client))
     _tell(found, f"{'would have' if dry_run else 'has'} {_asked(found)}", as_json=as_json)
 
 

@@ -101,7 +101,8 @@ _FAMILY_HEADS = ("family", "runs", "failed", "waits", "takes", "CPUs", "memory",
 
 def _family(each: Mapping[str, Any]) -> list[str]:
     asked, used = each["asked"], each["used"]
-    gpu_memory = asked["gpu_memory_mib"] or asked["gpu_total_mib"]
+    of_one = asked["gpu_memory_mib"] or asked["gpu_total_mib"]
+    gpu_memory = of_one and of_one * asked["gpus"]  # what is used is told of all GPUs together
     return [
         each["name"],
         str(each["attempts"]),

@@ -63,7 +63,7 @@ def simulate(
     for line in _heading(found):
         click.echo(line)
     terminal.show(terminal.table(_HEADS, _rows(found)))
-    for line in _ending(found):
+    for line in (*_ending(found), *_missing(settings, found)):
         terminal.note(line)
 
 
@@ -153,3 +153,10 @@ def _ending(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"{words.counted(found['untold'], 'job')} left out: nothing tells how long they take."
     if not found["changes"]:
         yield "Nothing is otherwise: give --set, --nodes or a manifest."
+
+
+def _missing(settings: Sequence[Setting], found: "Replay") -> Iterator[str]:
+    """Teams that had no job: what is set of one makes no difference, and its name may be misspelt."""
+    played = found["actual"]["teams"]
+    for name in dict.fromkeys(path[1] for path, _ in settings if path[0] == "teams" and path[1] not in played):
+        yield f"Team {name} had no job then; those that had: {', '.join(sorted(played)) or 'none'}."

@@ -69,14 +69,18 @@ def set_(
     """Set what is given, and leave the rest as it is; `none` takes a limit away."""
     if project and user:
         raise click.UsageError("A quota is of a project or of a user, not of both.")
-    with terminal.connect() as client:
-        declared = _declared(client, team)
+
+    def changed(client: "Client") -> "Team":
+        declared, revision = _declared(client, team)
         quota = _quota_in(declared, project, user)
         quota |= {name: None if value == NO_LIMIT else value for name, value in limits.items() if value is not None}
         declared |= {} if weight is None else {"weight": weight}
         roles = {**declared.get("members", {}), **dict(members)}
         declared |= {"members": {name: role for name, role in roles.items() if role != NO_LIMIT}} if roles else {}
-        found = client.set_team(team, dry_run=dry_run, **declared)
+        return client.set_team(team, dry_run=dry_run, if_match=revision, **declared)
+
+    with terminal.connect() as client:
+        found = terminal.on_the_newest(lambda: changed(client))
     _tell(found, "would be set" if dry_run else "is set", as_json=as_json)
 
 
@@ -94,13 +98,14 @@ def remove(team: str, *, dry_run: bool, as_json: bool) -> None:
         click.echo(f"{team} {'would weigh' if dry_run else 'weighs'} 1 and has no quota; its jobs and its use stay")
 
 
-def _declared(client: "Client", name: str) -> dict[str, Any]:
-    """What is declared of a team now; nothing of a new one."""
+def _declared(client: "Client", name: str) -> tuple[dict[str, Any], int | None]:
+    """What is declared of a team now, and since which revision; nothing of a new one."""
     try:
         found = client.team(name)
     except NotFound:
-        return {}
-    return {part: found[part] for part in ("weight", "quota", "projects", "users", "members")}
+        return {}, 0
+    parts = ("weight", "quota", "projects", "users", "members")
+    return {part: found[part] for part in parts}, found.get("revision")
 
 
 def _quota_in(declared: dict[str, Any], project: str | None, user: str | None) -> dict[str, Any]:
@@ -114,7 +119,7 @@ def _tell(team: "Team", what: str, *, as_json: bool) -> None:
     if as_json:
         terminal.document(team)
         return
-    click.echo(f"{team['name']} {what}: weight {team['weight']:g}, {_limits(team['quota'])}")
+    click.echo(f"{team['name']} {what}: weight {team['weight']:g}, {_limits(team['quota'], 'no quota')}")
     for name, role in sorted(team["members"].items()):
         click.echo(f"  member {name}: {role}")
     for noun, quotas in (("project", team["projects"]), ("user", team["users"])):
@@ -143,7 +148,6 @@ def _row(team: "Team") -> list[Any]:
 
 
 def _whole(team: "Team") -> list[Any]:
-    days = team["quota"]["period_seconds"] / _DAY_SECONDS
     facts = [
         ("team", team["name"]),
         ("weight", words.number(team["weight"])),
@@ -152,7 +156,7 @@ def _whole(team: "Team") -> list[Any]:
         ("GPUs", f"{words.number(team['gpus'])}, {words.number(team['borrowed_gpus'])} of them borrowed"),
         ("jobs", f"{team['running']} running, {team['queued']} queued"),
         ("use", f"{team['used_gpu_hours']:.1f} weighted GPU-hours lately, with what runs"),
-        ("GPU-hours", f"{team['period_gpu_hours']:.1f} ended in the last {days:g} days"),
+        ("GPU-hours", f"{team['period_gpu_hours']:.1f} ended in the last {_period(team['quota'])}"),
         *((f"member {name}", role) for name, role in sorted(team["members"].items())),
         *((f"project {name}", _limits(quota)) for name, quota in sorted(team["projects"].items())),
         *((f"user {name}", _limits(quota)) for name, quota in sorted(team["users"].items())),
@@ -160,14 +164,19 @@ def _whole(team: "Team") -> list[Any]:
     return [terminal.facts(facts)]
 
 
-def _limits(quota: "Quota") -> str:
+def _limits(quota: "Quota", nothing: str = "none") -> str:
     """`8 GPUs, 20 running, 2,000 GPU-hours in 30 days`."""
     borrows = "" if quota["borrow"] else " without borrowing"
-    days = quota["period_seconds"] / _DAY_SECONDS
+    gpus = "GPU" if quota["gpus"] == 1 else "GPUs"
     texts = {
-        f"{{}} GPUs{borrows}": quota["gpus"],
+        f"{{}} {gpus}{borrows}": quota["gpus"],
         "{} running": quota["running"],
         "{} queued": quota["queued"],
-        f"{{}} GPU-hours in {days:g} days": quota["gpu_hours"],
+        f"{{}} GPU-hours in {_period(quota)}": quota["gpu_hours"],
     }
-    return ", ".join(text.format(words.number(limit)) for text, limit in texts.items() if limit is not None) or "none"
+    return ", ".join(text.format(words.number(limit)) for text, limit in texts.items() if limit is not None) or nothing
+
+
+def _period(quota: "Quota") -> str:
+    days = quota["period_seconds"] / _DAY_SECONDS
+    return f"{days:g} day{'s' * (days != 1)}"

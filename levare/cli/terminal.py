@@ -4,12 +4,13 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from levare.cli.words import plain
+from levare.errors import Stale
 
 if TYPE_CHECKING:  # both take longer to import than --help may take
     from rich.console import Console
@@ -18,6 +19,8 @@ if TYPE_CHECKING:  # both take longer to import than --help may take
 
     from levare.client import Client
 
+Found = TypeVar("Found")
+_MOST_TURNS = 10
 _STYLES = {
     "blocked": "yellow",
     "waiting": "yellow",
@@ -73,6 +76,14 @@ def is_quiet() -> bool:
 def connect() -> "Client":
     """The client of this command: the one that the caller gave as the context's object, or one by the environment."""
     return click.get_current_context().find_root().obj or client_kind()()
+
+
+def on_the_newest(change: Callable[[], Found]) -> Found:
+    """What is read and then written whole: begun anew where somebody else has changed it in between."""
+    for _ in range(_MOST_TURNS):
+        with suppress(Stale):
+            return change()
+    return change()
 
 
 def client_kind() -> "type[Client]":

@@ -1,5 +1,6 @@
 """`levare up`: the processes of the Procfile on this machine, until Ctrl-C."""
 
+import errno
 import fcntl
 import json
 import os
@@ -20,7 +21,7 @@ import click
 from levare.errors import Conflict, InvalidSetting, LevareError, Unavailable
 from levare.machine import refuse_shared, refuse_unfit
 from levare.procfile import Processes, Say, commands, deployment
-from levare.settings import Settings, load
+from levare.settings import Settings, load, refuse_open
 
 if TYPE_CHECKING:
     from levare.client import Client
@@ -71,9 +72,11 @@ def running(
         refuse_unfit()
     if settings.sqlite_file:
         refuse_shared(settings.sqlite_file)
-    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _make_home(settings.home)
     wanted = {name: command for name, command in commands(deployment() / "Procfile").items() if name in names}
     stop_on(signal.SIGTERM, signal.SIGHUP)
+    if "web" in names:
+        refuse_open(settings)
     with _alone(settings):
         _refuse_taken_ports(settings, names)
         with Processes(wanted, cwd=deployment(), env=environment(settings, environ), say=say) as processes:
@@ -106,8 +109,11 @@ def with_ports(settings: Settings) -> Settings:
 
 
 def free_port(host: str) -> int:
-    with listening(host, 0) as server:
-        return server.getsockname()[1]
+    try:
+        with listening(host, 0) as server:
+            return server.getsockname()[1]
+    except OSError as error:
+        raise _no_port(host, 0, error) from None
 
 
 def listening(host: str, port: int) -> socket.socket:
@@ -178,6 +184,15 @@ class Output:
             click.echo(text)
 
 
+def _make_home(home: Path) -> None:
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (home / "up.lock").touch()
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise InvalidSetting(f"{home} cannot be used: {why}.", "Set LEVARE_HOME to a folder of yours.") from None
+
+
 @contextmanager
 def _alone(settings: Settings) -> Iterator[None]:
     """One `levare up` for a state directory."""
@@ -212,21 +227,29 @@ def _refuse_taken_ports(settings: Settings, names: list[str]) -> None:
         ("web", "LEVARE_PORT", settings.host, settings.port),
         ("flower", "LEVARE_FLOWER_PORT", "127.0.0.1", settings.flower_port),
     ):
-        if name in names and not _becomes_free(host, port):
-            raise Conflict(f"Port {port} of {host} is taken.", f"Set {variable}, or to 0 for any free port.")
+        if name in names and (error := _refusal(host, port)):
+            if error.errno == errno.EADDRINUSE:
+                raise Conflict(f"Port {port} of {host} is taken.", f"Set {variable}, or to 0 for any free port.")
+            raise _no_port(host, port, error)
 
 
-def _becomes_free(host: str, port: int, *, seconds: float = 3.0) -> bool:
-    """A process of an earlier `levare up` may be just ending."""
+def _no_port(host: str, port: int, error: OSError) -> InvalidSetting:
+    why = (error.strerror or str(error)).partition(" (while")[0].lower()
+    return InvalidSetting(f"Nothing can listen on port {port} of {host}: {why}.", "Set LEVARE_HOST and LEVARE_PORT.")
+
+
+def _refusal(host: str, port: int, *, seconds: float = 3.0) -> OSError | None:
+    """Why nobody can listen there. An earlier `levare up` may be just ending, so that it is tried for a while."""
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    while True:
         try:
             listening(host, port).close()
-        except OSError:
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
+                return error
             time.sleep(0.1)
         else:
-            return True
-    return False
+            return None
 
 
 def client_of(settings: Settings, **options: Any) -> "Client":

@@ -88,7 +88,7 @@ def _verdict(answer: "Why", now: datetime, would: str = "", *, is_array: bool) -
 
 def _until(estimate: "Estimate", now: datetime) -> str:
     typical, latest = (_clock(estimate[name], now) for name in ("typical", "latest"))
-    at = f"at about {typical}" if (words.moment(estimate["typical"]) or now) - now >= _MINUTE else "in a moment"
+    at = f"at about {typical}" if (words.moment(estimate["typical"]) or now) - now >= _MINUTE else "within a minute"
     if typical and latest and typical != latest:
         return f": it starts {at}, at the latest {latest}."
     if typical:

@@ -397,6 +397,8 @@ class Team(TypedDict):
     queued: int
     rank: int
     why: str
+    revision: NotRequired[int]
+    """0 where nothing is declared; not told by older servers."""
     updated_at: str | None
 
 
@@ -486,3 +488,5 @@ class Health(TypedDict):
     skew_seconds: float | None
     database: str
     redis: str
+    beat: NotRequired[str]
+    """Not told by older servers."""

@@ -17,8 +17,9 @@ MOST_TRIES = 12
 """So many decisions are tried at most before it is said that no small change would do,"""
 MOST_WORK = 8_000
 """and so many looks of a lane or of a node at the queue, but 3 tries at least."""
-_HOUR = timedelta(hours=1)
-_HOURS = (24, 12, 8, 6, 4, 3, 2, 1)
+_SECOND, _MINUTE, _HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
+_HOURS = [number * _HOUR for number in (24, 12, 8, 6, 4, 3, 2, 1)]
+_MINUTES = [number * _MINUTE for number in (30, 15, 5)]
 
 
 @dataclass(frozen=True)
@@ -83,28 +84,33 @@ class _Trial:
 
 
 def _changes(trial: _Trial) -> Iterator[Tried]:
-    yield from _if_the_last_helps(trial, list(_shorter(trial.job)))
+    yield from _if_the_last_helps(trial, list(_shorter(trial.job, _HOURS)))
     yield from _less(trial)
     yield from _elsewhere(trial.job)
+    yield from _if_the_last_helps(trial, list(_shorter(trial.job, _MINUTES)))
     yield from _if_the_last_helps(trial, list(_more_urgent(trial.job)))
 
 
 def _if_the_last_helps(trial: _Trial, ascending: Sequence[Tried]) -> Iterator[Tried]:
-    """Where the greatest change does not help, a smaller one of the same kind does not either."""
-    if ascending and trial.could_start(ascending[-1][0]) and trial.starts(ascending[-1][0]):
-        yield from ascending
+    """The least that helps. Where the greatest change does not help, a smaller one of the same kind does not either."""
+
+    def helps(tried: Tried) -> bool:
+        return trial.could_start(tried[0]) and trial.starts(tried[0])
+
+    if ascending and helps(ascending[-1]):
+        yield ascending[bisect_left(ascending, True, hi=len(ascending) - 1, key=helps)]
 
 
-def _shorter(job: Waiting) -> Iterator[Tried]:
+def _shorter(job: Waiting, limits: Iterable[timedelta]) -> Iterator[Tried]:
     """A limit lets it run before a node is needed for another; never one that its kind usually outlasts."""
     known = job.expected
-    for hours in _HOURS:
-        limit = hours * _HOUR
+    for limit in limits:
         is_usual = known is None or known.typical in (known.promised, min(known.typical, limit))
         if is_usual and (known is None or limit < known.promised):
             typical = min(known.typical, limit) if known else limit
-            text = f"With a limit of {hours} h (--timeout {hours}h) it would start now."
-            yield replace(job, expected=Duration(typical, limit)), Change("timeout_seconds", hours * 3600, text)
+            number, unit = (limit // _HOUR, "h") if limit >= _HOUR else (limit // _MINUTE, "min")
+            text = f"With a limit of {number} {unit} (--timeout {number}{unit[0]}) it would start now."
+            yield replace(job, expected=Duration(typical, limit)), Change("timeout_seconds", limit // _SECOND, text)
 
 
 def _less(trial: _Trial) -> Iterator[Tried]:

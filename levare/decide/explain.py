@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from levare.decide.amounts import counted
 from levare.decide.capacity import could_serve
 from levare.decide.change import Change, smallest_change
 from levare.decide.cost import Bill, expected_cost
@@ -151,7 +152,11 @@ class _Facts:
             return
         account, held = self.sharing.accounts.get(job.team), books.standing(job.team).gpus
         nominal = account.quota.gpus if account else None
-        has = f"holds {held:.3g} of the {nominal} GPUs of its quota" if nominal is not None else "has used up a quota"
+        has = (
+            f"holds {held:.3g} of the {counted(nominal, 'GPU')} of its quota"
+            if nominal is not None
+            else "has used up a quota"
+        )
         message = f"Team {job.team} {has}; this would borrow, so it comes after all that are within theirs."
         left = None if nominal is None else max(0.0, nominal - held)
         yield Reason("borrowing", WILL_WAIT, message, job.request.gpus * job.request.nodes, left)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from heapq import heapify, heappop, heappush
 from itertools import count, islice
 
+from levare.decide.amounts import counted
 from levare.decide.backfill import expected_of
 from levare.decide.capacity import Room
 from levare.decide.fleet import without_licences
@@ -56,10 +57,11 @@ def estimate(
     line += [each for each in waiting if each.job_id not in known]
     ahead = _Ahead(job, line, nodes, now, sharing)
     typical, dead_end = ahead.start(lambda duration: duration.typical)
-    is_lost = typical is None and not dead_end
+    is_lost = typical is None and dead_end is None
     latest = promise.at if promise else None if is_lost else ahead.start(lambda duration: duration.promised)[0]
     latest = max(typical, latest) if typical and latest else latest
-    return Estimate(typical, latest, _words(typical, latest) or (_unknown(nodes, now) if dead_end else _TOO_FAR))
+    why_not = _TOO_FAR if dead_end is None else _unknown(dead_end, nodes)
+    return Estimate(typical, latest, _words(typical, latest) or why_not)
 
 
 @dataclass(frozen=True)
@@ -119,11 +121,19 @@ def starts(
 def ends(nodes: Iterable[Node], now: datetime) -> dict[str, datetime]:
     """When each attempt that runs ends, if it takes as long as usual; without those of which nothing tells."""
     return {
-        held.attempt_id: held.placed_at + whole.typical
+        held.attempt_id: at
         for node in nodes
         for held in node.held
-        if held.placed_at and (whole := expected_of(held, now))
+        if (at := _end_of(held, now, lambda duration: duration.typical))
     }
+
+
+def _end_of(held: Held, now: datetime, lasts: Callable[[Duration], timedelta]) -> datetime | None:
+    """By when it ends as it was told to, or else by how long it lasts; None where nothing tells."""
+    if held.ends_by:
+        return held.ends_by
+    whole = expected_of(held, now)
+    return held.placed_at + lasts(whole) if whole and held.placed_at else None
 
 
 def _words(typical: datetime | None, latest: datetime | None) -> str:
@@ -136,12 +146,20 @@ def _words(typical: datetime | None, latest: datetime | None) -> str:
     return ""
 
 
-def _unknown(nodes: Sequence[Node], now: datetime) -> str:
-    jobs = {held.job_id for node in nodes for held in node.held if expected_of(held, now) is None}
+def _unknown(dead_end: Iterable[Node], nodes: Iterable[Node]) -> str:
+    """Where nothing more is known to happen: what still runs then, or has started meanwhile, and nobody knows it."""
+    jobs, running = _jobs_on(dead_end), _jobs_on(nodes)
     if not jobs:
         return _ELSEWHERE
-    of = "1 job that runs has" if len(jobs) == 1 else f"{len(jobs)} jobs that run have"
-    return f"{of} no limit (--timeout), no progress and no earlier runs of its kind: nobody knows when it ends."
+    s, has, their, they_end = ("s", "has", "its", "it ends") if len(jobs) == 1 else ("", "have", "their", "they end")
+    which = ((f"run{s}", jobs & running), (f"start{s} before it", jobs - running))
+    how = " or ".join(words for words, such in which if such)
+    known = f"no limit (--timeout), no progress and no earlier runs of {their} kind"
+    return f"{counted(len(jobs), 'job')} that {how} {has} {known}: nobody knows when {they_end}."
+
+
+def _jobs_on(nodes: Iterable[Node]) -> set[str]:
+    return {held.job_id for node in nodes for held in node.held}
 
 
 def _told(moment: datetime) -> str:
@@ -156,20 +174,20 @@ class _Ahead:
     now: datetime
     sharing: Sharing
 
-    def start(self, lasts: Callable[[Duration], timedelta]) -> tuple[datetime | None, bool]:
-        """When the job starts; without that, whether because nothing more is known to happen."""
+    def start(self, lasts: Callable[[Duration], timedelta]) -> tuple[datetime | None, Sequence[Node] | None]:
+        """When the job starts; without that, the fleet as it is once nothing more is known to happen."""
         world = _World(self.line, self.nodes, self.now, lasts)
         work = MOST_WORK
         while work > 0 and world.now - self.now <= HORIZON:
             asked = world.candidates(self.job, self.sharing.licences)
             decision = place(asked, world.nodes, now=world.now, sharing=self.sharing)
             if any(placement.job_id == self.job.job_id for placement in decision.placements):
-                return world.now, False
+                return world.now, None
             world.apply(decision)
             if not world.advance():
-                return None, True
+                return None, world.nodes
             work -= 5 + len(asked) + len(self.nodes)
-        return None, False
+        return None, None
 
 
 class _World:
@@ -270,9 +288,8 @@ class _World:
         return held.attempt_id
 
     def _expect(self, held: Held, node: str) -> None:
-        whole = expected_of(held, self.now)
-        if whole and held.placed_at:
-            heappush(self._moments, (held.placed_at + self._lasts(whole), node, held.attempt_id))
+        if at := _end_of(held, self.now, self._lasts):
+            heappush(self._moments, (at, node, held.attempt_id))
 
     def _end(self, attempt_id: str) -> None:
         for name, node in self._nodes.items():

@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 from levare.decide.capacity import Room
 from levare.decide.fleet import Fleet, licences_short, without_licences
 from levare.decide.shortage import shortages
-from levare.model import TAKEN, Device, Reason, Request, Waiting
+from levare.model import TAKEN, Device, Reason, Request, Waiting, Window
 
 
-def obstacles(job: Waiting, fleet: Fleet) -> list[Reason]:
+def obstacles(job: Waiting, fleet: Fleet, now: datetime) -> list[Reason]:
     """What keeps a job from starting that the fleet could run if it were empty."""
     request = without_licences(job.request, fleet.licences)
     licences = [licence(*short) for short in licences_short(job.request, fleet.licences)]
-    return [*licences, *shortages(request, list(fleet.rooms.values())), *_closed(job, request, fleet)]
+    return [*licences, *shortages(request, list(fleet.rooms.values())), *_closed(job, request, fleet, now)]
 
 
 def licence(name: str, asked: int, left: int) -> Reason:
@@ -33,16 +33,16 @@ def behind(ahead: int) -> list[Reason]:
     return [Reason("behind-others", "will-wait", f"{jobs} first by age.", 0, ahead)] if ahead else []
 
 
-def _closed(job: Waiting, request: Request, fleet: Fleet) -> Iterator[Reason]:
+def _closed(job: Waiting, request: Request, fleet: Fleet, now: datetime) -> Iterator[Reason]:
     """Nodes that have room which the job may not use."""
     for room in fleet.rooms.values():
         if not (room.suits(request) and room.fits(request)):
             yield from _blocked_devices(room, request)
-        elif reason := _closure(room, job, fleet):
+        elif reason := _closure(room, job, fleet, now):
             yield reason
 
 
-def _closure(room: Room, job: Waiting, fleet: Fleet) -> Reason | None:
+def _closure(room: Room, job: Waiting, fleet: Fleet, now: datetime) -> Reason | None:
     state, note = room.node.state, room.node.note
     if state != "ready":
         return Reason(f"node-{state}", "will-wait", f"Node {room.name} has room but is {state}.")
@@ -51,12 +51,18 @@ def _closure(room: Room, job: Waiting, fleet: Fleet) -> Reason | None:
     if room.name in job.shunned:
         return Reason("node-shunned", "will-wait", f"Node {room.name} has room, but the job has failed there.")
     if window := fleet.window_in_the_way(room, job):
-        until = f"from {window.starts:%Y-%m-%d %H:%M} to {window.ends:%Y-%m-%d %H:%M} UTC"
-        message = f"Node {room.name} is kept for the window {window.name!r} {until}, and this could run into it."
-        return Reason("window", "will-wait", message)
+        return _kept_for(window, room.name, now)
     if (kept := fleet.kept.get(room.name)) and kept.job_id != job.job_id:
         return Reason("node-kept", "will-wait", f"Node {room.name} is kept for {kept.job_id}{_by_when(kept.at)}.")
     return None
+
+
+def _kept_for(window: Window, node: str, now: datetime) -> Reason:
+    ends, kept = f"{window.ends:%Y-%m-%d %H:%M} UTC", f"Node {node} is kept for the window {window.name!r}"
+    if window.starts <= now:
+        return Reason("window", "will-wait", f"{kept} until {ends}.")
+    span = f"from {window.starts:%Y-%m-%d %H:%M} to {ends}"
+    return Reason("window", "will-wait", f"{kept} {span}, and this could run into it.")
 
 
 def _blocked_devices(room: Room, request: Request) -> Iterator[Reason]:

@@ -266,7 +266,7 @@ class _Round:
         never = can_never_run(job.request, self.nodes, self.sharing.licences)
         if never:
             return [never]
-        return obstacles(job, self.fleet)
+        return obstacles(job, self.fleet, self.now)
 
 
 class _Reasons(Mapping[str, Sequence[Reason]]):

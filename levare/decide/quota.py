@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from levare.decide.amounts import counted
 from levare.model import Account, Reason, Waiting
 
 SLACK = 1e-6
@@ -64,7 +65,7 @@ def _gpu_limit(ledger: Ledger, gpus: float, _hours: float) -> Reason | None:
     if quota.borrow or not exceeds(quota.gpus, ledger.gpus, gpus):
         return None
     nominal = quota.gpus or 0
-    has = f"{_who(ledger)} holds {ledger.gpus:.3g} of the {nominal} GPUs of its quota and may not borrow; "
+    has = f"{_who(ledger)} holds {ledger.gpus:.3g} of the {counted(nominal, 'GPU')} of its quota and may not borrow; "
     has += f"this asks for {gpus:.3g}"
     return _refused(
         "quota-gpus", has, "Some of its jobs have to end first", asked=gpus, limit=nominal, used=ledger.gpus
@@ -79,8 +80,9 @@ def keeps_from(ledger: Ledger, job: Waiting, gpus: float, now: datetime) -> Reas
     if job.expected and now + job.expected.promised <= kept.at:
         return None
     left = max(0.0, (nominal or 0) - ledger.gpus - kept.gpus)
-    has = f"{_who(ledger)} holds {ledger.gpus:.3g} of the {nominal} GPUs of its quota, and {kept.gpus:.3g} are kept for"
-    return Reason("quota-kept", "will-wait", f"{has} job {kept.job_id}, which has waited longer.", gpus, left)
+    held = f"{_who(ledger)} holds {ledger.gpus:.3g} of the {counted(nominal or 0, 'GPU')} of its quota"
+    told = f"{held}, and {kept.gpus:.3g} are kept for job {kept.job_id}, which has waited longer."
+    return Reason("quota-kept", "will-wait", told, gpus, left)
 
 
 def _hour_limit(ledger: Ledger, _gpus: float, hours: float) -> Reason | None:
@@ -89,7 +91,8 @@ def _hour_limit(ledger: Ledger, _gpus: float, hours: float) -> Reason | None:
         return None
     most = quota.gpu_hours or 0.0
     has = f"{_who(ledger)} has used {ledger.gpu_hours:.1f} of the {most:g} GPU-hours of its quota for "
-    has += f"{quota.period / _DAY:g} days, and this counts for {hours:.3g} at once"
+    days = quota.period / _DAY
+    has += f"{days:g} day{'s' * (days != 1)}, and this counts for {hours:.3g} at once"
     return _refused(
         "quota-gpu-hours", has, "Older use has to leave that time first", asked=hours, limit=most, used=ledger.gpu_hours
     )

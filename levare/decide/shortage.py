@@ -1,12 +1,12 @@
 """Why a request does not fit: every dimension of which too few nodes offer enough, with the numbers."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from levare.decide.amounts import counted, joined, size
 from levare.decide.capacity import Room, describe, describe_gpus
 from levare.decide.known import hints, resource_hint
-from levare.model import Reason, Request
+from levare.model import Device, Reason, Request
 
 Measure = Callable[[Room], int]
 Amount = tuple[int, str]
@@ -112,12 +112,21 @@ def _gpus(request: Request, rooms: Sequence[Room]) -> Reason | None:
     most, _ = _nth(request, [(_when_empty(request, room), room.name) for room in rooms])
     wish = f"Asks for {describe_gpus(request)} {_where(request)}"
     if most < request.gpus:
-        message = f"{wish}; {_most_in_all(request, rooms, most)}."
+        message = f"{wish}; {_most_gpus(request, rooms, most)}."
         return Reason("too-many-gpus", "can-never-run", message, request.gpus, most)
     best = _best(request.gpus, free)
     if not there and request.gpu_memory_mib:
         best = _most_of_one(rooms)
     return Reason("gpus-busy", "will-wait", f"{wish}; {best}.", request.gpus, there)
+
+
+def _most_gpus(request: Request, rooms: Iterable[Room], most: int) -> str:
+    """How many the largest node has; where no GPU is large enough, how large the largest is."""
+    if most or not request.gpu_memory_mib:
+        return f"{_largest(request)} has {most or 'none'}"
+    sizes = [(device.memory_mib, room.name) for room in rooms for device in _devices_like(request, room)]
+    largest, name = max(sizes, default=(0, ""))
+    return f"no GPU has more than {size(largest)} ({name})" if largest else f"{_largest(request)} has none"
 
 
 def _most_of_one(rooms: Iterable[Room]) -> str:
@@ -126,20 +135,14 @@ def _most_of_one(rooms: Iterable[Room]) -> str:
     return f"no GPU has more than {size(most)} free ({name})" if most else "none has any free"
 
 
-def _most_in_all(request: Request, rooms: Iterable[Room], most: int) -> str:
-    """Of GPUs that even empty nodes do not have: how many there are, or how large the largest is."""
-    sizes = [device.memory_mib for room in rooms for device in room.node.devices if request.gpu_memory_mib]
-    return (
-        f"the largest GPU has {size(max(sizes))}" if sizes and not most else f"{_largest(request)} has {most or 'none'}"
-    )
-
-
 def _when_empty(request: Request, room: Room) -> int:
+    return sum(device.memory_mib >= (request.gpu_memory_mib or 0) for device in _devices_like(request, room))
+
+
+def _devices_like(request: Request, room: Room) -> Iterator[Device]:
+    """Those of the model that is asked for."""
     wanted = (request.gpu_model or "").lower()
-    return sum(
-        device.memory_mib >= (request.gpu_memory_mib or 0) and wanted in device.model.lower()
-        for device in room.node.devices
-    )
+    return (device for device in room.node.devices if wanted in device.model.lower())
 
 
 def _amount(request: Request, rooms: Sequence[Room], of: _Dimension) -> Reason | None:

@@ -1,5 +1,6 @@
 """From a tree to a body of its model, with everything that is wrong with it."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -46,8 +47,19 @@ def declared_of(kind: Kind, key: Node, body: BaseModel, node: Node, findings: Fi
             path: Path = [*fault.field.split(".")]
             where = key if path == ["name"] or node.at(path) is node else node.at(path)
             message = f"{fault.field} {fault.message}" if len(error.faults) > 1 else error.detail.rstrip(".")
-            findings.add(where, message, limit=None if fault.limit is None else str(fault.limit))
+            limit = None if fault.limit is None else _as_written(str(fault.limit))
+            findings.add(where, _as_written(message), limit=limit, hint=_guess(error))
         return None
+
+
+def _as_written(text: str) -> str:
+    """With the names that things have in a manifest: `every`, where the API has `every_seconds`."""
+    return re.sub(rf"\b\w+(?:{'|'.join(UNITS)})\b", lambda name: shortened(name[0]), text)
+
+
+def _guess(error: LevareError) -> str | None:
+    guess = re.fullmatch(r"Did (you mean .+)", error.next_step)
+    return guess and f"did {guess[1]}"
 
 
 def _fields_in_words(model: type[BaseModel]) -> str:

@@ -25,6 +25,7 @@ FILE = "levare.yaml"
 ENDINGS = (".yaml", ".yml")
 SECTIONS = (*OF_SECTION, "environments", "variables")
 KEYS = ("version", *SECTIONS)
+_OF_A_PLAN = {"base", "digest", "changes"}
 _MOST_FILES = 1000
 _TEMPLATES = {"job": JobTemplate, "pipeline": PipelineTemplate}
 
@@ -60,13 +61,16 @@ def check(
     environment: str | None = None,
     variables: Mapping[str, str] | None = None,
 ) -> Manifest:
-    """As `read`, with warnings; without an environment what holds for all, and each environment too."""
+    """
+    As `read`, with warnings; without an environment what holds for all, and each environment too.
+
+    Where nothing holds for all, as some variable has its value from environments alone, it is what the first declares.
+    """
     files, root, findings = _loaded(paths)
     others = [] if environment else [name for name, each in _section(root, "environments").value.items() if each.value]
     found = _Reading(root, findings, now, is_partial=bool(others)).run(environment, variables or {})
-    for other in others:
-        _Reading(root, findings, now).run(other, variables or {})
-    return _manifest(files, root, found, findings)
+    each = [_Reading(root, findings, now).run(other, variables or {}) for other in others]
+    return _manifest(files, root, found or next(filter(None, each), []), findings)
 
 
 def _loaded(paths: Sequence[Path]) -> tuple[list[Path], Node, Findings]:
@@ -115,6 +119,9 @@ def _is_manifest(tree: Node, findings: Findings) -> bool:
     if not isinstance(tree.value, dict):
         said = "is empty" if tree.value is None else f"must be a mapping, and is {tree.kind}"
         findings.add(tree, f"the manifest {said}", limit=f"version: {VERSION}, and what is declared")
+        return False
+    if tree.value.keys() >= _OF_A_PLAN:
+        findings.add(tree, "is a saved plan, and no manifest", limit="`levare apply`, which takes one as it is")
         return False
     for name, key in tree.keys.items():
         if name not in KEYS:

@@ -182,6 +182,8 @@ def _unreadable(source: Source, error: Any) -> Unreadable:
 
 def _hint_of(place: Place) -> str | None:
     before = place.text[: place.column]
+    if before.endswith("${"):
+        return "within braces a text with ${...} stands in quotes"
     return "indent by spaces, not by tabs" if "\t" in before and not before.strip() else None
 
 

@@ -159,7 +159,7 @@ _ALL = (
     ),
     FailureClass(
         PREEMPTION,
-        "made room for a more urgent job",
+        "was stopped by levare, to go on later",
         "Nothing to do: it goes back to the queue by itself. --no-preempt protects a job that cannot resume.",
     ),
     FailureClass(

@@ -28,7 +28,8 @@ class Held:
     What one live attempt holds on its node: MiB per device UUID, CPUs, memory; whose it is, and when it may end.
 
     A gang has one of these per node, all with the same `job_id`. `safe_at` is when it last saved a checkpoint, as far
-    as is known. `ending_for` names the job that it makes room for; `is_ending` that it has been told to end.
+    as is known. `ending_for` names the job that it makes room for; `is_ending` that it has been told to end, and
+    `ends_by` until when it may take for that.
     """
 
     attempt_id: str
@@ -51,6 +52,7 @@ class Held:
     progress: float | None = None
     is_ending: bool = False
     ending_for: str | None = None
+    ends_by: datetime | None = None
 
     @cached_property
     def usual_end(self) -> datetime | None:

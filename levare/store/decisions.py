@@ -53,7 +53,12 @@ def compared(connection: Connection, job_id: str, other_id: str) -> str:
     if not starts:
         raise NotFound(f"No start of job {job_id!r} is kept.", f"Starts are kept for {KEPT.days} days.")
     detail = starts[-1]["detail"]
-    theirs = next((turn for turn in detail["before"] if turn["job_id"] == other_id), None)
+    earlier = [start["at"] for start in of_job(connection, other_id) if start["at"] < starts[-1]["at"]]
+    if earlier:
+        return f"{other_id} did start before {job_id}, at {earlier[-1]:%Y-%m-%d %H:%M:%S} UTC."
+    theirs = next((turn for turn in reversed(detail["before"]) if turn["job_id"] == other_id), None)
+    if theirs and theirs["outcome"] == "started":
+        return f"{other_id} had its turn before {job_id}, and both started with the same decision."
     if theirs:
         return f"{other_id} had its turn before {job_id} and did not start: {theirs['outcome']}."
     ours = detail["own"]

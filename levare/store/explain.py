@@ -25,7 +25,7 @@ from levare.model import (
     Sharing,
     Waiting,
 )
-from levare.store import arrays, pool_workers, promises, views
+from levare.store import arrays, leases, pool_workers, promises, views
 from levare.store.fleet import load_nodes
 from levare.store.movable import needs_of
 from levare.store.snapshot import load_sharing
@@ -37,6 +37,7 @@ Row = Mapping[str, Any]
 _USUAL = Rules()
 _NO_TIME = Estimate(None, None, "It has begun already.")
 _WITH_WORKER = Estimate(None, None, "It starts when a pool has started a worker for it.")
+_WITH_BEAT = Estimate(None, None, "Nobody decides what starts, so there is no time to tell.")
 _BLOCKED = Estimate(None, None, "Before it may start it does not stand in the queue.")
 
 
@@ -51,12 +52,16 @@ class Queue:
     now: datetime
     currency: str = ""
     supplies: Sequence[Supply] = ()
+    last_led: datetime | None = None
+    """When a beat last decided; None where that is not known."""
 
     def explain(self) -> Explanation:
         """Pure, and slower than all the reading: call it outside of a transaction."""
         others = [other for lane in self.lanes for other in lane]
         cut = {lane[-1].job_id for lane in self.lanes if len(lane) >= HEADS}
         found = explanation(self.job, others, self.nodes, now=self.now, sharing=self.sharing, cut=cut)
+        if self.last_led and self.now - self.last_led >= leases.SILENT:
+            return replace(found, reasons=[_silent(self.last_led), *found.reasons], estimate=_WITH_BEAT, change=None)
         reasons = supplied(found.reasons, self.job.request, self.supplies)
         if verdict(reasons) == verdict(found.reasons):
             return replace(found, reasons=reasons)
@@ -97,7 +102,8 @@ def load(connection: Connection, job_id: str, *, now: datetime, rules: Rules = _
     lanes, nodes, sharing = load_queue(connection, now=now, rules=rules)
     [waiting] = promises.remembered([waiting_of(connection, row)], promises.load(connection))
     supplies = pool_workers.load_supplies(connection, now=now)
-    return Case(job, queue=Queue(_as_in(lanes, waiting), lanes, nodes, sharing, now, rules.currency, supplies))
+    mine, last_led = _as_in(lanes, waiting), leases.last_led(connection, leases.BEAT)
+    return Case(job, queue=Queue(mine, lanes, nodes, sharing, now, rules.currency, supplies, last_led))
 
 
 def load_queue(
@@ -118,6 +124,11 @@ def blockers(connection: Connection, rows: Sequence[Row]) -> Mapping[str, Sequen
 def _as_in(lanes: Sequence[Sequence[Waiting]], job: Waiting) -> Waiting:
     """The job with what the lanes know of it besides its row, if it is among their first."""
     return next((other for lane in lanes for other in lane if other.job_id == job.job_id), job)
+
+
+def _silent(last_led: datetime) -> Reason:
+    since = f"No beat has decided anything since {_told(last_led)}"
+    return Reason("beat-silent", "will-wait", f"{since}: nothing starts until one does. `levare doctor` says more.")
 
 
 def told(found: Explanation, currency: str = "") -> dict[str, Any]:

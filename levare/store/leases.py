@@ -5,7 +5,7 @@ No clock is compared across machines: whoever wants to take over has itself watc
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -13,6 +13,11 @@ from sqlalchemy.exc import IntegrityError
 from levare.errors import StaleLeader
 from levare.store.tables import leases
 from levare.store.types import Utc
+
+BEAT = "beat"
+"""The role of who decides about jobs."""
+SILENT = timedelta(seconds=10)
+"""A leader renews about once a second, and another takes over within seconds: after this nobody leads."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,11 @@ class Lease:
 def read(connection: Connection, role: str) -> Lease | None:
     row = connection.execute(select(leases).where(leases.c.role == role)).one_or_none()
     return Lease(row.owner, row.epoch, row.renewals) if row else None
+
+
+def last_led(connection: Connection, role: str) -> datetime | None:
+    """When somebody last led, by the clock of who did: to be told, never to decide by. None if nobody ever did."""
+    return connection.execute(_RENEWED_AT, {"of_role": role}).scalar_one_or_none()
 
 
 def take(connection: Connection, role: str, *, owner: str, seen: Lease | None, now: datetime) -> int | None:
@@ -81,6 +91,7 @@ _OURS = (
     leases.c.owner == bindparam("by"),
     leases.c.epoch == bindparam("in_epoch"),
 )
+_RENEWED_AT = select(leases.c.renewed_at).where(_OURS[0])
 _HOLD = select(leases.c.epoch).where(*_OURS).with_for_update(read=True)
 _RENEW = update(leases).where(*_OURS).values(renewals=leases.c.renewals + 1, renewed_at=bindparam("at", type_=Utc))
 """Built once: building a statement costs more than running it, and every decision runs this one."""

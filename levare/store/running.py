@@ -7,7 +7,7 @@ They are thousands where the fleet is large, and few of them change from one dec
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
@@ -112,7 +112,16 @@ def _as_held(row: Any, expected: Duration | None) -> Held:
         progress=row.progress,
         is_ending=_is_told_to_end(row),
         ending_for=row.preempted_for,
+        ends_by=_ends_by(row),
     )
+
+
+def _ends_by(row: Any) -> datetime | None:
+    """Whoever makes room has its warning first; what is cancelled has not."""
+    grace = timedelta(seconds=row.grace_seconds)
+    warned = grace + timedelta(seconds=row.warning_seconds)
+    told = ((row.peer_ended_at, grace), (row.cancel_requested_at, grace), (row.preempted_at, warned))
+    return min((at + left for at, left in told if at is not None), default=None)
 
 
 def _is_told_to_end(row: Any) -> bool:
@@ -146,7 +155,7 @@ _OF_ATTEMPT = (
 )
 _OF_JOB = (
     *("on_lost", "cancel_requested_at", "team", "project", "user", "family", "priority", "preemptible"),
-    *("min_runtime_seconds", "timeout_seconds", "progress", "nodes"),
+    *("min_runtime_seconds", "timeout_seconds", "progress", "nodes", "warning_seconds", "grace_seconds"),
 )
 _WRITTEN_OF_ATTEMPT = ("id", "state", "safe_at", "preempted_at", "preempted_for", "peer_ended_at", "sent_at", "sent_to")
 _WRITTEN_OF_JOB = ("cancel_requested_at", "priority", "progress")

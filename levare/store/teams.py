@@ -178,6 +178,7 @@ def _team(standing: Standing, row: Any, waiting: int, hours: float) -> Row:
         "queued": waiting,
         "rank": standing.rank,
         "why": standing.why,
+        "revision": row.revision if row else 0,
         "updated_at": row.changed_at if row else None,
     }
 

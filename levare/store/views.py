@@ -65,7 +65,7 @@ def _no_such_job(connection: Connection, job_id: str) -> NotFound:
         return unknown_job(job_id)
     if index >= size:
         return NotFound(f"Array {array_id} has {size} elements; there is none of index {index}.", "The first is 0.")
-    return NotFound(f"Element {index} of array {array_id} has not begun.", "It becomes a job when there is room.")
+    return NotFound(f"Element {index} of array {array_id} has not begun.", f"`levare why {array_id}` says why.")
 
 
 def _arrays(rows: Iterable[Row]) -> list[str]:

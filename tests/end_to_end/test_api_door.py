@@ -15,7 +15,7 @@ from app import answers
 from levare import model
 from levare.decide.families import Family
 from levare.decide.health import Exclusion
-from levare.store import families, fleet, health, nodes
+from levare.store import families, fleet, health, leases, nodes
 from tests.end_to_end.serving import Api, refused, serving
 
 OPEN = ("/healthz", "/readyz", "/openapi.json", "/docs")
@@ -234,6 +234,23 @@ def test_what_fails_inside_is_a_problem_that_tells_no_secret(local_api: Api, mon
 
     refused(answer, 500, "error")
     assert "hunter2" not in answer.text
+
+
+def test_whoever_looks_hears_that_no_beat_decides(local_api: Api):
+    def beat() -> str:
+        answer = local_api.client.get("/readyz")
+        assert answer.status_code == 200
+        return answer.json()["beat"]
+
+    assert beat() == "has never decided"
+    with local_api.database.writing() as connection:
+        now = datetime.now(UTC)
+        leases.take(connection, leases.BEAT, owner="a", seen=None, now=now)
+    assert beat() == "ok"
+    with local_api.database.writing() as connection:
+        leases.renew(connection, leases.BEAT, owner="a", epoch=1, now=now - timedelta(minutes=1))
+
+    assert re.fullmatch(r"has decided nothing for 6\d s", beat())
 
 
 def test_a_database_that_is_gone_is_told_apart_from_a_failure(local_api: Api):

@@ -51,4 +51,4 @@ def test_a_redis_that_hangs_costs_a_submit_less_than_a_second(tmp_path: Path, ma
         url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
         with serving(tmp_path, make_database_url("sqlite"), url) as api:
             assert min(seconds_of(api.submit) for _ in range(3)) < 1
-            assert api.get("/readyz") == {"database": "ok", "redis": "does not answer"}
+            assert api.get("/readyz")["redis"] == "does not answer"

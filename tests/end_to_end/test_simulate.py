@@ -19,11 +19,11 @@ BEGAN = datetime.now(UTC) - 48 * HOUR
 ADA = Actor("t1", "ada")
 
 
-def levare(api: Api, *args: str, code: int = 0) -> str:
+def levare(api: Api, *args: str, code: int = 0, notes: bool = False) -> str:
     with Client(api.url, api.settings.token_file.read_text()) as client:
         done = CliRunner().invoke(command_line, args, obj=client)
     assert done.exit_code == code, (args, done.output[-2000:])
-    return done.stdout if code == 0 else done.stderr
+    return done.stderr if code or notes else done.stdout
 
 
 def ran(api: Api, job_id: str, team: str, *, came: timedelta, began: timedelta, hours: float) -> None:
@@ -57,7 +57,7 @@ def test_a_smaller_quota_would_have_let_others_go_first(api: Api):
                "--set", "teams.vision.quota.borrow=false", "--json")
     )  # fmt: skip
 
-    assert found["changes"] == ["team vision: quota.gpus null -> 1", "team vision: quota.borrow null -> false"]
+    assert found["changes"] == ["team vision: quota.gpus (none) -> 1", "team vision: quota.borrow (none) -> false"]
     waits = {way: found[way]["teams"]["speech"]["wait_p50_seconds"] for way in ("actual", "declared", "changed")}
     assert waits["actual"] == 6600
     assert waits["declared"] > 0
@@ -100,4 +100,5 @@ def test_what_cannot_be_played_is_refused_with_what_can(api: Api):
     assert "teams and pools can" in levare(api, "simulate", "--set", "windows.repair.nodes=1", code=2)
     assert "teams.vision.quota.gpus=6" in levare(api, "simulate", "--set", "vision", code=2)
     wrong = levare(api, "simulate", "--set", "teams.vision.quota.gpu=6", code=1)
-    assert "team.vision.quota.gpu" in wrong
+    assert "team.vision.quota.gpu is no field of this request; did you mean gpus?" in wrong
+    assert "Team visoin had no job then" in levare(api, "simulate", "--set", "teams.visoin.quota.gpus=6", notes=True)

@@ -176,6 +176,34 @@ def test_a_port_that_another_program_has_is_told_before_anything_starts(start: C
     assert not up.deployment.of_this_home()
 
 
+def said_by(tmp_path: Path, **variables: str) -> str:
+    """What a `levare up` says that starts nothing."""
+    told = environment(Fleet(tmp_path / ".levare"), LEVARE_HOME=str(tmp_path / ".levare")) | variables
+    done = subprocess.run([LEVARE, "up"], env=told, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1, done
+    return done.stderr
+
+
+@pytest.mark.parametrize(("name", "why"), [("file", "file exists"), ("file/below", "not a directory")])
+def test_a_home_that_cannot_be_one_is_named_with_what_to_set(tmp_path: Path, name: str, why: str):
+    (tmp_path / "file").touch()
+
+    said = said_by(tmp_path, LEVARE_HOME=str(tmp_path / name))
+
+    assert f"{tmp_path / name} cannot be used: {why}." in said
+    assert "LEVARE_HOME" in said
+
+
+def test_an_address_that_cannot_be_listened_on_is_told_before_anything_starts(tmp_path: Path):
+    elsewhere = {"LEVARE_HOST": "192.0.2.1", "LEVARE_INSECURE": "1"}
+
+    assert "port 1234 of 192.0.2.1: cannot assign" in said_by(tmp_path, LEVARE_PORT="1234", **elsewhere)
+    assert "LEVARE_HOST" in said_by(tmp_path, LEVARE_PORT="0", **elsewhere)
+    assert "without encryption.\nnext: Set LEVARE_TLS_CERT" in said_by(
+        tmp_path, LEVARE_PORT="1234", LEVARE_HOST="192.0.2.1"
+    )
+
+
 def test_a_process_that_does_not_exist_cannot_be_chosen(start: Callable[..., Up]):
     up = start("--without", "flour")
 

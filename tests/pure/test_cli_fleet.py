@@ -187,6 +187,7 @@ def with_sample(**changes: float) -> dict[str, Any]:
         ("GET /readyz", httpx.ConnectError("refused"), "api"),
         ("GET /readyz", httpx.Response(503, json={"database": "does not answer", "redis": "ok"}), "database"),
         ("GET /readyz", {"database": "ok", "redis": "does not answer"}, "redis"),
+        ("GET /readyz", {"database": "ok", "redis": "ok", "beat": "has decided nothing for 40 s"}, "beat"),
         (
             "GET /readyz",
             httpx.Response(

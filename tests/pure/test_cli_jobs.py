@@ -216,10 +216,12 @@ def test_a_cancel_that_is_refused_keeps_no_other_from_being_cancelled():
 def test_cancel_tells_a_wish_from_what_had_ended_before():
     running = a_job(state="running", node="node-a", cancel_requested_at="2030-01-01T12:00:00Z")
     api = Api().on("DELETE /v1/jobs/a", running | {"id": "a"}).on("DELETE /v1/jobs/b", an_ended_job() | {"id": "b"})
+    api.on("DELETE /v1/jobs/c", a_job(state="cancelled", id="c"))
 
-    lines = levare_run(api, "cancel", "a", "b").stdout.splitlines()
+    lines = levare_run(api, "cancel", "a", "b", "c").stdout.splitlines()
 
     assert lines == [
         "a is being cancelled; it is still running on node-a",
         "b had succeeded after 3m12s already; nothing changed",
+        "c was cancelled already; nothing changed",
     ]

@@ -49,3 +49,13 @@ def test_a_picture_without_matplotlib_names_the_extra(tmp_path: Path, monkeypatc
 
     assert result.exit_code == 1
     assert "pip install 'levare[report]'" in result.output
+
+
+def test_what_is_used_of_several_gpus_is_held_against_all_of_them():
+    report = a_report()
+    report["families"][0]["asked"] |= {"gpus": 4}
+    report["families"][0]["used"] |= {"gpu_memory_mib": 262144.0}
+
+    result = levare_run(Api().on("GET /v1/report", report), "report", "--markdown")
+
+    assert "| 256GiB of 320GiB |" in result.output

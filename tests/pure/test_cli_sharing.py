@@ -72,7 +72,7 @@ def test_a_team_that_has_the_name_of_a_command_can_be_shown():
 
 
 def test_setting_a_part_of_a_team_leaves_the_rest_as_it_is():
-    before = a_team(users={"ada": NO_QUOTA | {"running": 3}})
+    before = a_team(users={"ada": NO_QUOTA | {"running": 3, "gpus": 1}})
     api = Api().on("GET /v1/teams/vision", before).on("PUT /v1/teams/vision", before)
 
     result = levare_run(api, "teams", "set", "vision", "--no-borrow", "--gpus", "none", "--running", "20")
@@ -85,7 +85,19 @@ def test_setting_a_part_of_a_team_leaves_the_rest_as_it_is():
         "users": before["users"],
         "members": {},
     }
-    assert result.stdout == "vision is set: weight 2, 8 GPUs\n  user ada: 3 running\n"
+    assert result.stdout == "vision is set: weight 2, 8 GPUs\n  user ada: 1 GPU, 3 running\n"
+
+
+def test_what_another_changes_meanwhile_is_not_undone():
+    """A team is written whole: a second writer who has read it before the first one wrote would take that back."""
+    api = Api().on("GET /v1/teams/vision", a_team(revision=3), a_team(revision=4, users={"eve": NO_QUOTA}))
+    api.on("PUT /v1/teams/vision", a_problem("precondition-failed", 412), a_team(revision=5))
+
+    assert levare_run(api, "teams", "set", "vision", "--running", "20").exit_code == 0
+
+    puts = [each for each in api.asked if each.method == "PUT"]
+    assert [each.headers["If-Match"] for each in puts] == ['"3"', '"4"']
+    assert api.body()["users"] == {"eve": NO_QUOTA}
 
 
 def test_a_member_is_added_and_another_taken_out():

@@ -34,7 +34,7 @@ def test_the_verdict_comes_first_with_the_range_of_times_in_words():
     assert asked(estimate=an_estimate(None, HOUR))[0].endswith(f"it starts at the latest {local(HOUR)}.")
     assert "when at the latest cannot be told." in " ".join(asked(estimate=an_estimate(HOUR, None)))
     assert asked(estimate=an_estimate(timedelta(), None))[0].startswith(
-        f"{JOB} (resnet-50) will wait: it starts in a moment"
+        f"{JOB} (resnet-50) will wait: it starts within a minute"
     )
     unknown = asked(estimate=an_estimate(None, None))
     assert unknown[0].endswith("will wait; for how long cannot be told.")

@@ -102,6 +102,7 @@ def test_a_gang_is_told_how_many_nodes_have_enough():
         ({"require": (("disk", "ssd"),)}, "Here disk is hdd or nvme."),
         ({"require": (("dsk", "nvme"),)}, "The labels here are disk, rack and zone; did you mean disk?"),
         ({"gpu_model": "h1000"}, "The only model of a GPU here is NVIDIA H100; did you mean H100?"),
+        ({"gpus": 2, "gpu_memory_mib": 90 * GIB}, "90 GiB each on one node; no GPU has more than 80 GiB (n1)."),
         ({"gpu_model": "B200"}, "The only model of a GPU here is NVIDIA H100."),
         ({"resources": (("fpag", 1),)}, "The only resource here is fpga; did you mean fpga?"),
         ({"resources": (("zzz", 1),)}, "The only resource here is fpga."),
@@ -156,6 +157,24 @@ def test_nothing_is_estimated_from_runs_of_which_nothing_is_known():
     assert "1 job that runs has no limit (--timeout)" in found.message
 
 
+def test_what_has_been_told_to_end_ends_for_that_though_nothing_tells_how_long_it_would_have_run():
+    leaving = a_run("low", 0, 1, 2, 3, expected=None, is_ending=True, ending_for="mine", ends_by=NOON + 2 * MINUTE)
+
+    found = Situation(a_job(gpus=2, priority=9), [a_node("atlas", leaving)]).explain()
+
+    assert [reason.code for reason in found.reasons] == ["making-room", "gpus-busy"]
+    assert found.estimate.typical == NOON + 2 * MINUTE
+
+
+def test_a_job_behind_one_of_which_nothing_is_known_is_told_so():
+    """Its end is what nobody knows, though it has not even begun: to say that no end would help were wrong."""
+    first = a_job("first", waited=HOUR, gpus=4, team="t")
+    found = Situation(a_job(gpus=2), [a_node("atlas", a_run("x", 0))], [first]).explain().estimate
+
+    assert found.typical is None
+    assert found.message.startswith("1 job that starts before it has no limit (--timeout), no progress and no earlier")
+
+
 def test_the_end_of_a_window_and_the_hours_of_a_job_are_foreseen():
     assert SITUATIONS["maintenance"]().explain().estimate.typical == NOON + 5 * HOUR
     assert SITUATIONS["off_hours"]().explain().estimate.typical == NOON + 10 * HOUR
@@ -183,6 +202,17 @@ def test_priority_age_and_deadline_are_told_apart():
     weight = SITUATIONS["first_come"]().explain().weight
 
     assert (weight.declared, weight.from_age, weight.from_deadline, weight.team.team) == (5, 1, 3, "default")
+
+
+def test_a_window_that_is_near_leaves_minutes_and_one_that_has_begun_is_said_to_end():
+    def found(starts: timedelta) -> tuple[str, object]:
+        window = Window("driver", "atlas", NOON + starts, NOON + 5 * HOUR)
+        told = Situation(a_job(gpus=1), [a_node(windows=[window])]).explain()
+        return told.reasons[0].message, told.change and (told.change.value, told.change.message)
+
+    assert found(20 * MINUTE)[1] == (900, "With a limit of 15 min (--timeout 15m) it would start now.")
+    assert found(2 * MINUTE)[1] is None
+    assert found(-MINUTE) == ("Node atlas is kept for the window 'driver' until 2030-01-04 17:00 UTC.", None)
 
 
 def test_no_limit_is_proposed_that_its_kind_usually_outlasts():

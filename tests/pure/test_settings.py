@@ -40,6 +40,11 @@ def test_an_address_is_an_ip_or_a_host_name(address: str):
 @pytest.mark.parametrize(
     ("name", "text", "hint"),
     [
+        ("LEVARE_DATABASE", "mysql://me:pass@db/levare", "begins with 'mysql://'. It begins with postgresql://"),
+        ("LEVARE_DATABASE", "levare.db", "is no URL. It begins with postgresql://"),
+        ("LEVARE_NODE_DATABASE", "oracle://db", "sqlite:///"),
+        ("LEVARE_REDIS", "localhost:6379", "is no URL. It begins with redis://"),
+        ("LEVARE_NODE_REDIS", "http://localhost", "unix://"),
         ("LEVARE_LABELS", "zone", "disk=nvme"),
         ("LEVARE_LABELS", "zone=", "disk=nvme"),
         ("LEVARE_LABELS", "zone=a b", "disk=nvme"),
@@ -55,11 +60,7 @@ def test_an_address_is_an_ip_or_a_host_name(address: str):
         ("LEVARE_PRICE", "-1", "such as 2.50"),
         ("LEVARE_CURRENCY", "US dollars", "such as EUR"),
         ("LEVARE_CURRENCY", "simoleons", "at most 8 characters"),
-        ("LEVARE_DATABASE", "mysql://ada@atlas/levare", "postgresql://USER:PASSWORD@HOST/NAME"),
-        ("LEVARE_DATABASE", "levare.db", "sqlite:////PATH"),
-        ("LEVARE_DATABASE", "sqlite://", "which names no file"),
-        ("LEVARE_DATABASE", "sqlite:///:memory:", "which names no file"),
-        ("LEVARE_REDIS", "atlas:6379", "redis://HOST:PORT/0"),
+        ("LEVARE_DATABASE", "sqlite:///:memory:", "names no file"),
         ("LEVARE_ADDRESS", "10.0.0.7:80", "without a port"),
         ("LEVARE_ADDRESS", "http://node-a", "without a port"),
     ],
@@ -80,7 +81,7 @@ def test_a_refused_address_is_told_without_its_password(name: str):
         load({name: "mysql://ada:hunter2@atlas/levare"})
 
     assert "hunter2" not in str(refused.value)
-    assert "mysql://ada:…@atlas/levare" in str(refused.value)
+    assert "mysql://" in str(refused.value)
 
 
 def test_a_database_file_keeps_its_place_when_the_working_directory_changes(monkeypatch: pytest.MonkeyPatch):

@@ -88,14 +88,25 @@ WRONG = {
         "version: 1\nchannels: {ops: {email: {host: a, sender: §me, to: [a@b.example]}}}\n",
         "email.sender must be an address",
     ),
+    "a plan": ('§{"version": 1, "base": 3, "digest": "a", "changes": []}\n', "is a saved plan, and no manifest"),
     # what cannot be meant
-    "two kinds of times": (f"version: 1\nschedules: {{a: {{cron: §0 3 * * *, every: 1h, {JOB}}}}}\n", "cron"),
+    "two kinds of times": (
+        f"version: 1\nschedules: {{a: {{cron: §0 3 * * *, every: 1h, {JOB}}}}}\n",
+        "one of cron, every and at, and this has cron and every",
+    ),
     "no work": ("version: 1\nschedules: {§a: {every: 1h}}\n", "one of job and pipeline, and this has neither"),
     "an hour that does not exist": (
         f"version: 1\nschedules: {{a: {{cron: §0 25 * * *, {JOB}}}}}\n",
         "hour of a cron expression cannot be '25'",
     ),
-    "a zone that does not exist": (f"version: 1\nschedules: {{a: {{every: 1h, zone: §Mars, {JOB}}}}}\n", "zone"),
+    "a zone that does not exist": (
+        f"version: 1\nschedules: {{a: {{every: 1h, zone: §Europe/Berlim, {JOB}}}}}\n",
+        "There is no time zone 'Europe/Berlim'; did you mean Europe/Berlin",
+    ),
+    "a variable without quotes in braces": (
+        "version: 1\njobs: {a: {command: [ls], cwd: $§{HERE}}}\n",
+        "within braces a text with ${...} stands in quotes",
+    ),
     "a deadline that comes again and again": (
         "version: 1\nschedules: {a: {every: 1h, job: {command: [ls], deadline: §2030-01-01T00:00:00Z}}}\n",
         "is one time, and a schedule runs many times",

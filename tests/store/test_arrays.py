@@ -250,7 +250,10 @@ def test_elements_are_listed_only_when_asked_for(database: Database, submit, tic
     assert ids(array="a", after=(NOON, "a_4")) == ["a_5", "a_6", "a_7"]
 
 
-@pytest.mark.parametrize(("job_id", "told"), [("a_3", "has not begun"), ("a_10", "has 10 elements"), ("b_1", "no job")])
+@pytest.mark.parametrize(
+    ("job_id", "told"),
+    [("a_3", "has not begun. `levare why a` says why."), ("a_10", "has 10 elements"), ("b_1", "no job")],
+)
 def test_an_element_that_is_no_job_says_why(database: Database, submit, job_id: str, told: str):
     submit(Elements(10))
 

@@ -1,4 +1,4 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import insert, select
@@ -7,12 +7,13 @@ from beat.leader import LEASE, Leader
 from beat.tick import Tick
 from levare.errors import StaleLeader
 from levare.model import Rules
-from levare.store import explain
+from levare.store import explain, leases
 from levare.store.engine import Database
 from levare.store.tables import jobs as jobs_table
 from levare.store.tables import needs
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 
 
 class Clock:
@@ -148,6 +149,20 @@ def test_a_blocked_job_says_how_what_it_needs_must_end(database: Database, add_j
         [reason] = explain.load(connection, "blocked", now=NOON).tell()["reasons"]
 
     assert reason.message == "Needs needed to fail; it is running."
+
+
+def test_where_no_beat_decides_a_job_does_not_say_that_it_starts(database: Database, add_job, add_node):
+    add_node()
+    add_job("ready")
+    with database.writing() as connection:
+        leases.take(connection, leases.BEAT, owner="gone", seen=None, now=NOON)
+        well = explain.load(connection, "ready", now=NOON + SECOND).tell()
+        ill = explain.load(connection, "ready", now=NOON + MINUTE).tell()
+
+    assert (well["verdict"], well["reasons"]) == ("starts-now", [])
+    assert ill["verdict"] == "will-wait"
+    assert ill["estimate"].typical is None
+    assert "No beat has decided anything since 2026-01-01 12:00:00 UTC" in ill["reasons"][0].message
 
 
 def states(database: Database) -> dict[str, str]:

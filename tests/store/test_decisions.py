@@ -77,6 +77,25 @@ def test_the_last_starts_of_a_team_come_newest_first_and_name_their_jobs(
     assert newest == found[:1]
 
 
+def test_of_a_job_that_did_start_before_it_is_not_said_why_it_did_not(
+    database: Database, tick: Tick, add_job, add_node
+):
+    add_node()
+    add_job("early")
+    tick.run(now=NOON)
+    add_job("first", priority=9)
+    add_job("second")
+    tick.run(now=NOON + timedelta(seconds=1))
+
+    with database.reading() as connection:
+        assert decisions.compared(connection, "second", "early") == (
+            "early did start before second, at 2026-01-01 12:00:00 UTC."
+        )
+        assert decisions.compared(connection, "second", "first") == (
+            "first had its turn before second, and both started with the same decision."
+        )
+
+
 def test_two_jobs_are_compared_in_a_sentence(database: Database, tick: Tick, add_job, add_node):
     add_node(gpus=2)
     add_job("huge", gpus=4, priority=9)

@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 from beat.leader import Leader
 from beat.tick import Tick
 from levare.model import Decision, Placement, Preemption, Request, Rules
-from levare.store import attempts, shipping, wishes
+from levare.store import attempts, fleet, shipping, wishes
 from levare.store.attempts import Outcome
 from levare.store.engine import Database
 from levare.store.tables import attempts as attempts_table
@@ -82,6 +82,26 @@ def test_a_running_attempt_is_told_once_to_make_room_and_goes_on(database: Datab
     row = attempt(database)
     assert (row.state, row.preempted_at, row.preempted_for) == ("running", NOON, "urgent")
     assert (wished(database), wished(database, "n2")) == ([("job-1", "preempted")], [])
+
+
+@pytest.mark.usefixtures("running")
+def test_what_makes_room_ends_after_its_warning_and_its_grace_and_a_cancel_waits_for_the_grace_alone(
+    database: Database,
+):
+    def ends_by() -> datetime | None:
+        with database.reading() as connection:
+            [node] = fleet.load_nodes(connection, now=NOON)
+        return node.held[0].ends_by
+
+    with database.writing() as connection:
+        connection.execute(update(jobs_table).values(warning_seconds=120, grace_seconds=20))
+    assert ends_by() is None
+
+    preempt(database)
+    assert ends_by() == NOON + timedelta(seconds=140)
+
+    want_cancelled(database)
+    assert ends_by() == NOON + timedelta(seconds=20)
 
 
 @pytest.mark.usefixtures("placed")

@@ -43,7 +43,7 @@ def zone_named(name: str) -> ZoneInfo:
     """The zone of an IANA name such as Europe/Berlin; InvalidSchedule offers the nearest names."""
     if name not in _names():
         near = _near(name) or ["Europe/Berlin", "America/New_York", "UTC"]
-        fault = Fault("zone", "is no time zone of the IANA database", name, near)
+        fault = Fault("zone", "is no time zone of the IANA database", name, f"such as {', '.join(near)}")
         raise InvalidSchedule(f"There is no time zone {name!r}.", f"Did you mean {' or '.join(near)}?", [fault])
     return ZoneInfo(name)
 
