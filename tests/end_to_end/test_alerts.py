@@ -33,13 +33,14 @@ if mode == "spin":
     while True:
         pass
 if mode == "deadlock":
-    first, second = multiprocessing.Lock(), multiprocessing.Lock()
+    forked = multiprocessing.get_context("fork")  # whatever the default: -c is nothing that could be imported
+    first, second = forked.Lock(), forked.Lock()
     def takes(one, other):
         with one:
             time.sleep(0.3)
             with other:
                 pass
-    both = [multiprocessing.Process(target=takes, args=pair) for pair in ((first, second), (second, first))]
+    both = [forked.Process(target=takes, args=pair) for pair in ((first, second), (second, first))]
     [each.start() for each in both]
     [each.join() for each in both]
 levare.log(step=steps, stage="val", accuracy=accuracy)

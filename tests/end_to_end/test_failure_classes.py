@@ -49,7 +49,7 @@ import resource
 resource.setrlimit(resource.RLIMIT_AS, (400 * 2**20, 400 * 2**20))
 held = [bytearray(64 * 2**20) for _ in range(100)]
 """
-DISK_FULL = "open('/dev/full', 'w').write('x' * 100000)"
+DISK_FULL = "open('/dev/full', 'wb', buffering=0).write(b'x' * 100000)"
 FILE_SIZE = """
 import resource
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000000, 1000000))

@@ -237,7 +237,8 @@ def test_a_supervisor_keeps_nothing_of_the_worker(trials: Trials, monkeypatch: p
     assert b"secret" not in process.joinpath("environ").read_bytes()
     files = {str(file.readlink()) for file in process.joinpath("fd").iterdir()}
     ours = {"/dev/null", str(trial.run.path / "lock"), str(trial.run.path / "out.log")}
-    assert {file for file in files if not file.startswith(("anon_inode:", "pipe:", "socket:"))} == ours
+    theirs = {file for file in files if not file.startswith(("anon_inode:", "pipe:", "socket:"))}
+    assert {file for file in theirs if "/libffi.so" not in file} == ours  # which a libffi of 2025 holds open
     assert len(children_of(trial.state().supervisor_pid)) == 1
 
 
