@@ -89,6 +89,27 @@ class Shield:
             await answer(scope, receive, guarded)
 
 
+class Head:
+    """Answers HEAD as GET, without a body: of a stream nothing is made but its head."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self.app(scope, receive, send)
+            return
+
+        async def bodiless(message: Message) -> None:
+            if message["type"] != "http.response.body":
+                await send(message)
+                return
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            raise ClientDisconnect  # whoever asks for a head reads no further
+
+        await self.app({**scope, "method": "GET"}, receive, bodiless)
+
+
 async def _sent(send: Send, message: Message) -> None:
     try:
         async with timeout(SEND_SECONDS):

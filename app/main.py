@@ -56,7 +56,7 @@ from app.dashboard import pages as dashboard
 from app.dashboard.browser import Browser
 from app.dashboard.desk import Desk
 from app.keys import Keys
-from app.limits import Body, Door, Shield, our_names
+from app.limits import Body, Door, Head, Shield, our_names
 from app.writes import Writes
 from levare.pulse import Pulse
 from levare.settings import Settings
@@ -109,7 +109,7 @@ def create(settings: Settings, *, stopping: Event | None = None) -> FastAPI:
 
 
 def _guard(app: FastAPI, parts: Parts) -> None:
-    """The last added is the first asked: Shield, Browser, Door, Auth, Body."""
+    """The last added is the first asked: Shield, Head, Browser, Door, Auth, Body."""
     app.add_middleware(Body)
     settings = parts.settings
     app.add_middleware(Auth, keys=parts.keys, per_second=settings.rate)
@@ -117,6 +117,7 @@ def _guard(app: FastAPI, parts: Parts) -> None:
         Door, names=our_names(settings.host, settings.names), host=settings.host, stopping=parts.writes.stopping
     )
     app.add_middleware(Browser)
+    app.add_middleware(Head)
     app.add_middleware(Shield)
 
 

@@ -210,7 +210,8 @@ def allowed_methods(request: Request) -> list[str]:
     path, own = request.url.path, request.app.state.own
     fitting = [route for route in routes if route.path_regex.match(path)]
     meant = [route for route in fitting if not any(each.match(path) for each in own.get(route.path, ()))]
-    return sorted({method for route in meant for method in route.methods or ()})
+    known = {method for route in meant for method in route.methods or ()}
+    return sorted(known | ({"HEAD"} if "GET" in known else set()))
 
 
 def invalid(found: Sequence[Fault]) -> InvalidRequest:

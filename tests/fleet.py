@@ -70,6 +70,7 @@ class Fleet:
     def start_all(self) -> None:
         self.start("redis", "web", "beat", "worker")
         self.await_ready()
+        eventually(lambda: self.client.get("/readyz").json()["beat"] == "ok", within=60)
 
     def await_ready(self, nodes: int = 1) -> None:
         eventually(lambda: self._ready(nodes), within=60)

@@ -263,9 +263,10 @@ def _ready(settings: Settings, names: list[str]) -> bool:
     try:
         with client_of(settings, patience=0) as client:
             joined = {node["name"] for node in client.nodes() if node["state"] == "ready"}
+            decides = client.health().get("beat") == "ok"
     except (OSError, LevareError):
         return False
-    return "worker" not in names or settings.node in joined
+    return ("worker" not in names or settings.node in joined) and ("beat" not in names or decides)
 
 
 def _supervised(state_file: Path) -> bool:

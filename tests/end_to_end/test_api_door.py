@@ -208,15 +208,34 @@ def test_a_body_that_says_it_is_no_json_is_refused(local_api: Api, media: str):
 
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
-    [("PUT", "/v1/jobs", {"GET", "POST"}), ("POST", "/v1/nodes", {"GET"}), ("OPTIONS", "/v1/jobs", {"GET", "POST"})],
+    [
+        ("PUT", "/v1/jobs", {"GET", "HEAD", "POST"}),
+        ("POST", "/v1/nodes", {"GET", "HEAD"}),
+        ("OPTIONS", "/v1/jobs", {"GET", "HEAD", "POST"}),
+        ("HEAD", "/v1/simulations", {"POST"}),
+    ],
 )
 def test_a_method_that_a_path_does_not_know_is_told_which_it_knows(
     local_api: Api, method: str, path: str, allowed: set[str]
 ):
     answer = local_api.client.request(method, path)
 
-    refused(answer, 405, "method-not-allowed")
+    if method == "HEAD":
+        assert (answer.status_code, answer.text) == (405, "")
+    else:
+        refused(answer, 405, "method-not-allowed")
     assert set(answer.headers["allow"].split(", ")) == allowed
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/v1/jobs", "/", "/docs", "/v1/events?follow=true"])
+def test_a_head_is_that_of_a_get_without_its_body(local_api: Api, path: str):
+    with local_api.client.stream("GET", path) as got:
+        answer = local_api.client.head(path)
+
+        assert (answer.status_code, answer.text) == (got.status_code, "")
+        for name in ("content-type", "content-length", "cache-control", "x-content-type-options"):
+            assert answer.headers.get(name) == got.headers.get(name), name
+    assert local_api.client.head("/v1/jobs/nothing").status_code == 404
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/v1", "/v1/nothing", "/v1/jobs/", "/docs/", "/redoc", "/%00"])

@@ -309,7 +309,7 @@ def test_doctor_finds_what_is_missing(own_shell: Shell):
 
     checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
     assert done.returncode == 1
-    assert {name for name, check in checks.items() if not check["ok"]} == {"redis", "nodes"}
+    assert {name for name, check in checks.items() if not check["ok"]} == {"redis", "beat", "nodes"}
     assert checks["address"]["detail"] == f"{own_shell.api.url} (from {own_shell.fleet.home}/address)"
 
 

@@ -14,9 +14,8 @@ def test_each_document_of_the_fleet_is_taken_and_kept_as_it_is(api: Api):
     api.join(gpus=2, cpus=8)
     api.join("n2", gpus=2, cpus=8)
 
-    for each in read([FLEET]).objects:
-        if each.kind not in PATHS:
-            continue
+    objects = [each for each in read([FLEET]).objects if each.kind in PATHS]
+    for each in sorted(objects, key=lambda each: each.kind != "channel"):  # which rules name
         path = f"/v1/{PATHS[each.kind]}/{each.name}"
         answer = api.client.put(path, json=each.document)
         assert answer.status_code == 200, (path, answer.text)

@@ -113,7 +113,7 @@ def test_the_command_line_declares_sends_pauses_and_tells(running: Fleet, tmp_pa
 
     assert "Paused by admin: Enough." in levare(running, "triggers", "activations", "cli")
     assert "was held: Paused by admin" in levare(running, "triggers", "why", "cli")
-    assert "1 runs for 2 occurrences" in levare(running, "triggers", "simulate", "cli", "--since", "1h")
+    assert "1 run for 2 occurrences" in levare(running, "triggers", "simulate", "cli", "--since", "1h")
     assert "cli.b" in levare(running, "events", "--type", "cli.b")
     assert "paused by admin" in levare(running, "triggers")
 

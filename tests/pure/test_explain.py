@@ -106,7 +106,6 @@ def test_a_gang_is_told_how_many_nodes_have_enough():
         ({"gpu_model": "B200"}, "The only model of a GPU here is NVIDIA H100."),
         ({"resources": (("fpag", 1),)}, "The only resource here is fpga; did you mean fpga?"),
         ({"resources": (("zzz", 1),)}, "The only resource here is fpga."),
-        ({"gpus": 1, "gpu_memory_mib": 100 * GIB}, "the largest GPU has 80 GiB."),
         ({"gpus": 5, "gpu_memory_mib": 40 * GIB}, "the largest node has 4."),
         ({"avoid": (("rack", "7"),)}, "No node is without the label rack=7."),
         ({"avoid": (("zone", "a"),), "nodes": 2}, "Only 1 of the 2 nodes that it asks for has no label zone=a."),
