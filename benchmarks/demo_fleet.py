@@ -44,9 +44,9 @@ def fill(deployment: Fleet) -> dict[str, str]:
     script.chmod(0o755)
     _declare(deployment.client)
     ended = _ended(deployment)
+    _wait_for_fires(deployment)  # while there are GPUs
     pages = _running(deployment) | _waiting(deployment, ended)
     deployment.client.post("/v1/silences", json=_silence()).raise_for_status()
-    _wait_for_fires(deployment)
     database = Database(load({"LEVARE_HOME": str(deployment.home)}).database)
     with database.writing() as connection:
         _past(connection)
