@@ -29,14 +29,17 @@ class Turn(BaseModel):
     level: int = Field(description="Its priority, with what age and a near deadline added.", examples=[6])
     team: str = Field(examples=["vision"])
     team_gpu_hours: float = Field(
-        description="What its team had used, faded, for its weight: less comes first.", examples=[12.5]
+        description="What its team had used, faded, for its weight; up to an hour of each start counts at once.",
+        examples=[12.5],
     )
     team_part_percent: float | None = Field(
         description="What its team held, of its share then: below 50 came first, above 200 last; between, use decided.",
         examples=[87.5],
     )
     user: str = Field(examples=["ada"])
-    user_gpu_hours: float = Field(description="What its user had used, faded: less comes first.", examples=[3.0])
+    user_gpu_hours: float = Field(
+        description="What its user had used, faded, counted likewise: less comes first.", examples=[3.0]
+    )
     user_part_percent: float | None = Field(
         description="What its user held, of its share of what the team held.", examples=[120.0]
     )

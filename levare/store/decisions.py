@@ -64,7 +64,8 @@ def compared(connection: Connection, job_id: str, other_id: str) -> str:
     ours = detail["own"]
     return (
         f"{other_id} had no turn before {job_id}, which came with priority {ours['level']}, its age included; its team"
-        f" had used {ours['team_use'] / 3600:.1f} GPU-hours for its weight, its user {ours['user_use'] / 3600:.1f};"
+        f" had used {ours['team_use'] / 3600:.1f} GPU-hours for its weight, its user {ours['user_use'] / 3600:.1f},"
+        " up to an hour of each start counted at once;"
         f" it held {ours.get('team_part', 1.0):.0%} of its share, its user {ours.get('user_part', 1.0):.0%}."
     )
 
