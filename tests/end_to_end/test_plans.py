@@ -184,6 +184,7 @@ def run_job(workflow: Any, name: str, api: Api, checkout: Path, bin_: Path) -> i
     known = {key: value for key, value in os.environ.items() if not key.startswith("LEVARE_")}
     outside = {"LEVARE_URL": api.url, "LEVARE_TOKEN": api.settings.token_file.read_text(), "PR": "7", "GH_TOKEN": "x"}
     outside |= {"GITHUB_STEP_SUMMARY": str(checkout.parent / "summary"), "GITHUB_SHA": "0" * 40}
+    outside |= {"RUNNER_TEMP": str(checkout.parent)}
     outside |= {key: str(value) for key, value in workflow["env"].items() if "${{" not in str(value)}
     for step in workflow["jobs"][name]["steps"]:
         if "run" not in step:
