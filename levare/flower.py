@@ -45,6 +45,7 @@ def run(settings: Settings) -> None:
         server.start()
     except (KeyboardInterrupt, SystemExit):
         server.stop()
+        os._exit(0)  # it keeps nothing, and a thread of it may wait for a broker that has gone before
 
 
 def make_server(settings: Settings) -> flower.app.Flower:
