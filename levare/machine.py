@@ -7,8 +7,10 @@ from pathlib import Path
 
 from levare.errors import InvalidSetting, Unavailable
 
-_OF_A_NETWORK = ("nfs", "nfs4", "cifs", "smb3", "ceph", "lustre", "gpfs", "beegfs", "glusterfs", "afs")
-_OF_A_NETWORK_TOO = ("fuse.ceph-fuse", "fuse.glusterfs", "fuse.sshfs")
+_OF_A_NETWORK = (
+    *("nfs", "nfs4", "cifs", "smb3", "ceph", "lustre", "gpfs", "beegfs", "glusterfs", "afs"),
+    *("fuse.ceph-fuse", "fuse.glusterfs", "fuse.sshfs"),
+)
 _ESCAPES = {"\\040": " ", "\\011": "\t", "\\012": "\n", "\\134": "\\"}
 
 
@@ -49,7 +51,7 @@ def network_file_system(path: Path, mountinfo: str | None = None) -> str | None:
         place = Path(unescaped(left.split()[4]))
         if len(place.parts) >= longest and path.is_relative_to(place):  # the last one hides those before it
             kind, longest = right.split()[0], len(place.parts)
-    return kind if kind in (*_OF_A_NETWORK, *_OF_A_NETWORK_TOO) else None
+    return kind if kind in _OF_A_NETWORK else None
 
 
 def unescaped(path: str) -> str:
